@@ -1,0 +1,1 @@
+//! Executable memory for Patchjit: write or execute, never both.

@@ -1,0 +1,1 @@
+//! The text form of Patchjit programs: parser and printer.

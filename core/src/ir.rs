@@ -1,0 +1,286 @@
+//! The micro-op IR: records in the caller's slices.
+//!
+//! A *program* is functions; a function is blocks with parameters; a block is micro-ops in SSA form,
+//! ended by one terminator. A *trace* is a function with guards and a loop back to its head.
+//!
+//! ```text
+//!   Program ── functions: [Function] ── a span of blocks and of ops
+//!           ── blocks:    [Block]    ── a span of ops: parameters first, the terminator last
+//!           ── ops:       [Op]       ── 16 bytes each; a value is named by the index of its op
+//!           ── extra:     [u32]      ── what has no fixed length: edges, arguments, snapshots
+//!           ── exits, signatures, types, regions, hosts, positions
+//! ```
+//!
+//! Functions stand one behind the other, and so do their blocks and ops: function 0 owns the first
+//! blocks, and the first block of a function is its entry, whose parameters are the function's.
+//! All indices are program-wide. Nothing here checks anything: [`crate::verify`] does, and what takes a
+//! [`crate::verify::Verified`] program may rely on it.
+
+use crate::ops::Opcode;
+use crate::types::Type;
+
+/// No value, block, exit or position.
+pub const NONE: u32 = u32::MAX;
+
+/// The most regions that a program may declare: their bindings stand in the run-time context.
+pub const MAX_REGIONS: usize = 32;
+
+/// The most parameters, or results, that a signature may have.
+pub const MAX_ARGUMENTS: usize = 255;
+
+/// The greatest constant offset of a region access, in bytes; offset and scale stay clear of overflow.
+pub const MAX_OFFSET: u32 = i32::MAX as u32 - 64;
+
+/// One micro-op. What the fields hold depends on the op's [`crate::ops::Shape`]:
+///
+/// | shape | `aux` | `a` | `b` | `c` |
+/// |---|---|---|---|---|
+/// | Parameter, Result | type | index in the block's or call's list | | |
+/// | Constant | | | low 32 bits | high 32 bits |
+/// | Unary, Binary | | value | value | exit, if the op leaves |
+/// | Select | | condition | value | value |
+/// | Load, Store, Update | region, scale: [`access_aux`] | index | value stored | extra: offset, exit |
+/// | CompareExchange | the same | index | expected | extra: offset, exit, replacement |
+/// | raw Load, Store | | address | value stored | offset, signed |
+/// | SlotGet, SlotSet | | value written | | slot |
+/// | FunctionIndex | | | function | |
+/// | Guard | | condition | | exit |
+/// | Poll | | | | exit |
+/// | Call, CallCell | type of the first result + 1, or 0 | function | extra: count, arguments | exit or NONE |
+/// | CallHost | the same | host function | the same | exit or NONE |
+/// | CallIndirect | the same | index | extra: signature, count, arguments | exit |
+/// | Jump | | | extra: edge | |
+/// | Branch | | condition | extra: edge if not zero | extra: edge if zero |
+/// | Switch | | index | extra: count, that many extra indices of edges, then the default's | |
+/// | Return | | | extra: count, values | |
+/// | Exit | | | | exit |
+/// | ReturnCall | | function | extra: count, arguments | |
+///
+/// An *edge* in `extra` is: block, count, arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Op {
+    /// Which op.
+    pub code: Opcode,
+    /// See the table.
+    pub aux: u16,
+    /// See the table.
+    pub a: u32,
+    /// See the table.
+    pub b: u32,
+    /// See the table.
+    pub c: u32,
+}
+
+const _: () = assert!(core::mem::size_of::<Op>() == 16);
+
+/// Packs the region and the scale (0 to 3: the index counts units of 1, 2, 4 or 8 bytes) of an access.
+pub const fn access_aux(region: u16, scale: u8) -> u16 {
+    region | ((scale as u16) << 14)
+}
+
+impl Op {
+    /// The region that an access names.
+    pub const fn region(&self) -> usize {
+        (self.aux & 0x3fff) as usize
+    }
+
+    /// The scale of an access, 0 to 3.
+    pub const fn scale(&self) -> u8 {
+        (self.aux >> 14) as u8
+    }
+
+    /// The bits of a constant.
+    pub const fn constant(&self) -> u64 {
+        self.b as u64 | (self.c as u64) << 32
+    }
+
+    /// The type of the value that this op gives, if it gives one.
+    #[inline]
+    pub const fn result(&self) -> Option<Type> {
+        match self.code {
+            Opcode::Parameter | Opcode::Result => Type::from_code(self.aux as u32),
+            Opcode::Call | Opcode::CallCell | Opcode::CallIndirect | Opcode::CallHost => {
+                if self.aux == 0 {
+                    None
+                } else {
+                    Type::from_code(self.aux as u32 - 1)
+                }
+            }
+            code => code.info().result,
+        }
+    }
+}
+
+/// A function: a span of blocks and ops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Function {
+    /// Index of its signature.
+    pub signature: u32,
+    /// Its first block, the entry.
+    pub first_block: u32,
+    /// How many blocks it has, at least 1.
+    pub block_count: u32,
+    /// Its first op.
+    pub first_op: u32,
+    /// How many ops it has.
+    pub op_count: u32,
+}
+
+/// A block: a span of ops, parameters first, one terminator last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// Its first op.
+    pub first_op: u32,
+    /// How many ops it has, parameters and terminator included.
+    pub op_count: u32,
+    /// How many of them are parameters.
+    pub parameter_count: u32,
+}
+
+/// What leaving through an exit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ExitKind {
+    /// Writes its snapshot, and each caller then leaves through the exit that its call carries.
+    Deoptimize = 0,
+    /// Writes its snapshot and abandons every compiled frame up to the entry.
+    Trap = 1,
+}
+
+/// A way out of compiled code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// The embedder's number for it.
+    pub number: u32,
+    /// What leaving does.
+    pub kind: ExitKind,
+    /// Extra index of the snapshot: pairs of guest slot and value.
+    pub snapshot: u32,
+    /// How many pairs.
+    pub entry_count: u32,
+}
+
+/// Types of parameters and results, as spans of [`Program::types`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signature {
+    /// The first type; parameters first, results behind them.
+    pub first_type: u32,
+    /// How many parameters, at most [`MAX_ARGUMENTS`].
+    pub parameter_count: u16,
+    /// How many results, at most [`MAX_ARGUMENTS`].
+    pub result_count: u16,
+}
+
+/// A span of memory that the embedder binds at entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Region {
+    /// Its size in bytes; what is bound is at least as long.
+    pub size: u64,
+}
+
+/// A function of the embedder's that the program calls by its index in the embedder's table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostFunction {
+    /// Index of its signature.
+    pub signature: u32,
+}
+
+/// A program: views of the caller's slices.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Program<'a> {
+    /// The functions.
+    pub functions: &'a [Function],
+    /// The blocks of all functions.
+    pub blocks: &'a [Block],
+    /// The ops of all functions.
+    pub ops: &'a [Op],
+    /// Edges, arguments and snapshots.
+    pub extra: &'a [u32],
+    /// The exits.
+    pub exits: &'a [Exit],
+    /// The signatures; two that are equal may stand here twice, but calls compare indices.
+    pub signatures: &'a [Signature],
+    /// Where signatures keep their types.
+    pub types: &'a [Type],
+    /// The regions.
+    pub regions: &'a [Region],
+    /// The host functions.
+    pub hosts: &'a [HostFunction],
+    /// The embedder's source position of each op ([`NONE`] where there is none), or empty.
+    pub positions: &'a [u32],
+    /// How many guest slots the program may name.
+    pub slot_count: u32,
+}
+
+/// An edge to a block: where it goes and what it passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge<'a> {
+    /// The block.
+    pub block: u32,
+    /// A value for each of its parameters.
+    pub arguments: &'a [u32],
+}
+
+impl<'a> Program<'a> {
+    /// The counted list at an extra index: a length, then that many words. Empty where it does not fit.
+    #[inline]
+    pub fn list(&self, at: u32) -> &'a [u32] {
+        let at = at as usize;
+        match self.extra.get(at) {
+            Some(&count) => self
+                .extra
+                .get(at + 1..at + 1 + count as usize)
+                .unwrap_or(&[]),
+            None => &[],
+        }
+    }
+
+    /// The edge at an extra index.
+    #[inline]
+    pub fn edge(&self, at: u32) -> Edge<'a> {
+        Edge {
+            block: self.extra.get(at as usize).copied().unwrap_or(NONE),
+            arguments: self.list(at.saturating_add(1)),
+        }
+    }
+
+    /// The snapshot of an exit: pairs of guest slot and value.
+    #[inline]
+    pub fn snapshot(&self, exit: &Exit) -> &'a [u32] {
+        let start = exit.snapshot as usize;
+        self.extra
+            .get(start..start + 2 * exit.entry_count as usize)
+            .unwrap_or(&[])
+    }
+
+    /// The parameter types of a signature.
+    pub fn parameters(&self, signature: u32) -> &'a [Type] {
+        let Some(s) = self.signatures.get(signature as usize) else {
+            return &[];
+        };
+        let start = s.first_type as usize;
+        self.types
+            .get(start..start + s.parameter_count as usize)
+            .unwrap_or(&[])
+    }
+
+    /// The result types of a signature.
+    pub fn results(&self, signature: u32) -> &'a [Type] {
+        let Some(s) = self.signatures.get(signature as usize) else {
+            return &[];
+        };
+        let start = s.first_type as usize + s.parameter_count as usize;
+        self.types
+            .get(start..start + s.result_count as usize)
+            .unwrap_or(&[])
+    }
+
+    /// The blocks of a function.
+    pub fn blocks_of(&self, function: &Function) -> &'a [Block] {
+        let start = function.first_block as usize;
+        self.blocks
+            .get(start..start + function.block_count as usize)
+            .unwrap_or(&[])
+    }
+}

@@ -1,0 +1,10 @@
+//! Patchjit: a `no_std`, allocation-free copy-and-patch JIT core.
+#![no_std]
+#![deny(unsafe_code)]
+
+mod float;
+pub mod ir;
+pub mod ops;
+pub mod runtime;
+pub mod stencil;
+pub mod types;

@@ -1,0 +1,143 @@
+//! What compiled code and the oracle see of the embedder at run time.
+//!
+//! A [`Context`] belongs to one thread at a time. Compiled code keeps its address in a register of its own
+//! and reaches everything through it, so the code itself holds no addresses of the embedder's.
+
+use crate::ir::MAX_REGIONS;
+use core::ffi::c_void;
+use core::sync::atomic::AtomicU32;
+
+/// A host function: gets the embedder's context pointer and the arguments as `u64` bits, writes its results
+/// over them from the front (so there is room for the longer of the two lists), and returns 0, or another
+/// status to leave through the exit that the call carries.
+pub type HostCode = unsafe extern "C" fn(context: *mut c_void, values: *mut u64) -> u32;
+
+/// A region as bound at entry. An empty binding has no address.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Binding {
+    /// The first byte.
+    pub base: *mut u8,
+    /// How many bytes there are, at least as many as the program declares.
+    pub size: u64,
+}
+
+/// Where calls through entry cells find a function: its code, and what a signature check compares.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EntryCell {
+    /// The address of the function's body, called by compiled code only.
+    pub code: u64,
+    /// The index of its signature in the program.
+    pub signature: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Status {
+    /// The function returned; its results stand in the argument array.
+    Returned = 0,
+    /// It left through a deoptimizing exit; snapshots are written.
+    Deoptimized = 1,
+    /// It left through a trap; the snapshot is written.
+    Trapped = 2,
+    /// The run fuel was used up.
+    OutOfFuel = 3,
+    /// A call would have gone deeper than allowed.
+    TooDeep = 4,
+}
+
+impl Status {
+    /// The status with this code, if there is one.
+    pub const fn from_code(code: u32) -> Option<Status> {
+        Some(match code {
+            0 => Status::Returned,
+            1 => Status::Deoptimized,
+            2 => Status::Trapped,
+            3 => Status::OutOfFuel,
+            4 => Status::TooDeep,
+            _ => return None,
+        })
+    }
+}
+
+/// What compiled code is given at entry. Field offsets are part of the stencils: see [`offset`].
+#[derive(Debug)]
+#[repr(C)]
+pub struct Context {
+    /// The guest slots.
+    pub slots: *mut u64,
+    /// The host functions, in the order of the program's declarations.
+    pub hosts: *const HostCode,
+    /// What host functions get as their first argument.
+    pub host_context: *mut c_void,
+    /// One cell for each function of the program.
+    pub cells: *const EntryCell,
+    /// Run fuel left: a charge that finds 0 leaves with [`Status::OutOfFuel`]. Counts down by one at
+    /// each function entry and back-edge (a jump to a block that does not stand later in the program),
+    /// in code compiled with fuel.
+    pub fuel: i64,
+    /// Calls that may still be nested; a call that finds 0 leaves with [`Status::TooDeep`].
+    pub depth: i64,
+    /// Not zero: the next poll leaves. Other threads may store here.
+    pub interrupt: AtomicU32,
+    /// How the run ended, a [`Status`]; written by compiled code when it does not return.
+    pub status: u32,
+    /// The number of the exit through which it left; the innermost one where frames are nested.
+    pub exit_number: u32,
+    /// Unused; keeps the fields below aligned.
+    pub reserved: u32,
+    /// The machine stack pointer of the entry; compiled code's own.
+    pub stack: u64,
+    /// How many cells there are.
+    pub cell_count: u64,
+    /// The regions, in the order of the program's declarations.
+    pub regions: [Binding; MAX_REGIONS],
+}
+
+/// Byte offsets in [`Context`] that are written into stencils.
+pub mod offset {
+    use super::Context;
+    use core::mem::offset_of;
+
+    /// Of [`Context::slots`].
+    pub const SLOTS: u32 = offset_of!(Context, slots) as u32;
+    /// Of [`Context::hosts`].
+    pub const HOSTS: u32 = offset_of!(Context, hosts) as u32;
+    /// Of [`Context::host_context`].
+    pub const HOST_CONTEXT: u32 = offset_of!(Context, host_context) as u32;
+    /// Of [`Context::cells`].
+    pub const CELLS: u32 = offset_of!(Context, cells) as u32;
+    /// Of [`Context::fuel`].
+    pub const FUEL: u32 = offset_of!(Context, fuel) as u32;
+    /// Of [`Context::depth`].
+    pub const DEPTH: u32 = offset_of!(Context, depth) as u32;
+    /// Of [`Context::interrupt`].
+    pub const INTERRUPT: u32 = offset_of!(Context, interrupt) as u32;
+    /// Of [`Context::status`].
+    pub const STATUS: u32 = offset_of!(Context, status) as u32;
+    /// Of [`Context::exit_number`].
+    pub const EXIT_NUMBER: u32 = offset_of!(Context, exit_number) as u32;
+    /// Of [`Context::stack`].
+    pub const STACK: u32 = offset_of!(Context, stack) as u32;
+    /// Of [`Context::cell_count`].
+    pub const CELL_COUNT: u32 = offset_of!(Context, cell_count) as u32;
+    /// Of the first binding in [`Context::regions`]; a binding is 16 bytes, its address first.
+    pub const REGIONS: u32 = offset_of!(Context, regions) as u32;
+}
+
+const _: () = assert!(
+    offset::SLOTS == 0
+        && offset::HOSTS == 8
+        && offset::HOST_CONTEXT == 16
+        && offset::CELLS == 24
+        && offset::FUEL == 32
+        && offset::DEPTH == 40
+        && offset::INTERRUPT == 48
+        && offset::STATUS == 52
+        && offset::EXIT_NUMBER == 56
+        && offset::STACK == 64
+        && offset::CELL_COUNT == 72
+        && offset::REGIONS == 80
+);

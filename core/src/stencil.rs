@@ -1,0 +1,336 @@
+//! What a stencil set is: the schema of the generated tables.
+//!
+//! A *form* is one way in which the compiler uses machine code: an op with its operands in registers, the
+//! same with an immediate, a comparison that jumps, or one of the [`Machine`] forms that ops are glued
+//! together with. A *family* is a form in all its register assignments. A *template* is the bytes that
+//! serve many of them:
+//!
+//! ```text
+//!   code = chunk ^ masks[operand 0][register] ^ masks[operand 1][register] ^ ...
+//!   immediate and displacement holes are then written over the zero bytes that stand for them
+//! ```
+//!
+//! Tables are data: this module knows their shape and how to choose and fill a template, not their content.
+
+use crate::ops::Opcode;
+
+/// A register: its number in its bank.
+pub type RegisterNumber = u8;
+
+/// The most operands of a family.
+pub const MAX_OPERANDS: usize = 4;
+
+/// "Not there", for byte offsets and operand indices in the tables.
+pub const ABSENT: u8 = 0xff;
+
+/// "No family", in [`StencilSet::forms`].
+pub const NO_FAMILY: u16 = 0xffff;
+
+/// The ways in which an op's code is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FormKind {
+    /// Every operand in a register. Loads and stores: base + index * scale + immediate.
+    Registers = 0,
+    /// The last operand is the immediate. Loads and stores: base + immediate.
+    Immediate = 1,
+    /// A comparison that jumps to the target where it holds; `branch`: where its operand is not zero.
+    Jump = 2,
+    /// The same with the last operand as the immediate.
+    JumpImmediate = 3,
+    /// A comparison that jumps where it does not hold; `branch`: where its operand is zero.
+    JumpNot = 4,
+}
+
+/// How many kinds of form there are.
+pub const FORM_KINDS: usize = 5;
+
+/// Forms that belong to no op. Operands are listed in brackets, the output first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Machine {
+    /// `[out, in]`: copies 64 bits between integer registers.
+    MoveInt,
+    /// `[out, in]`: copies a float register.
+    MoveFloat,
+    /// `[out]`: 0 in an integer register.
+    ConstZero,
+    /// `[out]`: the immediate, 32 bits zero-extended.
+    ConstUnsigned32,
+    /// `[out]`: the immediate, 32 bits sign-extended.
+    ConstSigned32,
+    /// `[out]`: the immediate, 64 bits.
+    Const64,
+    /// `[out]`: +0 in a float register.
+    ConstFloatZero,
+    /// `[out]`: 64 bits at stack pointer + immediate.
+    FrameLoadInt,
+    /// `[in]`: stores 64 bits at stack pointer + immediate.
+    FrameStoreInt,
+    /// `[out]`: 64 bits at stack pointer + immediate.
+    FrameLoadFloat,
+    /// `[in]`: stores 64 bits at stack pointer + immediate.
+    FrameStoreFloat,
+    /// `[out, base, index, scale]`: base + index * scale + immediate.
+    Address,
+    /// `[in]`: jumps to the target unless the bits of the immediate (3 or 7) are zero in the operand.
+    JumpUnaligned,
+    /// Jumps to the target.
+    Jump,
+    /// `[temporary, index]`: goes to entry `index` (an unsigned 32-bit number in range) of the table at the
+    /// target: 32-bit offsets from the table's start.
+    JumpTable,
+    /// A landing pad for indirect calls and jumps.
+    Landing,
+    /// Stops: must not be reached.
+    Unreachable,
+    /// Takes the immediate's number of bytes from the stack.
+    FrameEnter,
+    /// Gives the immediate's number of bytes back to the stack.
+    FrameLeave,
+    /// Returns to the caller.
+    Return,
+    /// Calls the target.
+    CallDirect,
+    /// `[base]`: calls the code whose address stands at base + immediate.
+    CallThrough,
+    /// Calls the host function at the immediate's byte offset in the table, with the stack pointer as its
+    /// values; the status is in the register [`RegisterFile::host_status`].
+    CallHost,
+    /// From the platform's C convention `(context, values)` into compiled code: keeps what the platform asks
+    /// for, stores the stack pointer in the context and leaves `values` in the integer scratch register.
+    Entry,
+    /// After the body has returned: `values` in the integer scratch register again.
+    EntryResume,
+    /// Returns from the entry with status 0.
+    EntryReturn,
+    /// Leaves from anywhere: abandons all frames, returns from the entry with the context's status.
+    EntryAbandon,
+    /// Stores the immediate in the context's `status`.
+    StoreStatus,
+    /// Stores the immediate in the context's `exit_number`.
+    StoreExitNumber,
+    /// Takes one from the context's `fuel`; jumps to the target if that makes it negative.
+    ChargeFuel,
+    /// Takes one from the context's `depth`; jumps to the target if that makes it negative.
+    DepthEnter,
+    /// Gives one back to the context's `depth`.
+    DepthLeave,
+    /// Jumps to the target if the context's `interrupt` is not zero.
+    Poll,
+}
+
+impl Machine {
+    /// How many machine forms there are.
+    pub const COUNT: usize = Machine::Poll as usize + 1;
+}
+
+/// Names a form: an index into [`StencilSet::forms`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form(pub u16);
+
+impl Form {
+    /// How many forms there are.
+    pub const COUNT: usize = Opcode::COUNT * FORM_KINDS + Machine::COUNT;
+
+    /// A form of an op.
+    pub const fn op(code: Opcode, kind: FormKind) -> Form {
+        Form(code as u16 * FORM_KINDS as u16 + kind as u16)
+    }
+
+    /// A form that belongs to no op.
+    pub const fn machine(machine: Machine) -> Form {
+        Form((Opcode::COUNT * FORM_KINDS) as u16 + machine as u16)
+    }
+}
+
+/// What an operand of a family is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OperandKind {
+    /// There is none at this place.
+    None,
+    /// An integer register.
+    Int,
+    /// A float register.
+    Float,
+    /// Not a register: the scale of an index, 0 to 3 for 1, 2, 4 and 8 bytes.
+    Scale,
+}
+
+/// What an immediate hole takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Immediate {
+    /// There is none.
+    None,
+    /// One byte, sign-extended by the machine.
+    Signed8,
+    /// Four bytes, sign-extended by the machine.
+    Signed32,
+    /// Four bytes that stand for themselves: values from -2^31 to 2^32 - 1 are taken.
+    Bits32,
+    /// Eight bytes.
+    Bits64,
+}
+
+impl Immediate {
+    /// Whether a value fits.
+    #[inline]
+    pub const fn takes(self, value: i64) -> bool {
+        match self {
+            Immediate::None => value == 0,
+            Immediate::Signed8 => value == value as i8 as i64,
+            Immediate::Signed32 => value == value as i32 as i64,
+            Immediate::Bits32 => value >= i32::MIN as i64 && value <= u32::MAX as i64,
+            Immediate::Bits64 => true,
+        }
+    }
+}
+
+/// A set of registers of both banks: bits 0 to 31 are integer registers, 32 to 63 float registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegisterSet(pub u64);
+
+/// A form in all its register assignments: what the allocator must know.
+///
+/// Every assignment that `allowed`, `tied` and `distinct` permit has a template (the generator proves it).
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Its templates in [`StencilSet::templates`], tried in order.
+    pub first_template: u16,
+    /// How many.
+    pub template_count: u8,
+    /// Whether operand 0 is written.
+    pub has_output: bool,
+    /// What the operands are, in order.
+    pub kinds: [OperandKind; MAX_OPERANDS],
+    /// For each operand the register numbers (or scales) that it may have.
+    pub allowed: [u32; MAX_OPERANDS],
+    /// The operand that must be in the output's register, or [`ABSENT`].
+    pub tied: u8,
+    /// Bit k: the output must not be in operand k's register.
+    pub distinct: u8,
+    /// Registers whose content is lost, besides the output.
+    pub clobbers: RegisterSet,
+    /// The widest immediate that some template takes.
+    pub immediate: Immediate,
+    /// Whether it has a jump target.
+    pub has_target: bool,
+}
+
+/// Bytes with holes that serve the assignments which its conditions name.
+#[derive(Clone, Copy, Debug)]
+pub struct Template {
+    /// For each operand the register numbers for which these bytes were proved.
+    pub allowed: [u32; MAX_OPERANDS],
+    /// Bit k: operand k must be in the same register as operand 0.
+    pub equal: u8,
+    /// Bit k: operand k must be in another register than operand 0.
+    pub unequal: u8,
+    /// What its immediate hole takes; a template whose hole is too small is passed over.
+    pub immediate: Immediate,
+    /// Where the immediate hole begins, or [`ABSENT`].
+    pub immediate_at: u8,
+    /// Where 32-bit holes for the distance to the target begin (from the hole's end), or [`ABSENT`].
+    pub target_at: [u8; 2],
+    /// How many bytes.
+    pub length: u8,
+    /// The first of its chunks of 16 bytes in [`StencilSet::chunks`], the last one filled up with zeros.
+    pub chunk: u16,
+    /// For each operand the row in [`StencilSet::masks`] for its first chunk; further chunks follow.
+    /// Row 0 is all zeros.
+    pub masks: [u16; MAX_OPERANDS],
+}
+
+/// Which registers a target has and what they are for.
+#[derive(Clone, Copy, Debug)]
+pub struct RegisterFile {
+    /// What the allocator may give to values.
+    pub allocatable: RegisterSet,
+    /// Kept by host functions.
+    pub preserved: RegisterSet,
+    /// Where integer arguments and results travel between compiled functions, in order.
+    pub int_arguments: &'static [RegisterNumber],
+    /// Where float arguments and results travel, in order.
+    pub float_arguments: &'static [RegisterNumber],
+    /// Never allocated: for moves and addresses.
+    pub int_scratch: RegisterNumber,
+    /// Never allocated: for moves.
+    pub float_scratch: RegisterNumber,
+    /// Holds the context's address; a base of loads and stores, nothing else.
+    pub context: RegisterNumber,
+    /// Where a host function's status is.
+    pub host_status: RegisterNumber,
+    /// The names, for reports: integer registers, then float registers.
+    pub names: [&'static [&'static str]; 2],
+    /// Bytes that a call leaves on the stack.
+    pub return_address_size: u32,
+    /// What the stack pointer is a multiple of before a call.
+    pub stack_alignment: u32,
+}
+
+/// All templates of a target.
+#[derive(Debug)]
+pub struct StencilSet {
+    /// The target's name, as the runner takes it.
+    pub target: &'static str,
+    /// SHA-256 over what the tables were made from, in hexadecimal.
+    pub digest: &'static str,
+    /// Its registers.
+    pub registers: RegisterFile,
+    /// The family of each form, or [`NO_FAMILY`].
+    pub forms: &'static [u16; Form::COUNT],
+    /// The families.
+    pub families: &'static [Family],
+    /// The templates.
+    pub templates: &'static [Template],
+    /// The bytes.
+    pub chunks: &'static [[u8; 16]],
+    /// Rows of 16 masks of 16 bytes: what register number r XORs into a chunk is entry r of a row.
+    pub masks: &'static [[[u8; 16]; 16]],
+}
+
+impl StencilSet {
+    /// The family of a form, if this target has it.
+    #[inline]
+    pub fn family(&self, form: Form) -> Option<&'static Family> {
+        let index = *self.forms.get(form.0 as usize)?;
+        self.families.get(index as usize)
+    }
+
+    /// The first template of a family that serves these registers and this immediate.
+    #[inline]
+    pub fn template(
+        &self,
+        family: &Family,
+        registers: [RegisterNumber; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Option<&'static Template> {
+        let first = family.first_template as usize;
+        let candidates = self
+            .templates
+            .get(first..first + family.template_count as usize)?;
+        candidates
+            .iter()
+            .find(|template| template.serves(registers, immediate))
+    }
+}
+
+impl Template {
+    /// Whether these bytes were proved for these registers and have room for this immediate.
+    #[inline]
+    pub fn serves(&self, registers: [RegisterNumber; MAX_OPERANDS], immediate: i64) -> bool {
+        let [r0, r1, r2, r3] = registers.map(|register| register & 31);
+        let allowed = (self.allowed[0] >> r0)
+            & (self.allowed[1] >> r1)
+            & (self.allowed[2] >> r2)
+            & (self.allowed[3] >> r3)
+            & 1;
+        let same = u8::from(r1 == r0) << 1 | u8::from(r2 == r0) << 2 | u8::from(r3 == r0) << 3;
+        allowed == 1
+            && same & self.equal == self.equal
+            && same & self.unequal == 0
+            && self.immediate.takes(immediate)
+    }
+}

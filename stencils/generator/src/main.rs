@@ -1,0 +1,3 @@
+//! Makes the stencil tables from stencil bodies in Rust.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Generated stencil tables for Patchjit.
+#![no_std]

@@ -1,0 +1,1 @@
+//! Patchjit beside Cranelift.
