@@ -2,6 +2,8 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+pub mod call;
+pub mod code;
 mod float;
 pub mod ir;
 pub mod ops;

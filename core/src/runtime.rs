@@ -5,6 +5,7 @@
 
 use crate::ir::MAX_REGIONS;
 use core::ffi::c_void;
+use core::ptr::{null, null_mut};
 use core::sync::atomic::AtomicU32;
 
 /// A host function: gets the embedder's context pointer and the arguments as `u64` bits, writes its results
@@ -94,6 +95,36 @@ pub struct Context {
     pub cell_count: u64,
     /// The regions, in the order of the program's declarations.
     pub regions: [Binding; MAX_REGIONS],
+}
+
+impl Context {
+    /// A context for a program that declares nothing: no slots, hosts, cells or regions, no fuel and no depth.
+    pub const fn new() -> Context {
+        Context {
+            slots: null_mut(),
+            hosts: null(),
+            host_context: null_mut(),
+            cells: null(),
+            fuel: 0,
+            depth: 0,
+            interrupt: AtomicU32::new(0),
+            status: 0,
+            exit_number: 0,
+            reserved: 0,
+            stack: 0,
+            cell_count: 0,
+            regions: [Binding {
+                base: null_mut(),
+                size: 0,
+            }; MAX_REGIONS],
+        }
+    }
+}
+
+impl Default for Context {
+    fn default() -> Context {
+        Context::new()
+    }
 }
 
 /// Byte offsets in [`Context`] that are written into stencils.

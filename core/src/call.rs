@@ -1,0 +1,127 @@
+//! Enters compiled code.
+//!
+//! Takes the address of an entry, a context and an array of values; promises that what a run uses up of
+//! the context and does not report ([`Context::depth`], [`Context::stack`]) is as it was, however the run
+//! ended. Costs one call through the platform's C convention. One of the few places with `unsafe`: code at an
+//! address cannot be checked from here.
+#![allow(unsafe_code)]
+
+use crate::runtime::{Context, Status};
+
+/// The signature of an entry, as the platform's C convention passes it: the context, and the arguments
+/// as `u64` bits, over which the results are written from the front.
+pub type EntryCode = unsafe extern "C" fn(context: *mut Context, values: *mut u64) -> u32;
+
+/// Calls the entry at this address and says how the run ended.
+///
+/// `values` holds the arguments, and its results when the status is [`Status::Returned`]. After
+/// [`Status::Deoptimized`] and [`Status::Trapped`] the exit's number stands in [`Context::exit_number`].
+/// A status code that compiled code never gives is reported as [`Status::Trapped`].
+///
+/// A host function may enter again with the same context.
+///
+/// # Safety
+///
+/// * `entry` is the address of an entry that this crate compiled for this machine, published
+///   (executable, with the instruction cache up to date on this processor), and stays so until the run ends.
+/// * `context` is valid for reads and writes, used by this thread alone (but for
+///   [`Context::interrupt`]), and bound for the program of that entry: as many guest slots, host
+///   functions, cells and regions as the program declares, regions at least as large as declared and
+///   16-aligned, all valid for reads and writes as the program uses them.
+/// * `values` is valid for as many words as the longer of the function's parameters and results.
+/// * The machine stack has room for `context.depth` times the frame size that compilation reported.
+/// * Host functions return: they do not unwind into compiled code.
+/// * A program that is not contained reaches only memory that it may reach.
+pub unsafe fn enter(entry: u64, context: *mut Context, values: *mut u64) -> Status {
+    let address = core::ptr::with_exposed_provenance::<()>(entry as usize);
+    // SAFETY: the caller promises that an entry with this signature is at this address.
+    let code = unsafe { core::mem::transmute::<*const (), EntryCode>(address) };
+    // SAFETY: the caller promises that the context may be read and written.
+    let (depth, stack) = unsafe { ((*context).depth, (*context).stack) };
+    // SAFETY: the caller promises all that compiled code relies on.
+    let status = unsafe { code(context, values) };
+    // SAFETY: as above; compiled code is done with it.
+    unsafe {
+        (*context).depth = depth;
+        (*context).stack = stack;
+    }
+    Status::from_code(status).unwrap_or(Status::Trapped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EntryCode, enter};
+    use crate::runtime::{Context, Status};
+
+    fn context() -> Context {
+        let mut context = Context::new();
+        context.depth = 10;
+        context.stack = 77;
+        context
+    }
+
+    unsafe extern "C" fn doubles(context: *mut Context, values: *mut u64) -> u32 {
+        // SAFETY: the tests below pass a context and one value.
+        unsafe {
+            (*context).depth -= 3;
+            (*context).stack = 1;
+            *values *= 2;
+        }
+        0
+    }
+
+    unsafe extern "C" fn traps(context: *mut Context, _values: *mut u64) -> u32 {
+        // SAFETY: the tests below pass a context.
+        unsafe {
+            (*context).depth = 0;
+            (*context).exit_number = 9;
+        }
+        Status::Trapped as u32
+    }
+
+    unsafe extern "C" fn nonsense(_context: *mut Context, _values: *mut u64) -> u32 {
+        99
+    }
+
+    unsafe extern "C" fn enters_again(context: *mut Context, values: *mut u64) -> u32 {
+        // SAFETY: a stand-in for a host function that enters again, with what it was given itself.
+        let status = unsafe {
+            (*context).stack = 5;
+            enter(doubles as EntryCode as usize as u64, context, values)
+        };
+        // SAFETY: as above.
+        assert_eq!(unsafe { (*context).stack }, 5);
+        status as u32
+    }
+
+    fn run(code: EntryCode, values: &mut [u64; 1]) -> (Status, Context) {
+        let mut context = context();
+        // SAFETY: these entries are functions of this test and touch what they are given only.
+        let status = unsafe { enter(code as usize as u64, &raw mut context, values.as_mut_ptr()) };
+        (status, context)
+    }
+
+    #[test]
+    fn what_a_run_uses_up_is_restored() {
+        let mut values = [21];
+        let (status, after) = run(doubles, &mut values);
+        assert_eq!((status, values[0]), (Status::Returned, 42));
+        assert_eq!((after.depth, after.stack), (10, 77));
+        let (status, after) = run(traps, &mut values);
+        assert_eq!((status, after.exit_number), (Status::Trapped, 9));
+        assert_eq!(after.depth, 10);
+    }
+
+    #[test]
+    fn an_unknown_status_is_a_trap() {
+        assert_eq!(run(nonsense, &mut [0]).0, Status::Trapped);
+    }
+
+    #[test]
+    fn entering_again_keeps_the_outer_stack() {
+        let mut values = [4];
+        let (status, after) = run(enters_again, &mut values);
+        assert_eq!((status, values[0]), (Status::Returned, 8));
+        assert_eq!((after.depth, after.stack), (10, 77));
+    }
+}
