@@ -1,0 +1,353 @@
+//! Executable memory, seen from outside: protections as the kernel reports them, faults in a process of
+//! their own, and code that runs.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+use patchjit_memory::{Arena, Block, Error, TRAP_BYTE, Views};
+use std::ops::Range;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+const BOTH: [Views; 2] = [Views::Two, Views::One];
+
+/// `mov eax, n; ret`
+fn returns(n: u32) -> [u8; 6] {
+    let [a, b, c, d] = n.to_le_bytes();
+    [0xb8, a, b, c, d]
+        .into_iter()
+        .chain([0xc3])
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap()
+}
+
+fn call(address: u64) -> u32 {
+    // SAFETY: the tests call what they have published, made by `returns`.
+    unsafe { std::mem::transmute::<usize, extern "C" fn() -> u32>(address as usize)() }
+}
+
+fn install(arena: &mut Arena, n: u32) -> Block {
+    let code = returns(n);
+    let mut block = arena.reserve(code.len()).unwrap();
+    let mut writing = arena.write(&mut block).unwrap();
+    writing.buffer().write[..code.len()].copy_from_slice(&code);
+    writing.publish(code.len()).unwrap();
+    block
+}
+
+fn bytes(addresses: Range<u64>) -> Vec<u8> {
+    // SAFETY: the tests read published blocks, which are readable.
+    addresses
+        .map(|address| unsafe { (address as usize as *const u8).read_volatile() })
+        .collect()
+}
+
+/// All mappings of the process, with their protection as `rwxp`.
+fn mappings() -> Vec<(Range<u64>, String)> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines()
+        .map(|line| {
+            let (range, rest) = line.split_once(' ').unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            let address = |text| u64::from_str_radix(text, 16).unwrap();
+            (address(start)..address(end), rest[..4].to_string())
+        })
+        .collect()
+}
+
+fn protection(address: u64) -> String {
+    let found = mappings()
+        .into_iter()
+        .find(|(range, _)| range.contains(&address));
+    found.map_or_else(|| "none".to_string(), |(_, protection)| protection)
+}
+
+fn assert_never_both() {
+    for (range, protection) in mappings() {
+        assert!(
+            !(protection.contains('w') && protection.contains('x')),
+            "{range:x?} is {protection}"
+        );
+    }
+}
+
+#[test]
+fn code_runs_through_the_other_view() {
+    for views in BOTH {
+        let mut arena = Arena::with_views(1 << 16, views).unwrap();
+        assert_eq!(arena.views(), views);
+        let code = returns(42);
+        let mut block = arena.reserve(code.len()).unwrap();
+        let mut writing = arena.write(&mut block).unwrap();
+        let buffer = writing.buffer();
+        let written_at = buffer.write.as_ptr() as u64;
+        assert_eq!(written_at == buffer.execute_at, views == Views::One);
+        buffer.write[..code.len()].copy_from_slice(&code);
+        let entry = writing.publish(code.len()).unwrap();
+        assert_eq!(entry, block.address());
+        assert_eq!(call(entry), 42);
+    }
+}
+
+#[test]
+fn nothing_is_ever_writable_and_executable() {
+    for views in BOTH {
+        let mut arena = Arena::with_views(1 << 20, views).unwrap();
+        assert_never_both();
+        let first = install(&mut arena, 1);
+        assert_never_both();
+        let mut block = arena.reserve(100_000).unwrap();
+        assert_never_both();
+        assert_eq!(protection(block.address()), executes(views));
+        let mut writing = arena.write(&mut block).unwrap();
+        assert_never_both();
+        let buffer = writing.buffer();
+        let (write, execute) = (buffer.write.as_ptr() as u64, buffer.execute_at);
+        buffer.write[..6].copy_from_slice(&returns(2));
+        match views {
+            Views::Two => {
+                assert_eq!(protection(write), "rw-s");
+                assert_eq!(protection(execute), "r-xs");
+                assert_eq!(call(first.address()), 1, "others run while code is written");
+            }
+            Views::One => assert_eq!(protection(write), "rw-p"),
+        }
+        writing.publish(6).unwrap();
+        assert_never_both();
+        assert_eq!(protection(execute), executes(views));
+        assert_eq!(call(execute), 2);
+        drop(arena.write(&mut block).unwrap());
+        assert_never_both();
+        assert_eq!(protection(execute), executes(views));
+        arena.release(block).unwrap();
+        assert_never_both();
+        assert_eq!(call(first.address()), 1);
+        drop(arena);
+        assert_never_both();
+    }
+}
+
+fn executes(views: Views) -> &'static str {
+    match views {
+        Views::Two => "r-xs",
+        Views::One => "r-xp",
+    }
+}
+
+#[test]
+fn the_protection_follows_use() {
+    for views in BOTH {
+        let mut arena = Arena::with_views(1 << 20, views).unwrap();
+        let Range { start, end } = arena.addresses();
+        assert_eq!(end - start, 1 << 20);
+        assert!(protection(start - 1).starts_with("---"), "guard before");
+        assert!(protection(end).starts_with("---"), "guard behind");
+        assert!(protection(end - 1).starts_with("---"), "not used yet");
+        let _block = arena.reserve(1 << 20).unwrap();
+        assert_eq!(protection(end - 1), executes(views));
+        assert!(protection(end).starts_with("---"), "guard behind");
+    }
+}
+
+#[test]
+fn small_functions_share_pages() {
+    for views in BOTH {
+        let mut arena = Arena::with_views(1 << 16, views).unwrap();
+        let blocks: Vec<_> = (0..1000).map(|n| install(&mut arena, n)).collect();
+        let start = blocks[0].address();
+        for (n, block) in blocks.iter().enumerate() {
+            assert_eq!(block.address(), start + 16 * n as u64);
+            assert_eq!(call(block.address()), n as u32);
+        }
+        assert_eq!(arena.taken(), 16_000);
+    }
+}
+
+#[test]
+fn released_ranges_are_filled_and_used_again() {
+    for views in BOTH {
+        let mut arena = Arena::with_views(1 << 16, views).unwrap();
+        let before = install(&mut arena, 1);
+        let block = install(&mut arena, 2);
+        let behind = install(&mut arena, 3);
+        let (address, taken) = (block.address(), arena.taken());
+        assert_ne!(bytes(address..address + 6), [TRAP_BYTE; 6]);
+        arena.release(block).unwrap();
+        assert_eq!(arena.taken(), taken - 16);
+        assert_eq!(bytes(address..address + 16), [TRAP_BYTE; 16]);
+        assert_eq!((call(before.address()), call(behind.address())), (1, 3));
+        let again = install(&mut arena, 4);
+        assert_eq!(again.address(), address);
+        assert_eq!(call(address), 4);
+    }
+}
+
+#[test]
+fn what_is_not_used_becomes_traps_and_goes_back() {
+    for views in BOTH {
+        let mut arena = Arena::with_views(1 << 16, views).unwrap();
+        let mut block = arena.reserve(5000).unwrap();
+        let mut writing = arena.write(&mut block).unwrap();
+        writing.buffer().write.fill(0x90);
+        writing.buffer().write[..6].copy_from_slice(&returns(7));
+        let entry = writing.publish(6).unwrap();
+        assert_eq!((block.length(), arena.taken()), (16, 16));
+        assert_eq!(bytes(entry + 6..entry + 5008), [TRAP_BYTE; 5002]);
+        assert_eq!(call(entry), 7);
+        // A block can be written again, and keeps what is there.
+        let mut writing = arena.write(&mut block).unwrap();
+        assert_eq!(writing.buffer().write[..6], returns(7));
+        writing.buffer().write[1] = 8;
+        assert_eq!(writing.publish(6).unwrap(), entry);
+        assert_eq!(call(entry), 8);
+    }
+}
+
+#[test]
+fn dropped_writings_leave_traps() {
+    for views in BOTH {
+        let mut arena = Arena::with_views(1 << 16, views).unwrap();
+        let mut block = arena.reserve(64).unwrap();
+        arena.write(&mut block).unwrap().buffer().write.fill(0x90);
+        let address = block.address();
+        assert_eq!(bytes(address..address + 64), [TRAP_BYTE; 64]);
+    }
+}
+
+#[test]
+fn errors_say_what_is_missing() {
+    for views in BOTH {
+        let mut arena = Arena::with_views(4096, views).unwrap();
+        let mut block = arena.reserve(4000).unwrap();
+        assert_eq!(
+            arena.reserve(97).unwrap_err(),
+            Error::Full {
+                needed: 97,
+                largest: 96
+            }
+        );
+        let used = block.length() + 1;
+        assert_eq!(
+            arena.write(&mut block).unwrap().publish(used),
+            Err(Error::TooLong { used, length: 4000 })
+        );
+        let mut other = Arena::with_views(4096, views).unwrap();
+        assert_eq!(other.write(&mut block).unwrap_err(), Error::Foreign);
+        assert_eq!(other.release(block), Err(Error::Foreign));
+        assert!(matches!(
+            Arena::with_views(1 << 60, views),
+            Err(Error::System { code, .. }) if code != 0
+        ));
+        assert!(matches!(
+            Arena::with_views(usize::MAX, views),
+            Err(Error::Full { .. })
+        ));
+    }
+    let text = Error::System {
+        step: patchjit_memory::Step::Reserve,
+        code: 12,
+    };
+    assert!(text.to_string().starts_with("reserving address space: "));
+}
+
+/// A large arena costs address space, not memory.
+#[test]
+fn storage_grows_with_use() {
+    let mut arena = Arena::new(1 << 30).unwrap();
+    let block = install(&mut arena, 5);
+    assert_eq!(call(block.address()), 5);
+    let resident = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+    let line = resident
+        .lines()
+        .find(|line| line.starts_with("Rss:"))
+        .unwrap();
+    let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(kilobytes < 1 << 19, "{line}");
+}
+
+#[test]
+fn arenas_move_between_threads() {
+    fn both<T: Send + Sync>(_: &T) {}
+    let mut arena = Arena::new(1 << 16).unwrap();
+    let block = install(&mut arena, 6);
+    both(&arena);
+    both(&block);
+    let (arena, block) = std::thread::spawn(move || (arena, block)).join().unwrap();
+    assert_eq!(call(block.address()), 6);
+    drop(arena);
+}
+
+/// Run by the tests below in a process of its own: does what the variable says, which should kill it.
+#[test]
+fn faults_when_told_to() {
+    let Ok(what) = std::env::var("PATCHJIT_MEMORY_FAULT") else {
+        return;
+    };
+    let views = if what.ends_with("one") {
+        Views::One
+    } else {
+        Views::Two
+    };
+    let mut arena = Arena::with_views(1 << 16, views).unwrap();
+    let block = install(&mut arena, 1);
+    let Range { start, end } = arena.addresses();
+    let whole = {
+        let mut rest = arena.reserve((1 << 16) - 16).unwrap();
+        let mut writing = arena.write(&mut rest).unwrap();
+        writing.buffer().write.as_mut_ptr()
+    };
+    match what.split_once(' ').unwrap().0 {
+        "guard-before" => drop(bytes(start - 1..start)),
+        "guard-behind" => drop(bytes(end..end + 1)),
+        "guard-written-behind" => {
+            // SAFETY: not safe at all; that the process dies here is what is tested.
+            unsafe { whole.add((1 << 16) - 16).write_volatile(0) }
+        }
+        "write-execute-view" => {
+            // SAFETY: not safe at all; that the process dies here is what is tested.
+            unsafe { (block.address() as usize as *mut u8).write_volatile(0) }
+        }
+        "run-write-view" => {
+            if views == Views::One {
+                let mut block = block;
+                let _open = arena.write(&mut block).unwrap();
+                call(start);
+            }
+            call(whole as u64);
+        }
+        "run-released" => {
+            let address = block.address();
+            arena.release(block).unwrap();
+            call(address);
+        }
+        other => panic!("{other}"),
+    }
+    println!("still alive");
+}
+
+#[test]
+fn wrong_accesses_kill_the_process() {
+    const SEGV: i32 = 11;
+    const TRAP: i32 = 5;
+    for (what, signal) in [
+        ("guard-before", SEGV),
+        ("guard-behind", SEGV),
+        ("guard-written-behind", SEGV),
+        ("write-execute-view", SEGV),
+        ("run-write-view", SEGV),
+        ("run-released", TRAP),
+    ] {
+        for views in ["two", "one"] {
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "faults_when_told_to", "--nocapture"])
+                .env("PATCHJIT_MEMORY_FAULT", format!("{what} {views}"))
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(
+                output.status.signal(),
+                Some(signal),
+                "{what} {views}: {text}"
+            );
+        }
+    }
+}
