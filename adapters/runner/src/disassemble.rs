@@ -1,0 +1,43 @@
+//! Machine code as text, through `iced-x86`.
+
+use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
+use std::fmt::Write as _;
+
+/// Prints x86-64 code, one instruction a line: the offset, the bytes, the instruction. Branch targets
+/// are offsets as well.
+pub fn x86_64(code: &[u8], first_offset: u64) -> String {
+    let mut formatter = IntelFormatter::new();
+    let options = formatter.options_mut();
+    options.set_space_after_operand_separator(true);
+    options.set_hex_prefix("0x");
+    options.set_hex_suffix("");
+    options.set_branch_leading_zeros(false);
+    options.set_small_hex_numbers_in_decimal(true);
+    options.set_rip_relative_addresses(true);
+    let mut text = String::new();
+    let mut decoder = Decoder::with_ip(64, code, first_offset, DecoderOptions::NONE);
+    while decoder.can_decode() {
+        let start = decoder.position();
+        let instruction = decoder.decode();
+        let mut bytes = String::new();
+        for byte in &code[start..decoder.position()] {
+            let _ = write!(bytes, "{byte:02x}");
+        }
+        let mut printed = String::new();
+        formatter.format(&instruction, &mut printed);
+        let _ = writeln!(text, "{:6x}  {bytes:<22} {printed}", instruction.ip());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn instructions_and_targets() {
+        let text = super::x86_64(&[0x4d, 0x01, 0xe5, 0xeb, 0xfb, 0x06], 0x10);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "    10  4d01e5                 add r13, r12");
+        assert_eq!(lines[1], "    13  ebfb                   jmp short 0x10");
+        assert_eq!(lines[2], "    15  06                     (bad)");
+    }
+}

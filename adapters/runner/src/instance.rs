@@ -1,0 +1,296 @@
+//! Everything that a program needs to run: region memory, guest slots, host functions, entry cells.
+//!
+//! An [`Instance`] is made for one program and one run; two engines get one each and are compared
+//! afterwards with [`Instance::difference`].
+
+use crate::hosts::{self, HostState};
+use crate::value;
+use patchjit::ir::{MAX_REGIONS, Program};
+use patchjit::runtime::{Binding, Context, EntryCell, HostCode};
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+/// The alignment of a region's first byte: a cache line, and enough for every access.
+const REGION_ALIGNMENT: usize = 64;
+
+/// Initial bytes of a region; what no content covers is zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The region's index in the program.
+    pub region: usize,
+    /// Where in the region the bytes begin.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// How far a run may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Function entries and back-edges; without a number, as many as it takes.
+    pub fuel: Option<u64>,
+    /// Calls within each other.
+    pub depth: u32,
+}
+
+/// The calls within each other that the runner allows unless told otherwise.
+pub const DEFAULT_DEPTH: u32 = 20_000;
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            fuel: None,
+            depth: DEFAULT_DEPTH,
+        }
+    }
+}
+
+/// Memory of a region. Zeroed pages come from the system as they are touched.
+#[derive(Debug)]
+struct RegionMemory {
+    start: NonNull<u8>,
+    layout: Layout,
+    size: usize,
+}
+
+// SAFETY: the memory belongs to this value alone.
+unsafe impl Send for RegionMemory {}
+
+impl RegionMemory {
+    fn new(size: u64) -> Option<RegionMemory> {
+        let size = usize::try_from(size).ok()?;
+        let layout = Layout::from_size_align(size.max(1), REGION_ALIGNMENT).ok()?;
+        // SAFETY: the layout is not empty.
+        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
+        Some(RegionMemory {
+            start,
+            layout,
+            size,
+        })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: that many initialised bytes belong to this value.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.size) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: that many initialised bytes belong to this value.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.size) }
+    }
+}
+
+impl Drop for RegionMemory {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { std::alloc::dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+/// What a program runs on.
+#[derive(Debug)]
+pub struct Instance {
+    regions: Vec<RegionMemory>,
+    /// The guest slots: at least as many as the program names.
+    pub slots: Vec<u64>,
+    hosts: Vec<HostCode>,
+    cells: Vec<EntryCell>,
+    /// What host functions see.
+    pub state: Box<HostState>,
+    limits: Limits,
+}
+
+impl Instance {
+    /// Regions with these first contents, slots of zero, and the host functions with these names, in the
+    /// order of the program's declarations. Cells have no code yet.
+    pub fn new(
+        program: &Program<'_>,
+        host_names: &[String],
+        contents: &[Content],
+        limits: Limits,
+    ) -> Result<Instance, String> {
+        let mut regions = Vec::new();
+        for (index, region) in program.regions.iter().enumerate() {
+            let memory = RegionMemory::new(region.size)
+                .ok_or_else(|| format!("no memory for region {index} of {} bytes", region.size))?;
+            regions.push(memory);
+        }
+        for Content {
+            region,
+            offset,
+            bytes,
+        } in contents
+        {
+            let memory = regions
+                .get_mut(*region)
+                .ok_or_else(|| format!("contents for region {region}, which does not exist"))?;
+            usize::try_from(*offset)
+                .ok()
+                .and_then(|start| memory.bytes_mut().get_mut(start..)?.get_mut(..bytes.len()))
+                .ok_or_else(|| {
+                    let count = bytes.len();
+                    format!("{count} bytes at {offset} do not fit into region {region}")
+                })?
+                .copy_from_slice(bytes);
+        }
+        let mut codes = Vec::new();
+        for (index, host) in program.hosts.iter().enumerate() {
+            let name = host_names
+                .get(index)
+                .ok_or_else(|| format!("host function {index} has no name"))?;
+            let (parameters, results) = (
+                program.parameters(host.signature),
+                program.results(host.signature),
+            );
+            codes.push(hosts::find(name, parameters, results)?.code);
+        }
+        let cells = program.functions.iter().map(|function| EntryCell {
+            code: 0,
+            signature: u64::from(function.signature),
+        });
+        Ok(Instance {
+            regions,
+            slots: vec![0; program.slot_count as usize],
+            hosts: codes,
+            cells: cells.collect(),
+            state: Box::default(),
+            limits,
+        })
+    }
+
+    /// Where calls through cells find the code of each function: addresses of bodies, in the order
+    /// of the program.
+    pub fn set_bodies(&mut self, addresses: impl IntoIterator<Item = u64>) {
+        for (cell, address) in self.cells.iter_mut().zip(addresses) {
+            cell.code = address;
+        }
+    }
+
+    /// How far a run may go.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The bytes of a region.
+    pub fn region(&self, index: usize) -> &[u8] {
+        self.regions.get(index).map_or(&[], RegionMemory::bytes)
+    }
+
+    /// A context for one run. It points into this instance: it must not outlive it, and nothing else of
+    /// the instance may be used while it runs.
+    pub fn context(&mut self) -> Context {
+        let mut regions = [Binding {
+            base: std::ptr::null_mut(),
+            size: 0,
+        }; MAX_REGIONS];
+        for (binding, memory) in regions.iter_mut().zip(&self.regions) {
+            binding.base = memory.start.as_ptr();
+            binding.size = memory.size as u64;
+        }
+        Context {
+            slots: self.slots.as_mut_ptr(),
+            hosts: self.hosts.as_ptr(),
+            host_context: (&raw mut *self.state).cast(),
+            cells: self.cells.as_ptr(),
+            fuel: i64::try_from(self.limits.fuel.unwrap_or(u64::MAX)).unwrap_or(i64::MAX),
+            depth: i64::from(self.limits.depth),
+            cell_count: self.cells.len() as u64,
+            regions,
+            ..Context::new()
+        }
+    }
+
+    /// The first thing in which another instance differs, after the same program ran on both: a slot, a
+    /// region's byte, what was printed. Words that hold NaNs on both sides do not differ.
+    pub fn difference(&self, other: &Instance) -> Option<String> {
+        for (index, (&a, &b)) in self.slots.iter().zip(&other.slots).enumerate() {
+            if !value::same_word(a, b) {
+                return Some(format!("slot {index}: {a:#x} and {b:#x}"));
+            }
+        }
+        for (index, (a, b)) in self.regions.iter().zip(&other.regions).enumerate() {
+            if let Some((offset, a, b)) = region_difference(a.bytes(), b.bytes()) {
+                return Some(format!(
+                    "region {index} at byte {offset}: {a:#x} and {b:#x}"
+                ));
+            }
+        }
+        let (a, b) = (&self.state.printed, &other.state.printed);
+        (a != b).then(|| format!("printed {a:?} and {b:?}"))
+    }
+}
+
+/// The first word of two regions that differs, and where it is.
+fn region_difference(a: &[u8], b: &[u8]) -> Option<(usize, u64, u64)> {
+    if a == b {
+        return None;
+    }
+    let word = |bytes: &[u8]| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
+    };
+    a.chunks(8)
+        .zip(b.chunks(8))
+        .enumerate()
+        .map(|(index, (a, b))| (index * 8, word(a), word(b)))
+        .find(|&(_, a, b)| !value::same_word(a, b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Content, Instance, Limits};
+    use patchjit::ir::{Program, Region};
+
+    fn instance(contents: &[Content]) -> Result<Instance, String> {
+        let program = Program {
+            regions: &[Region { size: 20 }, Region { size: 0 }],
+            slot_count: 2,
+            ..Program::default()
+        };
+        Instance::new(&program, &[], contents, Limits::default())
+    }
+
+    fn content(region: usize, offset: u64, bytes: &[u8]) -> Content {
+        Content {
+            region,
+            offset,
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn regions_begin_with_their_contents() {
+        let mut instance = instance(&[content(0, 17, &[1, 2, 3]), content(0, 0, &[9])]).unwrap();
+        let expected = [9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3];
+        assert_eq!(instance.region(0), expected);
+        let context = instance.context();
+        assert_eq!(context.regions[0].size, 20);
+        assert_eq!(context.regions[0].base as usize % 64, 0);
+        assert_eq!(context.regions[1].size, 0);
+        assert!(context.regions[2].base.is_null());
+    }
+
+    #[test]
+    fn contents_must_fit() {
+        let error = instance(&[content(0, 18, &[1, 2, 3])]).unwrap_err();
+        assert_eq!(error, "3 bytes at 18 do not fit into region 0");
+        assert!(instance(&[content(0, u64::MAX, &[1])]).is_err());
+        assert!(instance(&[content(2, 0, &[])]).is_err());
+    }
+
+    #[test]
+    fn differences_are_found() {
+        let (mut a, mut b) = (instance(&[]).unwrap(), instance(&[]).unwrap());
+        assert_eq!(a.difference(&b), None);
+        a.slots[1] = 5;
+        assert_eq!(a.difference(&b).unwrap(), "slot 1: 0x5 and 0x0");
+        b.slots[1] = 5;
+        b.state.printed.push('x');
+        assert!(a.difference(&b).unwrap().starts_with("printed"));
+        let c = instance(&[content(0, 19, &[7])]).unwrap();
+        let d = instance(&[]).unwrap();
+        let text = c.difference(&d).unwrap();
+        assert_eq!(text, "region 0 at byte 16: 0x7000000 and 0x0");
+    }
+}

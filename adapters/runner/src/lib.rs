@@ -1,0 +1,9 @@
+//! What the runner is made of: values as text, host functions, instances, engines, reports.
+//!
+//! Tests of the whole project use this library to run programs the way the command line does.
+
+pub mod disassemble;
+pub mod hosts;
+pub mod instance;
+pub mod object_file;
+pub mod value;
