@@ -1,1 +1,12 @@
 //! Patchjit beside Cranelift.
+//!
+//! The same verified programs, translated one to one into Cranelift's IR, compiled by it and run under the same
+//! context: a second oracle, and the yardstick for compile time and for the speed of code.
+
+pub mod enter;
+pub mod machine;
+mod memory;
+pub mod pages;
+pub mod plan;
+pub mod scalar;
+pub mod translate;
