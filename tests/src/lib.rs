@@ -1,1 +1,5 @@
-//! Tests of the whole of Patchjit.
+//! Tests of the whole of Patchjit, and what they share: programs made by the thousand.
+
+pub mod assemble;
+pub mod random;
+pub mod synthetic;

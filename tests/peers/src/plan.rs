@@ -49,7 +49,7 @@ impl Plan {
         let mut callers: Vec<Vec<u32>> = vec![Vec::new(); count];
         let mut tail_calls = Vec::new();
         let mut indirect = vec![false; program.signatures.len()];
-        for function in 0..count {
+        for (function, may) in may_deoptimize.iter_mut().enumerate() {
             for op in ops_of(program, function) {
                 let leaves = exit_of(program, op).is_some_and(deoptimizes);
                 match op.code {
@@ -67,9 +67,9 @@ impl Plan {
                     }
                     Opcode::CallIndirect => {
                         indirect[program.extra[op.b as usize] as usize] = true;
-                        may_deoptimize[function] |= leaves;
+                        *may |= leaves;
                     }
-                    _ => may_deoptimize[function] |= leaves,
+                    _ => *may |= leaves,
                 }
             }
         }

@@ -257,6 +257,7 @@ fn reverse_postorder(program: &Program, function: usize) -> Vec<usize> {
     let successors = |block: &Block| -> Vec<usize> {
         let op = &program.ops[(block.first_op + block.op_count - 1) as usize];
         edges(program, op)
+            .into_iter()
             .map(|edge| (edge.block - record.first_block) as usize)
             .collect()
     };
@@ -282,23 +283,16 @@ fn reverse_postorder(program: &Program, function: usize) -> Vec<usize> {
 }
 
 /// The edges of a terminator.
-fn edges<'a>(program: &Program<'a>, op: &Op) -> impl Iterator<Item = Edge<'a>> {
-    let program = *program;
-    let one;
-    let two;
-    let at: &[u32] = match op.code {
-        Opcode::Jump => {
-            one = [op.c];
-            &one
+fn edges<'a>(program: &Program<'a>, op: &Op) -> Vec<Edge<'a>> {
+    match op.code {
+        Opcode::Jump => vec![program.edge(op.c)],
+        Opcode::Branch => vec![program.edge(op.b), program.edge(op.c)],
+        Opcode::Switch => {
+            let edges = switch_edges(program, op).iter();
+            edges.map(|&at| program.edge(at)).collect()
         }
-        Opcode::Branch => {
-            two = [op.b, op.c];
-            &two
-        }
-        Opcode::Switch => switch_edges(&program, op),
-        _ => &[],
-    };
-    at.to_vec().into_iter().map(move |at| program.edge(at))
+        _ => Vec::new(),
+    }
 }
 
 /// Extra indices of a switch's edges, the default's last.
