@@ -4,6 +4,7 @@
 
 pub mod call;
 pub mod code;
+pub mod error;
 mod float;
 pub mod ir;
 pub mod ops;
