@@ -179,7 +179,8 @@ with_texts! {
 }
 
 with_texts! {
-    /// A rule that every program keeps. [`crate::verify`] checks them all.
+    /// A rule that every program keeps. [`crate::verify`] checks them all, but for the last ones:
+    /// they are about the use of [`crate::build`], and records cannot break them.
     Rule {
         ProgramSize "a program has at most 2^28 units of size";
         PositionCount "there is a source position for each op, or for none";
@@ -228,6 +229,11 @@ with_texts! {
         ReturnCount "a function returns as many values as its signature says";
         ReturnCallResults "a function that ends with another's results has the same result types";
         CallNeedsExit "a call of a function that may deoptimize has an exit";
+        BuildFunctions "functions are built one at a time, all of them, in the order of declaration";
+        BuildBlocks "blocks are built one at a time, each from its parameters to its terminator, in a function";
+        BuildBlockFilled "a block that is created is filled";
+        BuildMethod "an op is built with the method for its shape";
+        BuildScale "the scale of an access is 0 to 3";
     }
 }
 

@@ -2,6 +2,7 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+pub mod build;
 pub mod call;
 pub mod code;
 pub mod error;

@@ -1,0 +1,1198 @@
+//! Builds a program's records in slices of the caller's.
+//!
+//! Takes: [`Storage`], and calls in program order. Promises: records laid out as [`crate::ir`] says, or an
+//! error, never a panic; an error sticks, so that [`Builder::finish`] gives it again. Checks what it needs for
+//! sound records (the right method for an op, blocks filled once, functions defined in order);
+//! types, dominance and argument counts are for [`crate::verify`]. Costs: constant time per op, argument and snapshot entry;
+//! [`Builder::end`] walks the function once more, [`Builder::signature`] compares with every signature before it.
+//!
+//! The order of the calls is the layout:
+//!
+//! * Functions are declared with their signatures and may be called before they are defined.
+//!   They are defined in the order of their declaration.
+//! * Blocks are created at any time in their function, so that branches can name blocks that come later.
+//!   They are filled one after another, each from [`Builder::switch_to`] to its terminator, and stand in the
+//!   program in the order in which they were filled. A jump to a block filled earlier, or to itself, is a back-edge.
+//! * The entry block is there when a function begins; its parameters are the function's.
+//!
+//! ```
+//! use patchjit::build::{Buffers, Builder};
+//! use patchjit::ops::Opcode;
+//! use patchjit::types::Type;
+//!
+//! # fn main() -> Result<(), patchjit::error::Error> {
+//! let mut buffers = Buffers::<32>::new();
+//! let mut b = Builder::new(buffers.storage());
+//! let signature = b.signature(&[Type::I64], &[Type::I64])?;
+//! let sum_squares = b.declare(signature)?;
+//! b.begin(sum_squares)?;
+//! let n = b.argument(0);
+//! let (head, body, done) = (b.create_block()?, b.create_block()?, b.create_block()?);
+//! let zero = b.constant_i64(0)?;
+//! b.jump(head, &[zero, zero])?;
+//! b.switch_to(head)?;
+//! let (i, sum) = (b.parameter(Type::I64)?, b.parameter(Type::I64)?);
+//! let more = b.binary(Opcode::I64LtS, i, n)?;
+//! b.branch(more, (body, &[]), (done, &[]))?;
+//! b.switch_to(body)?;
+//! let square = b.binary(Opcode::I64Mul, i, i)?;
+//! let sum_next = b.binary(Opcode::I64Add, sum, square)?;
+//! let one = b.constant_i64(1)?;
+//! let i_next = b.binary(Opcode::I64Add, i, one)?;
+//! b.jump(head, &[i_next, sum_next])?;
+//! b.switch_to(done)?;
+//! b.return_values(&[sum])?;
+//! b.end()?;
+//! let program = b.finish()?;
+//! assert_eq!(program.blocks.len(), 4);
+//! # Ok(())
+//! # }
+//! ```
+
+use crate::error::{Error, Place, Rule, Storage as Which};
+use crate::ir::{
+    Block, Exit, ExitKind, Function, HostFunction, MAX_ARGUMENTS, MAX_REGIONS, NONE, Op, Program,
+    Region, Signature, access_aux,
+};
+use crate::ops::{Opcode, Shape, flags};
+use crate::types::Type;
+
+/// A value: the index of the op that gives it. Whoever knows where an op will stand may name it ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Value(pub u32);
+
+/// A block of the function under construction, by the order of creation; 0 is the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlockId(pub u32);
+
+/// A function, by its index in the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FunctionId(pub u32);
+
+/// A signature, by its index in the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SignatureId(pub u32);
+
+/// A region, by its index in the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RegionId(pub u16);
+
+/// A host function, by its index in the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HostId(pub u32);
+
+/// An exit, by its index in the program. Ops whose exits are equal may share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExitId(pub u32);
+
+/// The results of a call: the first is the call's own op, the others stand right behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Results {
+    first: u32,
+    count: u32,
+}
+
+impl Results {
+    /// The result with this index, if the call has so many.
+    pub fn get(&self, index: u32) -> Option<Value> {
+        (index < self.count).then(|| Value(self.first + index))
+    }
+
+    /// How many results there are.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+/// An address in a region: `index * 2^scale + offset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The region.
+    pub region: RegionId,
+    /// The index, an unsigned i64.
+    pub index: Value,
+    /// The binary logarithm of the index's unit, 0 to 3.
+    pub scale: u8,
+    /// Bytes added, at most [`crate::ir::MAX_OFFSET`].
+    pub offset: u32,
+}
+
+/// Where the records go. What does not fit is an [`Error`] that names the slice.
+#[derive(Debug)]
+pub struct Storage<'a> {
+    /// One for each function.
+    pub functions: &'a mut [Function],
+    /// One for each block.
+    pub blocks: &'a mut [Block],
+    /// One for each op, block parameter and further call result.
+    pub ops: &'a mut [Op],
+    /// Words: see [`Counts::extra`].
+    pub extra: &'a mut [u32],
+    /// One for each call of [`Builder::exit`].
+    pub exits: &'a mut [Exit],
+    /// One for each different signature.
+    pub signatures: &'a mut [Signature],
+    /// The types of all signatures.
+    pub types: &'a mut [Type],
+    /// One for each region.
+    pub regions: &'a mut [Region],
+    /// One for each host function.
+    pub hosts: &'a mut [HostFunction],
+    /// One for each op; or empty, and positions are not kept.
+    pub positions: &'a mut [u32],
+}
+
+/// How much of each slice of a [`Storage`] a program takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Functions.
+    pub functions: usize,
+    /// Blocks.
+    pub blocks: usize,
+    /// Ops, block parameters and further call results.
+    pub ops: usize,
+    /// Words of variable length. A region access takes 2 (a compare-exchange 3), a call or return 1 and its values
+    /// (an indirect call 2), an edge 2 and its arguments, a switch 2 and one more for each target beside the edges,
+    /// an exit 2 for each snapshot entry.
+    pub extra: usize,
+    /// Exits.
+    pub exits: usize,
+    /// Signatures.
+    pub signatures: usize,
+    /// Types in signatures.
+    pub types: usize,
+    /// Regions.
+    pub regions: usize,
+    /// Host functions.
+    pub hosts: usize,
+}
+
+/// Storage of a fixed size for programs of up to `N` ops; may stand in a `static` or on the stack.
+/// There is room for `N` of everything, and four words of `extra` for each op.
+#[derive(Clone, Debug)]
+pub struct Buffers<const N: usize> {
+    functions: [Function; N],
+    blocks: [Block; N],
+    ops: [Op; N],
+    extra: [[u32; 4]; N],
+    exits: [Exit; N],
+    signatures: [Signature; N],
+    types: [Type; N],
+    regions: [Region; MAX_REGIONS],
+    hosts: [HostFunction; N],
+    positions: [u32; N],
+}
+
+impl<const N: usize> Buffers<N> {
+    /// Empty buffers.
+    pub const fn new() -> Buffers<N> {
+        Buffers {
+            functions: [EMPTY_FUNCTION; N],
+            blocks: [EMPTY_BLOCK; N],
+            ops: [EMPTY_OP; N],
+            extra: [[0; 4]; N],
+            exits: [EMPTY_EXIT; N],
+            signatures: [EMPTY_SIGNATURE; N],
+            types: [Type::I32; N],
+            regions: [Region { size: 0 }; MAX_REGIONS],
+            hosts: [HostFunction { signature: 0 }; N],
+            positions: [NONE; N],
+        }
+    }
+
+    /// All of it, for a builder.
+    pub fn storage(&mut self) -> Storage<'_> {
+        Storage {
+            functions: &mut self.functions,
+            blocks: &mut self.blocks,
+            ops: &mut self.ops,
+            extra: self.extra.as_flattened_mut(),
+            exits: &mut self.exits,
+            signatures: &mut self.signatures,
+            types: &mut self.types,
+            regions: &mut self.regions,
+            hosts: &mut self.hosts,
+            positions: &mut self.positions,
+        }
+    }
+}
+
+impl<const N: usize> Default for Buffers<N> {
+    fn default() -> Buffers<N> {
+        Buffers::new()
+    }
+}
+
+/// A record to fill storage with before a builder gets it; a builder reads nothing that it did not write.
+pub const EMPTY_OP: Op = Op {
+    code: Opcode::Fence,
+    aux: 0,
+    a: 0,
+    b: 0,
+    c: 0,
+};
+
+/// The same for exits.
+pub const EMPTY_EXIT: Exit = Exit {
+    number: 0,
+    kind: ExitKind::Trap,
+    snapshot: 0,
+    entry_count: 0,
+};
+
+const EMPTY_FUNCTION: Function = Function {
+    signature: 0,
+    first_block: 0,
+    block_count: 0,
+    first_op: 0,
+    op_count: 0,
+};
+
+const EMPTY_BLOCK: Block = Block {
+    first_op: 0,
+    op_count: 0,
+    parameter_count: 0,
+};
+
+const EMPTY_SIGNATURE: Signature = Signature {
+    first_type: 0,
+    parameter_count: 0,
+    result_count: 0,
+};
+
+/// A slice that fills up.
+#[derive(Debug)]
+struct Table<'a, T> {
+    slots: &'a mut [T],
+    used: usize,
+    which: Which,
+}
+
+impl<'a, T: Copy> Table<'a, T> {
+    fn new(slots: &'a mut [T], which: Which) -> Table<'a, T> {
+        Table {
+            slots,
+            used: 0,
+            which,
+        }
+    }
+
+    /// Appends an item and gives its index.
+    fn push(&mut self, item: T) -> Result<u32, Error> {
+        let at = self.used;
+        match self.slots.get_mut(at) {
+            // The last index is not given out: it stands for "none".
+            Some(slot) if at < NONE as usize => {
+                *slot = item;
+                self.used += 1;
+                Ok(at as u32)
+            }
+            _ => Err(Error::Full {
+                storage: self.which,
+                needed: at + 1,
+            }),
+        }
+    }
+
+    fn get(&self, index: u32) -> Option<&T> {
+        self.slots.get(..self.used)?.get(index as usize)
+    }
+
+    fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.slots.get_mut(..self.used)?.get_mut(index as usize)
+    }
+
+    fn finish(self) -> &'a [T] {
+        let slots: &'a [T] = self.slots;
+        slots.get(..self.used).unwrap_or(slots)
+    }
+}
+
+/// Where the builder stands in a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Between functions.
+    Outside,
+    /// In a function, between blocks.
+    Between,
+    /// In a block that has parameters only, so far.
+    AtHead(u32),
+    /// In a block.
+    Inside(u32),
+}
+
+/// Builds one program. The module's header says in which order to call.
+#[derive(Debug)]
+pub struct Builder<'a> {
+    functions: Table<'a, Function>,
+    blocks: Table<'a, Block>,
+    ops: Table<'a, Op>,
+    extra: Table<'a, u32>,
+    exits: Table<'a, Exit>,
+    signatures: Table<'a, Signature>,
+    types: Table<'a, Type>,
+    regions: Table<'a, Region>,
+    hosts: Table<'a, HostFunction>,
+    positions: Table<'a, u32>,
+    slot_count: u32,
+    /// How many functions are defined, the one under construction not counted.
+    defined: u32,
+    /// How many blocks of the function under construction have been switched to.
+    filled: u32,
+    position: u32,
+    state: State,
+    failed: Option<Error>,
+}
+
+/// What a block that was not filled has for its place in the order.
+const UNFILLED: u32 = NONE;
+
+impl<'a> Builder<'a> {
+    /// A builder of an empty program in this storage.
+    pub fn new(storage: Storage<'a>) -> Builder<'a> {
+        Builder {
+            functions: Table::new(storage.functions, Which::Functions),
+            blocks: Table::new(storage.blocks, Which::Blocks),
+            ops: Table::new(storage.ops, Which::Ops),
+            extra: Table::new(storage.extra, Which::Extra),
+            exits: Table::new(storage.exits, Which::Exits),
+            signatures: Table::new(storage.signatures, Which::Signatures),
+            types: Table::new(storage.types, Which::Types),
+            regions: Table::new(storage.regions, Which::Regions),
+            hosts: Table::new(storage.hosts, Which::Hosts),
+            positions: Table::new(storage.positions, Which::Positions),
+            slot_count: 0,
+            defined: 0,
+            filled: 0,
+            position: NONE,
+            state: State::Outside,
+            failed: None,
+        }
+    }
+
+    /// How much has been used so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            functions: self.functions.used,
+            blocks: self.blocks.used,
+            ops: self.ops.used,
+            extra: self.extra.used,
+            exits: self.exits.used,
+            signatures: self.signatures.used,
+            types: self.types.used,
+            regions: self.regions.used,
+            hosts: self.hosts.used,
+        }
+    }
+
+    /// The program, if there was no error, no function is open and every declared function is defined.
+    pub fn finish(mut self) -> Result<Program<'a>, Error> {
+        self.check(|b| match b.state {
+            State::Outside if b.defined as usize == b.functions.used => Ok(()),
+            State::Outside => Err(b.misuse(Rule::BuildFunctions)),
+            _ => Err(b.misuse(Rule::BuildFunctions)),
+        })?;
+        Ok(Program {
+            functions: self.functions.finish(),
+            blocks: self.blocks.finish(),
+            ops: self.ops.finish(),
+            extra: self.extra.finish(),
+            exits: self.exits.finish(),
+            signatures: self.signatures.finish(),
+            types: self.types.finish(),
+            regions: self.regions.finish(),
+            hosts: self.hosts.finish(),
+            positions: self.positions.finish(),
+            slot_count: self.slot_count,
+        })
+    }
+
+    // What a program declares.
+
+    /// Says how many guest slots the program may name; 0 unless said.
+    pub fn set_slot_count(&mut self, count: u32) {
+        self.slot_count = count;
+    }
+
+    /// The signature with these types: the one declared before, or a new one.
+    pub fn signature(
+        &mut self,
+        parameters: &[Type],
+        results: &[Type],
+    ) -> Result<SignatureId, Error> {
+        for index in 0..self.signatures.used as u32 {
+            if self.signature_is(index, parameters, results) {
+                return Ok(SignatureId(index));
+            }
+        }
+        self.new_signature(parameters, results)
+    }
+
+    /// A new signature, even if there is an equal one: for callers that keep track themselves, in constant time.
+    /// Calls compare indices, so two equal signatures are two.
+    pub fn new_signature(
+        &mut self,
+        parameters: &[Type],
+        results: &[Type],
+    ) -> Result<SignatureId, Error> {
+        self.check(|b| {
+            if parameters.len() > MAX_ARGUMENTS || results.len() > MAX_ARGUMENTS {
+                return Err(b.misuse(Rule::SignatureLength));
+            }
+            let first_type = b.types.used as u32;
+            for &ty in parameters.iter().chain(results) {
+                b.types.push(ty)?;
+            }
+            b.signatures
+                .push(Signature {
+                    first_type,
+                    parameter_count: parameters.len() as u16,
+                    result_count: results.len() as u16,
+                })
+                .map(SignatureId)
+        })
+    }
+
+    fn signature_is(&self, index: u32, parameters: &[Type], results: &[Type]) -> bool {
+        let Some(s) = self.signatures.get(index) else {
+            return false;
+        };
+        let types = self.types_of(s);
+        s.parameter_count as usize == parameters.len()
+            && types.len() == parameters.len() + results.len()
+            && types.iter().eq(parameters.iter().chain(results))
+    }
+
+    fn types_of(&self, s: &Signature) -> &[Type] {
+        let start = s.first_type as usize;
+        let count = s.parameter_count as usize + s.result_count as usize;
+        self.types.slots.get(start..start + count).unwrap_or(&[])
+    }
+
+    /// A region of this size in bytes.
+    pub fn region(&mut self, size: u64) -> Result<RegionId, Error> {
+        self.check(|b| {
+            if b.regions.used >= MAX_REGIONS {
+                return Err(b.misuse(Rule::RegionCount));
+            }
+            b.regions
+                .push(Region { size })
+                .map(|index| RegionId(index as u16))
+        })
+    }
+
+    /// A host function, by its place in the embedder's table.
+    pub fn host(&mut self, signature: SignatureId) -> Result<HostId, Error> {
+        self.check(|b| {
+            b.hosts
+                .push(HostFunction {
+                    signature: signature.0,
+                })
+                .map(HostId)
+        })
+    }
+
+    /// A function to be defined later, in the order of declaration.
+    pub fn declare(&mut self, signature: SignatureId) -> Result<FunctionId, Error> {
+        self.check(|b| {
+            b.functions
+                .push(Function {
+                    signature: signature.0,
+                    ..Function::default()
+                })
+                .map(FunctionId)
+        })
+    }
+
+    // Functions and blocks.
+
+    /// Begins to define a function and switches to its entry block.
+    pub fn begin(&mut self, function: FunctionId) -> Result<BlockId, Error> {
+        self.check(|b| {
+            if b.state != State::Outside {
+                return Err(b.misuse(Rule::BuildFunctions));
+            }
+            if function.0 != b.defined {
+                return Err(b.misuse(Rule::BuildFunctions));
+            }
+            let (first_block, first_op) = (b.blocks.used as u32, b.ops.used as u32);
+            let Some(record) = b.functions.get_mut(function.0) else {
+                return Err(b.misuse(Rule::FunctionRange));
+            };
+            record.first_block = first_block;
+            record.first_op = first_op;
+            let signature = record.signature;
+            let Some(&signature) = b.signatures.get(signature) else {
+                return Err(b.misuse(Rule::SignatureRange));
+            };
+            b.filled = 0;
+            b.state = State::Between;
+            b.position = NONE;
+            let entry = b.create_block()?;
+            b.switch_to(entry)?;
+            for index in 0..u32::from(signature.parameter_count) {
+                if let Some(&ty) = b.types.get(signature.first_type + index) {
+                    b.parameter(ty)?;
+                }
+            }
+            Ok(entry)
+        })
+    }
+
+    /// A parameter of the function under construction.
+    pub fn argument(&self, index: u32) -> Value {
+        Value(self.function_first_op().saturating_add(index))
+    }
+
+    /// A block to be filled later.
+    pub fn create_block(&mut self) -> Result<BlockId, Error> {
+        self.check(|b| {
+            if b.state == State::Outside {
+                return Err(b.misuse(Rule::BuildFunctions));
+            }
+            // Until the function ends, `op_count` holds the block's place in the order of filling.
+            let index = b.blocks.push(Block {
+                op_count: UNFILLED,
+                ..Block::default()
+            })?;
+            Ok(BlockId(index - b.function_first_block()))
+        })
+    }
+
+    /// Begins to fill a block; the one before it must have its terminator.
+    pub fn switch_to(&mut self, block: BlockId) -> Result<(), Error> {
+        self.check(|b| {
+            match b.state {
+                State::Outside => return Err(b.misuse(Rule::BuildFunctions)),
+                State::Between => {}
+                _ => return Err(b.misuse(Rule::BuildBlocks)),
+            }
+            let (first_op, place) = (b.ops.used as u32, b.filled);
+            let index = b.function_first_block().saturating_add(block.0);
+            match b.blocks.get_mut(index) {
+                Some(record) if record.op_count == UNFILLED => {
+                    record.first_op = first_op;
+                    record.op_count = place;
+                }
+                Some(_) => return Err(b.misuse(Rule::BuildBlocks)),
+                None => return Err(b.misuse(Rule::EdgeTarget)),
+            }
+            b.filled += 1;
+            b.state = State::AtHead(index);
+            Ok(())
+        })
+    }
+
+    /// The next parameter of the block that was switched to; before its other ops.
+    pub fn parameter(&mut self, ty: Type) -> Result<Value, Error> {
+        self.check(|b| {
+            let State::AtHead(block) = b.state else {
+                return Err(b.misuse(Rule::ParameterPlace));
+            };
+            let index = match b.blocks.get_mut(block) {
+                Some(record) => {
+                    record.parameter_count += 1;
+                    record.parameter_count - 1
+                }
+                None => 0,
+            };
+            b.push(
+                Op {
+                    code: Opcode::Parameter,
+                    aux: ty as u16,
+                    a: index,
+                    ..EMPTY_OP
+                },
+                NONE,
+            )
+        })
+    }
+
+    /// Ends the function: its blocks get their places, and edges are pointed at them.
+    pub fn end(&mut self) -> Result<(), Error> {
+        self.check(|b| {
+            match b.state {
+                State::Outside => return Err(b.misuse(Rule::BuildFunctions)),
+                State::Between => {}
+                _ => return Err(b.misuse(Rule::BuildBlocks)),
+            }
+            let first_op = b.function_first_op();
+            let first_block = b.function_first_block();
+            let (op_end, block_end) = (b.ops.used as u32, b.blocks.used as u32);
+            if b.filled != block_end - first_block {
+                return Err(b.misuse(Rule::BuildBlockFilled));
+            }
+            b.place_edges(first_op, first_block)?;
+            // Permute the blocks in place, then turn places into lengths.
+            let blocks = b
+                .blocks
+                .slots
+                .get_mut(first_block as usize..block_end as usize)
+                .unwrap_or(&mut []);
+            for index in 0..blocks.len() {
+                // Each swap puts one block where it belongs.
+                while let Some(place) = blocks.get(index).map(|block| block.op_count as usize)
+                    && place != index
+                    && place < blocks.len()
+                {
+                    blocks.swap(index, place);
+                }
+            }
+            let mut end = op_end;
+            for block in blocks.iter_mut().rev() {
+                block.op_count = end - block.first_op;
+                end = block.first_op;
+            }
+            if let Some(function) = b.functions.get_mut(b.defined) {
+                function.block_count = block_end - first_block;
+                function.op_count = op_end - first_op;
+            }
+            b.defined += 1;
+            b.state = State::Outside;
+            Ok(())
+        })
+    }
+
+    /// Points the edges of the ops from here on, which name blocks by creation, at the blocks' places.
+    fn place_edges(&mut self, first_op: u32, first_block: u32) -> Result<(), Error> {
+        for index in first_op..self.ops.used as u32 {
+            let Some(&op) = self.ops.get(index) else {
+                break;
+            };
+            match op.code {
+                Opcode::Jump => self.place_edge(op.b, first_block)?,
+                Opcode::Branch => {
+                    self.place_edge(op.b, first_block)?;
+                    self.place_edge(op.c, first_block)?;
+                }
+                Opcode::Switch => {
+                    let count = self.extra.get(op.b).copied().unwrap_or(0);
+                    for target in 0..=count {
+                        let edge = self.extra.get(op.b + 1 + target).copied();
+                        self.place_edge(edge.unwrap_or(NONE), first_block)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn place_edge(&mut self, edge: u32, first_block: u32) -> Result<(), Error> {
+        let blocks = &self.blocks;
+        let place = |block: u32| {
+            let record = blocks.get(first_block.checked_add(block)?)?;
+            Some(first_block + record.op_count)
+        };
+        if let Some(word) = self.extra.get_mut(edge)
+            && let Some(block) = place(*word)
+        {
+            *word = block;
+            return Ok(());
+        }
+        Err(self.misuse(Rule::EdgeTarget))
+    }
+
+    fn function_first_op(&self) -> u32 {
+        self.functions.get(self.defined).map_or(0, |f| f.first_op)
+    }
+
+    fn function_first_block(&self) -> u32 {
+        self.functions
+            .get(self.defined)
+            .map_or(0, |f| f.first_block)
+    }
+
+    /// The embedder's source position of the ops from here on, until the function ends; [`NONE`] for none.
+    /// Parameters and further results of calls carry no position.
+    pub fn set_position(&mut self, position: u32) {
+        self.position = position;
+    }
+
+    // Ops, one method for each shape.
+
+    /// A constant of the op's type with these bits; those beyond the type's width are dropped.
+    pub fn constant(&mut self, code: Opcode, bits: u64) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Constant, false)?;
+            let narrow = code.info().result.is_some_and(|ty| ty.bits() == 32);
+            let high = if narrow { 0 } else { (bits >> 32) as u32 };
+            b.add(code, 0, 0, bits as u32, high)
+        })
+    }
+
+    /// `i32.const`
+    pub fn constant_i32(&mut self, value: i32) -> Result<Value, Error> {
+        self.constant(Opcode::I32Const, u64::from(value as u32))
+    }
+
+    /// `i64.const`
+    pub fn constant_i64(&mut self, value: i64) -> Result<Value, Error> {
+        self.constant(Opcode::I64Const, value as u64)
+    }
+
+    /// `f32.const`
+    pub fn constant_f32(&mut self, value: f32) -> Result<Value, Error> {
+        self.constant(Opcode::F32Const, u64::from(value.to_bits()))
+    }
+
+    /// `f64.const`
+    pub fn constant_f64(&mut self, value: f64) -> Result<Value, Error> {
+        self.constant(Opcode::F64Const, value.to_bits())
+    }
+
+    /// An op with one operand that always gives a value.
+    pub fn unary(&mut self, code: Opcode, a: Value) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Unary, false)?;
+            b.add(code, 0, a.0, 0, 0)
+        })
+    }
+
+    /// An op with one operand that gives a value or leaves.
+    pub fn unary_else(&mut self, code: Opcode, a: Value, exit: ExitId) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Unary, true)?;
+            b.add(code, 0, a.0, 0, exit.0)
+        })
+    }
+
+    /// An op with two operands that always gives a value.
+    pub fn binary(&mut self, code: Opcode, a: Value, other: Value) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Binary, false)?;
+            b.add(code, 0, a.0, other.0, 0)
+        })
+    }
+
+    /// An op with two operands that gives a value or leaves.
+    pub fn binary_else(
+        &mut self,
+        code: Opcode,
+        a: Value,
+        other: Value,
+        exit: ExitId,
+    ) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Binary, true)?;
+            b.add(code, 0, a.0, other.0, exit.0)
+        })
+    }
+
+    /// `then` if the condition is not zero, else `otherwise`.
+    pub fn select(
+        &mut self,
+        code: Opcode,
+        condition: Value,
+        then: Value,
+        otherwise: Value,
+    ) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Select, false)?;
+            b.add(code, 0, condition.0, then.0, otherwise.0)
+        })
+    }
+
+    /// A load from a region, atomic ones included.
+    pub fn load(&mut self, code: Opcode, from: Access, exit: ExitId) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Load, true)?;
+            b.access(code, from, 0, &[exit.0])
+        })
+    }
+
+    /// A store to a region, atomic ones included.
+    pub fn store(
+        &mut self,
+        code: Opcode,
+        to: Access,
+        value: Value,
+        exit: ExitId,
+    ) -> Result<(), Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Store, true)?;
+            b.access(code, to, value.0, &[exit.0]).map(drop)
+        })
+    }
+
+    /// An atomic read-modify-write; gives the old value.
+    pub fn update(
+        &mut self,
+        code: Opcode,
+        at: Access,
+        value: Value,
+        exit: ExitId,
+    ) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Update, true)?;
+            b.access(code, at, value.0, &[exit.0])
+        })
+    }
+
+    /// An atomic compare-exchange; gives the old value.
+    pub fn compare_exchange(
+        &mut self,
+        code: Opcode,
+        at: Access,
+        expected: Value,
+        replacement: Value,
+        exit: ExitId,
+    ) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::CompareExchange, true)?;
+            b.access(code, at, expected.0, &[exit.0, replacement.0])
+        })
+    }
+
+    fn access(
+        &mut self,
+        code: Opcode,
+        access: Access,
+        stored: u32,
+        rest: &[u32],
+    ) -> Result<Value, Error> {
+        if access.region.0 as usize >= self.regions.used {
+            return Err(self.misuse(Rule::RegionRange));
+        }
+        if access.scale > 3 {
+            return Err(self.misuse(Rule::BuildScale));
+        }
+        let at = self.extra.push(access.offset)?;
+        for &word in rest {
+            self.extra.push(word)?;
+        }
+        let aux = access_aux(access.region.0, access.scale);
+        self.add(code, aux, access.index.0, stored, at)
+    }
+
+    /// A load from a raw address, at the embedder's risk.
+    pub fn raw_load(&mut self, code: Opcode, address: Value, offset: i32) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Load, false)?;
+            b.add(code, 0, address.0, 0, offset as u32)
+        })
+    }
+
+    /// A store to a raw address, at the embedder's risk.
+    pub fn raw_store(
+        &mut self,
+        code: Opcode,
+        address: Value,
+        offset: i32,
+        value: Value,
+    ) -> Result<(), Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Store, false)?;
+            b.add(code, 0, address.0, value.0, offset as u32).map(drop)
+        })
+    }
+
+    /// A sequentially consistent fence.
+    pub fn fence(&mut self) -> Result<(), Error> {
+        self.check(|b| b.add(Opcode::Fence, 0, 0, 0, 0).map(drop))
+    }
+
+    /// Reads a guest slot.
+    pub fn slot_get(&mut self, code: Opcode, slot: u32) -> Result<Value, Error> {
+        self.check(|b| {
+            b.expect(code, Shape::SlotGet, false)?;
+            b.add(code, 0, 0, 0, slot)
+        })
+    }
+
+    /// Writes a guest slot.
+    pub fn slot_set(&mut self, code: Opcode, slot: u32, value: Value) -> Result<(), Error> {
+        self.check(|b| {
+            b.expect(code, Shape::SlotSet, false)?;
+            b.add(code, 0, value.0, 0, slot).map(drop)
+        })
+    }
+
+    /// The index of a function of the program, which an indirect call takes.
+    pub fn function_index(&mut self, function: FunctionId) -> Result<Value, Error> {
+        self.check(|b| b.add(Opcode::FunctionIndex, 0, 0, function.0, 0))
+    }
+
+    /// An exit. The snapshot is pairs of guest slot and the value that goes there.
+    pub fn exit(
+        &mut self,
+        kind: ExitKind,
+        number: u32,
+        snapshot: &[(u32, Value)],
+    ) -> Result<ExitId, Error> {
+        self.check(|b| {
+            let start = b.extra.used as u32;
+            for &(slot, value) in snapshot {
+                b.extra.push(slot)?;
+                b.extra.push(value.0)?;
+            }
+            b.exits
+                .push(Exit {
+                    number,
+                    kind,
+                    snapshot: start,
+                    entry_count: snapshot.len() as u32,
+                })
+                .map(ExitId)
+        })
+    }
+
+    /// Leaves if the condition is zero ([`Opcode::Guard`]) or not zero ([`Opcode::GuardNot`]).
+    pub fn guard(&mut self, code: Opcode, condition: Value, exit: ExitId) -> Result<(), Error> {
+        self.check(|b| {
+            b.expect(code, Shape::Guard, true)?;
+            b.add(code, 0, condition.0, 0, exit.0).map(drop)
+        })
+    }
+
+    /// Leaves if the embedder asked for an interruption.
+    pub fn poll(&mut self, exit: ExitId) -> Result<(), Error> {
+        self.check(|b| b.add(Opcode::Poll, 0, 0, 0, exit.0).map(drop))
+    }
+
+    // Calls.
+
+    /// Calls a function of the program. Without an exit the callee must not be able to deoptimize.
+    pub fn call(
+        &mut self,
+        function: FunctionId,
+        arguments: &[Value],
+        exit: Option<ExitId>,
+    ) -> Result<Results, Error> {
+        self.check(|b| b.direct_call(Opcode::Call, function, arguments, exit))
+    }
+
+    /// Calls a function through its entry cell.
+    pub fn call_cell(
+        &mut self,
+        function: FunctionId,
+        arguments: &[Value],
+        exit: Option<ExitId>,
+    ) -> Result<Results, Error> {
+        self.check(|b| b.direct_call(Opcode::CallCell, function, arguments, exit))
+    }
+
+    /// Calls the function with this index, if it has this signature; else leaves.
+    pub fn call_indirect(
+        &mut self,
+        signature: SignatureId,
+        index: Value,
+        arguments: &[Value],
+        exit: ExitId,
+    ) -> Result<Results, Error> {
+        self.check(|b| {
+            let at = b.extra.push(signature.0)?;
+            b.list(arguments)?;
+            b.add_call(Opcode::CallIndirect, signature, index.0, at, exit.0)
+        })
+    }
+
+    /// Calls a host function. Without an exit a status other than 0 is a trap with that number.
+    pub fn call_host(
+        &mut self,
+        host: HostId,
+        arguments: &[Value],
+        exit: Option<ExitId>,
+    ) -> Result<Results, Error> {
+        self.check(|b| {
+            let Some(&HostFunction { signature }) = b.hosts.get(host.0) else {
+                return Err(b.misuse(Rule::HostRange));
+            };
+            let at = b.list(arguments)?;
+            let exit = exit.map_or(NONE, |exit| exit.0);
+            b.add_call(Opcode::CallHost, SignatureId(signature), host.0, at, exit)
+        })
+    }
+
+    fn direct_call(
+        &mut self,
+        code: Opcode,
+        function: FunctionId,
+        arguments: &[Value],
+        exit: Option<ExitId>,
+    ) -> Result<Results, Error> {
+        let Some(&Function { signature, .. }) = self.functions.get(function.0) else {
+            return Err(self.misuse(Rule::FunctionRange));
+        };
+        let at = self.list(arguments)?;
+        let exit = exit.map_or(NONE, |exit| exit.0);
+        self.add_call(code, SignatureId(signature), function.0, at, exit)
+    }
+
+    /// The call and one op for each further result.
+    fn add_call(
+        &mut self,
+        code: Opcode,
+        signature: SignatureId,
+        a: u32,
+        b: u32,
+        exit: u32,
+    ) -> Result<Results, Error> {
+        let Some(&signature) = self.signatures.get(signature.0) else {
+            return Err(self.misuse(Rule::SignatureRange));
+        };
+        let first_result = signature.first_type + u32::from(signature.parameter_count);
+        let aux = match signature.result_count {
+            0 => 0,
+            _ => self.types.get(first_result).map_or(0, |&ty| ty as u16 + 1),
+        };
+        let first = self.add(code, aux, a, b, exit)?.0;
+        let count = u32::from(signature.result_count);
+        for index in 1..count {
+            let ty = self.types.get(first_result + index).copied();
+            let op = Op {
+                code: Opcode::Result,
+                aux: ty.unwrap_or(Type::I32) as u16,
+                a: index,
+                ..EMPTY_OP
+            };
+            self.push(op, NONE)?;
+        }
+        Ok(Results { first, count })
+    }
+
+    // Terminators.
+
+    /// Goes to a block.
+    pub fn jump(&mut self, block: BlockId, arguments: &[Value]) -> Result<(), Error> {
+        self.check(|b| {
+            let edge = b.edge((block, arguments))?;
+            b.terminate(Opcode::Jump, 0, edge, 0)
+        })
+    }
+
+    /// Goes to the first block if the condition is not zero, else to the second.
+    pub fn branch(
+        &mut self,
+        condition: Value,
+        then: (BlockId, &[Value]),
+        otherwise: (BlockId, &[Value]),
+    ) -> Result<(), Error> {
+        self.check(|b| {
+            let then = b.edge(then)?;
+            let otherwise = b.edge(otherwise)?;
+            b.terminate(Opcode::Branch, condition.0, then, otherwise)
+        })
+    }
+
+    /// Goes to the target with this index, an unsigned i32, or to the default.
+    pub fn switch(
+        &mut self,
+        index: Value,
+        targets: &[(BlockId, &[Value])],
+        default: (BlockId, &[Value]),
+    ) -> Result<(), Error> {
+        self.check(|b| {
+            let at = b.extra.push(targets.len() as u32)?;
+            for _ in 0..=targets.len() {
+                b.extra.push(0)?;
+            }
+            for (slot, &target) in (at + 1..).zip(targets.iter().chain([&default])) {
+                let edge = b.edge(target)?;
+                if let Some(word) = b.extra.get_mut(slot) {
+                    *word = edge;
+                }
+            }
+            b.terminate(Opcode::Switch, index.0, at, 0)
+        })
+    }
+
+    /// Ends the function with these results.
+    pub fn return_values(&mut self, values: &[Value]) -> Result<(), Error> {
+        self.check(|b| {
+            let at = b.list(values)?;
+            b.terminate(Opcode::Return, 0, at, 0)
+        })
+    }
+
+    /// Ends the block by leaving.
+    pub fn leave(&mut self, exit: ExitId) -> Result<(), Error> {
+        self.check(|b| b.terminate(Opcode::Exit, 0, 0, exit.0))
+    }
+
+    /// Ends the function with the results of another, in its place.
+    pub fn return_call(&mut self, function: FunctionId, arguments: &[Value]) -> Result<(), Error> {
+        self.check(|b| {
+            let at = b.list(arguments)?;
+            b.terminate(Opcode::ReturnCall, function.0, at, 0)
+        })
+    }
+
+    fn terminate(&mut self, code: Opcode, a: u32, b: u32, c: u32) -> Result<(), Error> {
+        self.add(code, 0, a, b, c)?;
+        self.state = State::Between;
+        Ok(())
+    }
+
+    // What the methods share.
+
+    /// Runs a step unless one failed before; remembers the first failure.
+    fn check<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let result = step(self);
+        if let Err(error) = &result {
+            self.failed = Some(*error);
+        }
+        result
+    }
+
+    /// That the op has the shape of the method that was called, and leaves or not as the method says.
+    fn expect(&self, code: Opcode, shape: Shape, leaves: bool) -> Result<(), Error> {
+        let info = code.info();
+        if info.shape == shape && info.has(flags::LEAVES) == leaves {
+            Ok(())
+        } else {
+            Err(self.misuse(Rule::BuildMethod))
+        }
+    }
+
+    fn edge(&mut self, (block, arguments): (BlockId, &[Value])) -> Result<u32, Error> {
+        let at = self.extra.push(block.0)?;
+        self.list(arguments)?;
+        Ok(at)
+    }
+
+    /// A counted list in `extra`.
+    fn list(&mut self, values: &[Value]) -> Result<u32, Error> {
+        let at = self.extra.push(values.len() as u32)?;
+        for value in values {
+            self.extra.push(value.0)?;
+        }
+        Ok(at)
+    }
+
+    fn add(&mut self, code: Opcode, aux: u16, a: u32, b: u32, c: u32) -> Result<Value, Error> {
+        match self.state {
+            State::AtHead(block) => self.state = State::Inside(block),
+            State::Inside(_) => {}
+            State::Outside | State::Between => return Err(self.misuse(Rule::BuildBlocks)),
+        }
+        self.push(Op { code, aux, a, b, c }, self.position)
+    }
+
+    fn push(&mut self, op: Op, position: u32) -> Result<Value, Error> {
+        let index = self.ops.push(op)?;
+        if !self.positions.slots.is_empty() {
+            self.positions.push(position)?;
+        }
+        Ok(Value(index))
+    }
+
+    /// A call that the order or the tables do not allow, at the place reached.
+    fn misuse(&self, rule: Rule) -> Error {
+        let function = self.defined;
+        let place = match self.state {
+            State::Outside => Place::Program,
+            State::Between => Place::Function(function),
+            State::AtHead(block) | State::Inside(block) => Place::Op {
+                function,
+                block,
+                op: self.ops.used as u32,
+            },
+        };
+        Error::Invalid { rule, place }
+    }
+}
