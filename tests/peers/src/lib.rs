@@ -6,6 +6,7 @@
 pub mod enter;
 pub mod machine;
 mod memory;
+pub mod order;
 pub mod pages;
 pub mod plan;
 pub mod scalar;

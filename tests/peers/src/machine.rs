@@ -205,9 +205,9 @@ pub fn translate(
 }
 
 impl Translated {
-    /// The IR of a body, as text.
-    pub fn text(&self, function: usize) -> String {
-        self.bodies[function].display().to_string()
+    /// The IR of a body.
+    pub fn function(&self, function: usize) -> &ir::Function {
+        &self.bodies[function]
     }
 
     /// Holds all IR against Cranelift's own verifier.

@@ -10,21 +10,23 @@
 //!   entry: C(context, values) -> status
 //! ```
 
+mod calls;
+
 use crate::memory;
+use crate::order::{Order, switch_edges};
 use crate::plan::Plan;
 use crate::scalar::{self, Scalar, integer};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{F32, F64, I32, I64};
 use cranelift_codegen::ir::{
     self, AbiParam, AliasRegion, AliasRegionData, BlockArg, BlockCall, FuncRef, Inst, InstBuilder,
-    JumpTableData, MemFlagsData, SigRef, Signature, StackSlot, StackSlotData, StackSlotKind,
-    TrapCode, Value,
+    InstructionData, JumpTableData, MemFlagsData, SigRef, Signature, StackSlot, TrapCode, Value,
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_module::{FuncId, Module};
-use patchjit::ir::{Block, Edge, ExitKind, NONE, Op, Program};
+use patchjit::ir::{Edge, ExitKind, Op, Program};
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::runtime::{Status, offset};
 use patchjit::types::Type;
@@ -125,6 +127,10 @@ pub(crate) struct Translation<'a> {
     first_op: usize,
     known: Vec<Known>,
     blocks: Vec<Option<ir::Block>>,
+    /// How many loops each block stands in.
+    depth: Vec<u32>,
+    /// The block of ours that is being translated.
+    at_block: usize,
     current: ir::Block,
     context: Value,
     bases: HashMap<usize, Value>,
@@ -150,8 +156,9 @@ pub fn body<'a>(
 ) {
     let record = &program.functions[function];
     func.signature = body_signature(program, record.signature, plan.returns_status[function]);
+    let mut user_id = 0;
     let kinds = ["context", "slots", "regions"].map(|description| {
-        let user_id = description.len() as u32;
+        user_id += 1;
         func.dfg.alias_regions.insert(AliasRegionData {
             user_id,
             description: Cow::Borrowed(description),
@@ -170,6 +177,8 @@ pub fn body<'a>(
         first_op: record.first_op as usize,
         known: vec![Known::default(); record.op_count as usize],
         blocks: vec![None; record.block_count as usize],
+        depth: Vec::new(),
+        at_block: 0,
         current: entry,
         context,
         bases: HashMap::new(),
@@ -250,64 +259,16 @@ fn widened(cursor: &mut FuncCursor, ty: Type, value: Value) -> Value {
     }
 }
 
-/// The blocks of a function that can be reached, in reverse postorder: definitions before uses.
-fn reverse_postorder(program: &Program, function: usize) -> Vec<usize> {
-    let record = &program.functions[function];
-    let blocks = program.blocks_of(record);
-    let successors = |block: &Block| -> Vec<usize> {
-        let op = &program.ops[(block.first_op + block.op_count - 1) as usize];
-        edges(program, op)
-            .into_iter()
-            .map(|edge| (edge.block - record.first_block) as usize)
-            .collect()
-    };
-    let mut seen = vec![false; blocks.len()];
-    let mut order = Vec::with_capacity(blocks.len());
-    let mut stack = vec![(0, successors(&blocks[0]))];
-    seen[0] = true;
-    while let Some((block, rest)) = stack.last_mut() {
-        match rest.pop() {
-            Some(next) if !seen[next] => {
-                seen[next] = true;
-                stack.push((next, successors(&blocks[next])));
-            }
-            Some(_) => {}
-            None => {
-                order.push(*block);
-                stack.pop();
-            }
-        }
-    }
-    order.reverse();
-    order
-}
-
-/// The edges of a terminator.
-fn edges<'a>(program: &Program<'a>, op: &Op) -> Vec<Edge<'a>> {
-    match op.code {
-        Opcode::Jump => vec![program.edge(op.c)],
-        Opcode::Branch => vec![program.edge(op.b), program.edge(op.c)],
-        Opcode::Switch => {
-            let edges = switch_edges(program, op).iter();
-            edges.map(|&at| program.edge(at)).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Extra indices of a switch's edges, the default's last.
-fn switch_edges<'a>(program: &Program<'a>, op: &Op) -> &'a [u32] {
-    let start = op.b as usize;
-    let count = program.extra[start] as usize;
-    &program.extra[start + 1..start + 2 + count]
-}
-
 impl<'a> Translation<'a> {
     fn run(&mut self, entry: ir::Block) {
         let program = self.program;
         let record = &program.functions[self.function];
-        let order = reverse_postorder(program, self.function);
+        let Order {
+            blocks: order,
+            depth,
+        } = Order::new(program, self.function);
         let blocks = program.blocks_of(record);
+        self.depth = depth;
         self.blocks[0] = Some(entry);
         for &index in &order {
             let block = match self.blocks[index] {
@@ -330,6 +291,7 @@ impl<'a> Translation<'a> {
             let Some(block) = self.blocks[index] else {
                 continue;
             };
+            self.at_block = index;
             if index != 0 {
                 self.func.layout.append_block(block);
                 self.current = block;
@@ -480,6 +442,8 @@ impl<'a> Translation<'a> {
         next
     }
 
+    /// Leaves if a condition is not zero. The block that leaves is the first successor: Cranelift then visits it
+    /// last, and it gives up hoisting out of a loop once it has visited a block outside.
     fn leave_if(&mut self, condition: Value, leaving: Leaving) {
         let left = self.leaving_block(leaving);
         let next = self.continuation();
@@ -488,10 +452,28 @@ impl<'a> Translation<'a> {
     }
 
     fn leave_unless(&mut self, condition: Value, leaving: Leaving) {
-        let left = self.leaving_block(leaving);
-        let next = self.continuation();
-        self.at().ins().brif(condition, next, &[], left, &[]);
-        self.current = next;
+        let fails = self.negated(condition);
+        self.leave_if(fails, leaving);
+    }
+
+    /// Something that is zero exactly where a condition is not. A comparison is made again, the other way
+    /// round, which costs nothing where the first is not used.
+    fn negated(&mut self, condition: Value) -> Value {
+        let dfg = &self.func.dfg;
+        let made = dfg.value_def(condition).inst();
+        match made.map(|made| dfg.insts[made]) {
+            Some(InstructionData::IntCompare { args, cond, .. }) => {
+                self.at().ins().icmp(cond.complement(), args[0], args[1])
+            }
+            Some(InstructionData::FloatCompare { args, cond, .. }) => {
+                self.at().ins().fcmp(cond.complement(), args[0], args[1])
+            }
+            _ => {
+                let ty = dfg.value_type(condition);
+                let zero = self.integer(ty, 0);
+                self.at().ins().icmp(IntCC::Equal, condition, zero)
+            }
+        }
     }
 
     /// Leaves through an exit if a condition is not zero.
@@ -573,14 +555,7 @@ impl<'a> Translation<'a> {
                 let (block, arguments) = self.edge(self.program.edge(op.c));
                 self.at().ins().jump(block, &arguments);
             }
-            Shape::Branch => {
-                let condition = self.condition(op.a);
-                let (then, then_arguments) = self.edge(self.program.edge(op.b));
-                let (other, other_arguments) = self.edge(self.program.edge(op.c));
-                self.at()
-                    .ins()
-                    .brif(condition, then, &then_arguments, other, &other_arguments);
-            }
+            Shape::Branch => self.branch(&op),
             Shape::Switch => self.switch(&op),
             Shape::Return => {
                 let mut values = self.values(self.program.list(op.c));
@@ -679,6 +654,24 @@ impl<'a> Translation<'a> {
         (block.expect("reachable blocks have one"), arguments)
     }
 
+    /// Cranelift visits the first successor last, so the one that leaves the loop goes first: see [`Self::leave_if`].
+    fn branch(&mut self, op: &Op) {
+        let mut condition = self.condition(op.a);
+        let (mut first, mut second) = (self.program.edge(op.b), self.program.edge(op.c));
+        let base = self.program.functions[self.function].first_block;
+        let depth = |edge: Edge| self.depth[(edge.block - base) as usize];
+        let here = self.depth[self.at_block];
+        if depth(first) >= here && depth(second) < here {
+            core::mem::swap(&mut first, &mut second);
+            condition = self.negated(condition);
+        }
+        let (then, then_arguments) = self.edge(first);
+        let (other, other_arguments) = self.edge(second);
+        let mut cursor = self.at();
+        let builder = cursor.ins();
+        builder.brif(condition, then, &then_arguments, other, &other_arguments);
+    }
+
     fn switch(&mut self, op: &Op) {
         let index = self.value(op.a);
         let mut calls: Vec<BlockCall> = Vec::new();
@@ -701,168 +694,6 @@ impl<'a> Translation<'a> {
         let one = self.integer(I64, 1);
         let more = self.at().ins().iadd(depth, one);
         self.at().ins().store(flags, more, context, at);
-    }
-
-    fn callee(&mut self, function: usize) -> FuncRef {
-        if let Some(&callee) = self.callees.get(&function) {
-            return callee;
-        }
-        let id = self.names.bodies[function];
-        let callee = self.module.declare_func_in_func(id, self.func);
-        self.callees.insert(function, callee);
-        callee
-    }
-
-    fn call(&mut self, at: u32, op: &Op) {
-        let program = self.program;
-        let extra = op.b as usize;
-        let (signature, list, checks) = match op.code {
-            Opcode::CallIndirect => {
-                let signature = program.extra[extra];
-                (
-                    signature,
-                    op.b + 1,
-                    self.plan.indirect_status[signature as usize],
-                )
-            }
-            _ => {
-                let callee = op.a as usize;
-                let signature = program.functions[callee].signature;
-                let checks = if op.code == Opcode::CallCell {
-                    self.plan.indirect_status[signature as usize]
-                } else {
-                    self.plan.may_deoptimize[callee]
-                };
-                (signature, op.b, checks)
-            }
-        };
-        let values = self.values(program.list(list));
-        let mut arguments = vec![self.context];
-        arguments.extend(values);
-        let call = match op.code {
-            Opcode::Call => {
-                let callee = self.callee(op.a as usize);
-                self.at().ins().call(callee, &arguments)
-            }
-            _ => {
-                let code = match op.code {
-                    Opcode::CallCell => {
-                        let cells = self.context_word(offset::CELLS);
-                        let flags = MemFlagsData::trusted();
-                        let at = 16 * op.a as i32;
-                        self.at().ins().load(I64, flags, cells, at)
-                    }
-                    _ => self.checked_cell(op, signature),
-                };
-                let status = self.plan.indirect_status[signature as usize];
-                let signature = body_signature(program, signature, status);
-                let signature = self.func.import_signature(signature);
-                self.at().ins().call_indirect(signature, code, &arguments)
-            }
-        };
-        let results = self.func.dfg.inst_results(call).to_vec();
-        if checks && op.c != NONE {
-            let status = results[results.len() - 1];
-            self.leave_if(status, Leaving::AfterCallee(op.c));
-        }
-        if op.aux != 0 {
-            self.set(at, results[0]);
-        }
-        self.last_call = results;
-    }
-
-    /// The code of the function with this index, or leaves.
-    fn checked_cell(&mut self, op: &Op, signature: u32) -> Value {
-        let index = self.value(op.a);
-        let count = self.context_word(offset::CELL_COUNT);
-        let beyond = IntCC::UnsignedGreaterThanOrEqual;
-        let beyond = self.at().ins().icmp(beyond, index, count);
-        self.leave_if(beyond, Leaving::Exit(op.c));
-        let cells = self.context_word(offset::CELLS);
-        let four = self.integer(I64, 4);
-        let distance = self.at().ins().ishl(index, four);
-        let cell = self.at().ins().iadd(cells, distance);
-        let flags = MemFlagsData::trusted();
-        let found = self.at().ins().load(I64, flags, cell, 8);
-        let wanted = self.integer(I64, i64::from(signature));
-        let other = self.at().ins().icmp(IntCC::NotEqual, found, wanted);
-        self.leave_if(other, Leaving::Exit(op.c));
-        self.at().ins().load(I64, flags, cell, 0)
-    }
-
-    fn call_host(&mut self, at: u32, op: &Op) {
-        let program = self.program;
-        let signature = program.hosts[op.a as usize].signature;
-        let parameters = program.parameters(signature);
-        let results = program.results(signature);
-        let values = self.values(program.list(op.b));
-        let room = self.host_values();
-        let address = self.at().ins().stack_addr(I64, room, 0);
-        let trusted = MemFlagsData::trusted();
-        for (index, (&ty, &value)) in parameters.iter().zip(&values).enumerate() {
-            let mut cursor = self.at();
-            let value = widened(&mut cursor, ty, value);
-            cursor
-                .ins()
-                .store(trusted, value, address, 8 * index as i32);
-        }
-        let hosts = self.context_word(offset::HOSTS);
-        let code = self.constant_word(hosts, 8 * op.a as i32);
-        let context = self.context_word(offset::HOST_CONTEXT);
-        let signature = match self.host_signature {
-            Some(signature) => signature,
-            None => {
-                let convention = self.module.isa().default_call_conv();
-                let signature = self.func.import_signature(pointer_signature(convention));
-                self.host_signature = Some(signature);
-                signature
-            }
-        };
-        let call = self
-            .at()
-            .ins()
-            .call_indirect(signature, code, &[context, address]);
-        let status = self.func.dfg.inst_results(call)[0];
-        if op.c != NONE {
-            self.leave_if(status, Leaving::Exit(op.c));
-        } else {
-            let failed = self.func.dfg.make_block();
-            let next = self.continuation();
-            self.at().ins().brif(status, failed, &[], next, &[]);
-            self.func.layout.append_block(failed);
-            self.func.layout.set_cold(failed);
-            self.current = failed;
-            self.set_exit_number(status);
-            self.abandon(Status::Trapped);
-            self.current = next;
-        }
-        self.last_call.clear();
-        for (index, &ty) in results.iter().enumerate() {
-            let at = 8 * index as i32;
-            let value = self.at().ins().load(type_of(ty), trusted, address, at);
-            self.last_call.push(value);
-        }
-        if op.aux != 0 {
-            let value = self.last_call[0];
-            self.set(at, value);
-        }
-    }
-
-    /// Stack space for the longest list that a host function of the program takes or gives.
-    fn host_values(&mut self) -> StackSlot {
-        if let Some(room) = self.host_values {
-            return room;
-        }
-        let program = self.program;
-        let longest = program.hosts.iter().map(|host| {
-            let parameters = program.parameters(host.signature).len();
-            parameters.max(program.results(host.signature).len())
-        });
-        let bytes = 8 * longest.max().unwrap_or(0).max(1) as u32;
-        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 3);
-        let room = self.func.create_sized_stack_slot(data);
-        self.host_values = Some(room);
-        room
     }
 
     fn store_slot(&mut self, slots: Value, slot: u32, ty: Type, value: Value) {
