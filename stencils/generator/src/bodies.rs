@@ -1,0 +1,432 @@
+//! Reads the stencil bodies: text in, families out. The file's own header says what stands in it.
+
+use patchjit::ops::Opcode;
+use patchjit::runtime::offset;
+use patchjit::stencil::{ABSENT, Form, FormKind, Immediate, MAX_OPERANDS, Machine, RegisterSet};
+
+/// Names of the integer registers by number, for 64, 32, 16 and 8 bits.
+pub const INT_NAMES: [[&str; 4]; 16] = [
+    ["rax", "eax", "ax", "al"],
+    ["rcx", "ecx", "cx", "cl"],
+    ["rdx", "edx", "dx", "dl"],
+    ["rbx", "ebx", "bx", "bl"],
+    ["rsp", "esp", "sp", "spl"],
+    ["rbp", "ebp", "bp", "bpl"],
+    ["rsi", "esi", "si", "sil"],
+    ["rdi", "edi", "di", "dil"],
+    ["r8", "r8d", "r8w", "r8b"],
+    ["r9", "r9d", "r9w", "r9b"],
+    ["r10", "r10d", "r10w", "r10b"],
+    ["r11", "r11d", "r11w", "r11b"],
+    ["r12", "r12d", "r12w", "r12b"],
+    ["r13", "r13d", "r13w", "r13b"],
+    ["r14", "r14d", "r14w", "r14b"],
+    ["r15", "r15d", "r15w", "r15b"],
+];
+
+/// The integer registers that may be allocated: all but rsp, rbp (the context) and r10 (the scratch).
+pub const ALLOCATABLE_INTS: u32 = 0xffff & !(1 << 4 | 1 << 5 | 1 << 10);
+/// The float registers that may be allocated: all but xmm15 (the scratch).
+pub const ALLOCATABLE_FLOATS: u32 = 0x7fff;
+const SCRATCH_INT: u32 = 1 << 10;
+const CONTEXT: u32 = 1 << 5;
+/// Kept by C functions: rbx, r12 to r15 (rbp is not ours to give).
+pub const PRESERVED_INTS: u32 = 1 << 3 | 0xf << 12;
+
+/// What registers an operand is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bank {
+    Int,
+    Float,
+    Scale,
+}
+
+/// An operand of a family.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    pub name: String,
+    pub bank: Bank,
+    /// Bit r: register r (or scale r) is permitted.
+    pub allowed: u32,
+    /// Written as `=register`: the instructions name the register themselves.
+    pub fixed: bool,
+}
+
+/// What a shape's code is written in.
+#[derive(Clone, Debug)]
+pub enum Body {
+    Asm(String),
+    Rust(String),
+}
+
+/// The code of a family for the assignments that its conditions name.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The operand that shares the output's register.
+    pub equal: Option<usize>,
+    /// Bit k: operand k is in another register than the output (an earlier shape has it otherwise).
+    pub unequal: u8,
+    pub body: Body,
+}
+
+/// A family as written.
+#[derive(Clone, Debug)]
+pub struct FamilySource {
+    /// The form that names it, for messages and the listing.
+    pub name: String,
+    pub forms: Vec<Form>,
+    pub operands: Vec<Operand>,
+    pub has_output: bool,
+    pub tied: u8,
+    pub distinct: u8,
+    pub immediates: Vec<Immediate>,
+    pub uses_stack: bool,
+    /// Fixed registers that the instructions write by design.
+    pub clobbers: RegisterSet,
+    pub shapes: Vec<Shape>,
+}
+
+impl FamilySource {
+    /// Whether the family permits this assignment.
+    pub fn permits(&self, registers: &[u8; MAX_OPERANDS]) -> bool {
+        self.operands.iter().enumerate().all(|(k, operand)| {
+            operand.allowed >> registers[k] & 1 == 1
+                && (k as u8 != self.tied || registers[k] == registers[0])
+                && (self.distinct >> k & 1 == 0 || registers[k] != registers[0])
+        })
+    }
+
+    /// Whether operand k shares its register with operand 0 (same bank, same number).
+    pub fn same_as_output(&self, registers: &[u8; MAX_OPERANDS], k: usize) -> bool {
+        self.operands[k].bank == self.operands[0].bank && registers[k] == registers[0]
+    }
+}
+
+impl Shape {
+    /// Whether the shape serves this assignment.
+    pub fn serves(&self, family: &FamilySource, registers: &[u8; MAX_OPERANDS]) -> bool {
+        self.equal
+            .is_none_or(|k| family.same_as_output(registers, k))
+            && (1..family.operands.len())
+                .all(|k| self.unequal >> k & 1 == 0 || !family.same_as_output(registers, k))
+    }
+}
+
+/// One `for` line: names, and the rows of values that they take.
+struct Loop {
+    names: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+/// Reads the whole file.
+pub fn parse(text: &str) -> Result<Vec<FamilySource>, String> {
+    let mut families = Vec::new();
+    let mut loops: Vec<Loop> = Vec::new();
+    let mut pending: Option<(usize, Vec<String>)> = None;
+    // An empty line more, so that the last family is finished.
+    for (number, line) in text.lines().chain([""]).enumerate() {
+        let trimmed = line.trim();
+        let continues = line.starts_with(' ') && !trimmed.is_empty();
+        if continues {
+            let (_, lines) = pending
+                .as_mut()
+                .ok_or_else(|| format!("line {}: a body without a family", number + 1))?;
+            lines.push(trimmed.to_owned());
+            continue;
+        }
+        if let Some((start, lines)) = pending.take() {
+            expand(&lines, &loops, &mut families)
+                .map_err(|error| format!("line {}: {error}", start + 1))?;
+        }
+        if trimmed.is_empty() {
+            loops.clear();
+        } else if let Some(rest) = trimmed.strip_prefix("for ") {
+            let (names, rows) = rest
+                .split_once(" in ")
+                .ok_or_else(|| format!("line {}: `for` without `in`", number + 1))?;
+            loops.push(Loop {
+                names: names.split_whitespace().map(str::to_owned).collect(),
+                rows: rows
+                    .split_whitespace()
+                    .map(|row| row.split('/').map(str::to_owned).collect())
+                    .collect(),
+            });
+        } else if let Some(rest) = trimmed.strip_prefix("family ") {
+            pending = Some((number, vec![rest.to_owned()]));
+        } else if !trimmed.starts_with('#') {
+            return Err(format!(
+                "line {}: `{trimmed}` is not understood",
+                number + 1
+            ));
+        }
+    }
+    Ok(families)
+}
+
+/// Instantiates a family for every combination of the loops' rows.
+fn expand(
+    lines: &[String],
+    loops: &[Loop],
+    families: &mut Vec<FamilySource>,
+) -> Result<(), String> {
+    let mut bindings: Vec<Vec<(String, String)>> = vec![vec![]];
+    for one in loops {
+        let mut next = Vec::new();
+        for binding in &bindings {
+            for row in &one.rows {
+                if row.len() != one.names.len() {
+                    return Err(format!(
+                        "`{}` has not {} parts",
+                        row.join("/"),
+                        one.names.len()
+                    ));
+                }
+                let mut extended = binding.clone();
+                extended.extend(one.names.iter().cloned().zip(row.iter().cloned()));
+                next.push(extended);
+            }
+        }
+        bindings = next;
+    }
+    for mut binding in bindings {
+        // Longer names first, so that `$s` does not eat the head of `$size`.
+        binding.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+        let instantiated: Vec<String> = lines
+            .iter()
+            .map(|line| substitute(line, &binding))
+            .collect::<Result<_, _>>()?;
+        families.push(family(&instantiated)?);
+    }
+    Ok(())
+}
+
+fn substitute(line: &str, binding: &[(String, String)]) -> Result<String, String> {
+    let mut line = line.to_owned();
+    let offsets = [
+        ("EXIT_NUMBER", offset::EXIT_NUMBER),
+        ("HOST_CONTEXT", offset::HOST_CONTEXT),
+        ("INTERRUPT", offset::INTERRUPT),
+        ("STATUS", offset::STATUS),
+        ("HOSTS", offset::HOSTS),
+        ("STACK", offset::STACK),
+        ("DEPTH", offset::DEPTH),
+        ("FUEL", offset::FUEL),
+    ];
+    for (name, value) in offsets {
+        line = line.replace(&format!("${name}"), &value.to_string());
+    }
+    for (name, value) in binding {
+        line = line.replace(&format!("${name}"), value);
+    }
+    match line.find('$') {
+        Some(at) => Err(format!("`{}` is not bound", &line[at..])),
+        None => Ok(line),
+    }
+}
+
+/// Reads one family: its header, then its shapes.
+fn family(lines: &[String]) -> Result<FamilySource, String> {
+    let (forms_text, rest) = lines[0].split_once(':').ok_or("a family without `:`")?;
+    let (operands_text, attributes) = rest.split_once(';').unwrap_or((rest, ""));
+    let (name, forms) = forms(forms_text)?;
+    let operands: Vec<Operand> = operands_text
+        .split_whitespace()
+        .map(operand)
+        .collect::<Result<_, _>>()?;
+    if operands.len() > MAX_OPERANDS {
+        return Err(format!("{name}: more than {MAX_OPERANDS} operands"));
+    }
+    let mut family = FamilySource {
+        name,
+        forms,
+        has_output: operands.first().is_some_and(|first| first.name == "out"),
+        operands,
+        tied: ABSENT,
+        distinct: 0,
+        immediates: vec![],
+        uses_stack: false,
+        clobbers: RegisterSet(0),
+        shapes: vec![],
+    };
+    for attribute in attributes.split_whitespace() {
+        set_attribute(&mut family, attribute)?;
+    }
+    if family.immediates.is_empty() {
+        family.immediates.push(Immediate::None);
+    }
+    for line in &lines[1..] {
+        let (condition, body) = line
+            .strip_prefix('[')
+            .and_then(|line| line.split_once(']'))
+            .ok_or_else(|| format!("`{line}`: a body begins with its condition"))?;
+        let equal = match condition {
+            "" => None,
+            condition => Some(place(
+                &family,
+                condition
+                    .strip_prefix("out=")
+                    .ok_or("a condition is `out=operand`")?,
+            )?),
+        };
+        let unequal = family
+            .shapes
+            .iter()
+            .filter_map(|shape| shape.equal)
+            .fold(0, |bits, k| bits | 1 << k);
+        let body = match body.trim().split_once(' ') {
+            Some(("asm", text)) => Body::Asm(text.to_owned()),
+            Some(("rust", text)) => Body::Rust(text.to_owned()),
+            _ => return Err(format!("`{body}`: neither asm nor rust")),
+        };
+        family.shapes.push(Shape {
+            equal,
+            unequal,
+            body,
+        });
+    }
+    Ok(family)
+}
+
+fn place(family: &FamilySource, name: &str) -> Result<usize, String> {
+    family
+        .operands
+        .iter()
+        .position(|operand| operand.name == name)
+        .ok_or_else(|| format!("{}: no operand `{name}`", family.name))
+}
+
+fn set_attribute(family: &mut FamilySource, attribute: &str) -> Result<(), String> {
+    match attribute.split_once('=') {
+        None if attribute == "stack" => family.uses_stack = true,
+        Some(("imm", kinds)) => {
+            for kind in kinds.split(',') {
+                family.immediates.push(match kind {
+                    "8" => Immediate::Signed8,
+                    "32" => Immediate::Signed32,
+                    "bits32" => Immediate::Bits32,
+                    "bits64" => Immediate::Bits64,
+                    _ => return Err(format!("`{kind}` is no kind of immediate")),
+                });
+            }
+        }
+        Some(("tied", name)) => family.tied = place(family, name)? as u8,
+        Some(("distinct", names)) => {
+            for name in names.split(',') {
+                family.distinct |= 1 << place(family, name)?;
+            }
+        }
+        Some(("clobbers", "all")) => {
+            family.clobbers = RegisterSet(u64::from(ALLOCATABLE_INTS | SCRATCH_INT) | 0xffff << 32);
+        }
+        Some(("clobbers", "host")) => {
+            let ints = (ALLOCATABLE_INTS | SCRATCH_INT) & !PRESERVED_INTS;
+            family.clobbers = RegisterSet(u64::from(ints) | 0xffff << 32);
+        }
+        Some(("clobbers", names)) => {
+            for name in names.split(',') {
+                family.clobbers.0 |= 1 << int_number(name)?;
+            }
+        }
+        _ => return Err(format!("`{attribute}` is no attribute")),
+    }
+    Ok(())
+}
+
+/// `A.Kind`, then `also B.Kind ..` or `raw C ..`: the raw form of A, and C with its raw form.
+fn forms(text: &str) -> Result<(String, Vec<Form>), String> {
+    let mut words = text.split_whitespace();
+    let name = words.next().ok_or("a family without a form")?.to_owned();
+    let mut forms = vec![form(&name)?];
+    match words.next() {
+        Some("also") => {
+            for word in words {
+                forms.push(form(word)?);
+            }
+        }
+        Some("raw") => {
+            let (op, kind) = name.rsplit_once('.').ok_or("a form without a kind")?;
+            for op in [op].into_iter().chain(words.filter(|word| *word != "-")) {
+                let raw = op.replacen('.', ".raw_", 1);
+                for one in [format!("{op}.{kind}"), format!("{raw}.{kind}")] {
+                    let one = form(&one)?;
+                    if !forms.contains(&one) {
+                        forms.push(one);
+                    }
+                }
+            }
+        }
+        Some(word) => return Err(format!("`{word}`: neither `also` nor `raw`")),
+        None => {}
+    }
+    Ok((name, forms))
+}
+
+fn form(name: &str) -> Result<Form, String> {
+    let unknown = || format!("`{name}` is no form");
+    let (head, last) = name.rsplit_once('.').ok_or_else(unknown)?;
+    if head == "machine" {
+        return MACHINES
+            .iter()
+            .find(|machine| format!("{machine:?}") == last)
+            .map(|&machine| Form::machine(machine))
+            .ok_or_else(unknown);
+    }
+    let kind = match last {
+        "Registers" => FormKind::Registers,
+        "Immediate" => FormKind::Immediate,
+        "Jump" => FormKind::Jump,
+        "JumpImmediate" => FormKind::JumpImmediate,
+        "JumpNot" => FormKind::JumpNot,
+        _ => return Err(unknown()),
+    };
+    Ok(Form::op(Opcode::from_name(head).ok_or_else(unknown)?, kind))
+}
+
+/// The machine forms, in the order of their encoding.
+#[rustfmt::skip]
+pub const MACHINES: [Machine; Machine::COUNT] = {
+    use Machine::*;
+    [
+        MoveInt, MoveFloat, ConstZero, ConstUnsigned32, ConstSigned32, Const64, ConstFloatZero, FrameLoadInt,
+        FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpUnaligned, Jump, JumpTable, Landing, Unreachable,
+        FrameEnter, FrameLeave, Return, CallDirect, CallThrough, CallHost, Entry, EntryResume, EntryReturn,
+        EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, DepthEnter, DepthLeave, Poll,
+    ]
+};
+
+fn int_number(name: &str) -> Result<u8, String> {
+    INT_NAMES
+        .iter()
+        .position(|names| names[0] == name)
+        .map(|number| number as u8)
+        .ok_or_else(|| format!("`{name}` is no register"))
+}
+
+fn operand(text: &str) -> Result<Operand, String> {
+    let mut exclusions = text.split('-');
+    let head = exclusions.next().unwrap_or_default();
+    let (name, bank, mut allowed, fixed) = if let Some((name, register)) = head.split_once('=') {
+        (name, Bank::Int, 1 << int_number(register)?, true)
+    } else {
+        let (name, class) = head.split_once(':').ok_or("an operand without a class")?;
+        let (bank, allowed) = match class {
+            "int" => (Bank::Int, ALLOCATABLE_INTS),
+            "any" => (Bank::Int, ALLOCATABLE_INTS | SCRATCH_INT),
+            "base" => (Bank::Int, ALLOCATABLE_INTS | SCRATCH_INT | CONTEXT),
+            "float" => (Bank::Float, ALLOCATABLE_FLOATS),
+            "anyf" => (Bank::Float, 0xffff),
+            "scale" => (Bank::Scale, 0xf),
+            _ => return Err(format!("`{class}` is no class")),
+        };
+        (name, bank, allowed, false)
+    };
+    for register in exclusions {
+        allowed &= !(1 << int_number(register)?);
+    }
+    Ok(Operand {
+        name: name.to_owned(),
+        bank,
+        allowed,
+        fixed,
+    })
+}
