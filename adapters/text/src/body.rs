@@ -587,6 +587,16 @@ impl<'t, 's, 'p, 'b> Body<'t, 's, 'p, 'b> {
         match self.values.get(name) {
             Some(&value) => Ok(value),
             None => {
+                // A comma lets a list go on in the next line: it may stand there by mistake.
+                let before = self.cursor.at.checked_sub(2);
+                let before = before.and_then(|at| self.cursor.tokens.get(at));
+                if let Some(comma) =
+                    before.filter(|t| t.kind == Kind::Mark(b',') && t.line < token.line)
+                {
+                    return self
+                        .cursor
+                        .error_at(*comma, "expected a value behind this comma");
+                }
                 let message = format!("unknown value `{}`", shortened(name));
                 self.cursor.error_at(token, message)
             }

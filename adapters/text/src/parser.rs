@@ -544,7 +544,9 @@ impl<'s> Parser<'_, 's, '_> {
         }
         let wanted = header.parameters.len();
         if arguments.len() != wanted || !cursor.is_mark(b')') {
-            let message = format!("`@{}` takes {wanted} arguments", shortened(name));
+            let plural = if wanted == 1 { "" } else { "s" };
+            let name = shortened(name);
+            let message = format!("`@{name}` takes {wanted} argument{plural}");
             return cursor.error_at(cursor.peek(), message);
         }
         cursor.next();

@@ -1,0 +1,121 @@
+//! Golden files: each stage of the pipeline has a folder under `filetests/`, each behaviour a small program
+//! in it, and beside it the exact output that is expected.
+//!
+//! `BLESS=1 cargo test -p patchjit-tests --test filetests` rewrites the expected output; read the difference
+//! before it is committed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a stage makes of a source.
+type Stage = fn(&str) -> String;
+
+/// Every stage, by the name of its folder.
+const STAGES: &[(&str, Stage)] = &[("parse", parse), ("print", print)];
+
+/// The error, or that there is none.
+fn parse(source: &str) -> String {
+    match patchjit_text::parse(source) {
+        Ok(_) => "well formed\n".to_string(),
+        Err(error) => format!("{error}\n"),
+    }
+}
+
+/// The canonical text with names, then without.
+fn print(source: &str) -> String {
+    match patchjit_text::parse(source) {
+        Ok(module) => {
+            let bare = patchjit_text::print(&module.program(), None);
+            format!("{module}\n; without names\n\n{bare}")
+        }
+        Err(error) => format!("{error}\n"),
+    }
+}
+
+#[test]
+fn filetests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("filetests");
+    let bless = std::env::var_os("BLESS").is_some_and(|value| value == "1");
+    let mut failures = Vec::new();
+    for &(name, stage) in STAGES {
+        let files = sorted(&root.join(name));
+        let sources: Vec<&PathBuf> = files.iter().filter(|path| has(path, "uop")).collect();
+        assert!(!sources.is_empty(), "the folder {name} has no programs");
+        for path in &sources {
+            let source = fs::read_to_string(path).expect("a source in UTF-8");
+            let found = stage(&source);
+            let golden = path.with_extension("expected");
+            if bless {
+                fs::write(&golden, found).expect("a folder that can be written");
+                continue;
+            }
+            match fs::read_to_string(&golden) {
+                Ok(expected) if expected == found => {}
+                Ok(expected) => failures.push(format!(
+                    "{}:\n{}",
+                    path.display(),
+                    difference(&expected, &found)
+                )),
+                Err(error) => failures.push(format!("{}: {error}", golden.display())),
+            }
+        }
+        for path in files.iter().filter(|path| has(path, "expected")) {
+            if !path.with_extension("uop").exists() {
+                failures.push(format!("{}: has no program", path.display()));
+            }
+        }
+    }
+    for entry in sorted(&root) {
+        let name = entry.file_name().and_then(|name| name.to_str());
+        if !STAGES.iter().any(|&(stage, _)| Some(stage) == name) {
+            failures.push(format!("{}: no such stage", entry.display()));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{}\n{} differ; BLESS=1 rewrites what is expected",
+        failures.join("\n"),
+        failures.len()
+    );
+}
+
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry that can be read").path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn has(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+/// The lines that differ, `-` expected and `+` found, between the first and the last of them.
+fn difference(expected: &str, found: &str) -> String {
+    let (expected, found): (Vec<&str>, Vec<&str>) =
+        (expected.lines().collect(), found.lines().collect());
+    let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| {
+        pairs.take_while(|(left, right)| left == right).count()
+    };
+    let head = same(&mut expected.iter().zip(&found));
+    let shorter = expected.len().min(found.len());
+    let tail = same(&mut expected.iter().rev().zip(found.iter().rev())).min(shorter - head);
+    let mut shown = format!("  from line {}:\n", head + 1);
+    for (mark, lines) in [("-", &expected), ("+", &found)] {
+        for line in &lines[head..lines.len() - tail] {
+            shown += &format!("  {mark} {line}\n");
+        }
+    }
+    shown
+}
+
+#[test]
+fn a_difference_is_shown_from_its_first_line_to_its_last() {
+    assert_eq!(
+        difference("a\nb\nc\nd\n", "a\nx\ny\nd\n"),
+        "  from line 2:\n  - b\n  - c\n  + x\n  + y\n"
+    );
+    assert_eq!(difference("a\na\n", "a\n"), "  from line 2:\n  - a\n");
+}
