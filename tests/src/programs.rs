@@ -1,0 +1,45 @@
+//! The programs in the text form: where they are and how they are read.
+
+use patchjit_text::Module;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The directory of the programs in the text form.
+pub fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")
+}
+
+/// The names of all programs, without `.uop`, in order.
+///
+/// # Panics
+///
+/// If the directory cannot be read.
+pub fn names() -> Vec<String> {
+    let entries = fs::read_dir(directory()).expect("the directory of the programs");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry of the directory").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "uop"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// The source of the program with this name.
+///
+/// # Panics
+///
+/// If there is no such file.
+pub fn source(name: &str) -> String {
+    let path = directory().join(name).with_extension("uop");
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The program with this name, read from its source.
+///
+/// # Panics
+///
+/// If there is no such file, or it is not well formed.
+pub fn module(name: &str) -> Module {
+    patchjit_text::parse(&source(name)).unwrap_or_else(|error| panic!("{name}.uop:{error}"))
+}

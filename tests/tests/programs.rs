@@ -1,0 +1,109 @@
+//! Every program in `programs/` is well formed, prints and reads back as itself, and says of itself what the others
+//! rely on: where its answers come from, promises, one bench size.
+
+use patchjit::ir::Region;
+use patchjit_tests::programs::{module, names, source};
+use patchjit_text::{Contents, Module, Outcome, Promise};
+
+/// What makes up a program and its promises, without places in the source; region contents as the bytes that they
+/// make, since the printer breaks long lists.
+fn content(module: &Module) -> String {
+    let promise = |promise: &Promise| {
+        format!(
+            "{} {:?} {:?}",
+            promise.function, promise.arguments, promise.outcome
+        )
+    };
+    let memory = |(index, region): (usize, &Region)| {
+        let end = |contents: &Contents| contents.offset + contents.bytes.len() as u64;
+        let of_region = |contents: &&Contents| contents.region == index as u32;
+        let parts = module.contents.iter().filter(of_region);
+        let filled = parts.map(end).max().unwrap_or(0);
+        assert!(filled <= region.size);
+        let mut bytes = vec![0; filled as usize];
+        module.fill_region(index as u32, &mut bytes);
+        bytes
+    };
+    format!(
+        "{:?} {:?} {:?} {:?}",
+        module.program(),
+        module
+            .regions
+            .iter()
+            .enumerate()
+            .map(memory)
+            .collect::<Vec<_>>(),
+        module.promises.iter().map(promise).collect::<Vec<_>>(),
+        module.bench.as_ref().map(promise),
+    )
+}
+
+#[test]
+fn there_are_enough_of_them() {
+    let names = names();
+    assert!(names.len() >= 22, "{names:?}");
+    for name in ["sha256", "nbody", "quicksort", "fib"] {
+        assert!(names.iter().any(|known| known == name), "{name}");
+    }
+    let large = |name: &str| {
+        let module = module(name);
+        let counts = module.functions.iter().map(|function| function.op_count);
+        counts.max().unwrap_or(0)
+    };
+    for name in ["large_sha256", "large_network", "large_tree"] {
+        assert!(large(name) >= 10_000, "{name}: {} ops", large(name));
+    }
+}
+
+#[test]
+fn every_program_says_where_its_answers_come_from() {
+    for name in names() {
+        let source = source(&name);
+        let mut head = source.lines().take_while(|line| line.starts_with(';'));
+        assert!(
+            head.any(|line| line.starts_with("; Answer: ")),
+            "{name}: no answer's source"
+        );
+        let module = module(&name);
+        assert!(!module.promises.is_empty(), "{name}: no promise");
+        assert!(module.bench.is_some(), "{name}: no bench size");
+        let lines = source.lines();
+        let benches = lines.filter(|line| line.starts_with("; bench:")).count();
+        assert_eq!(benches, 1, "{name}");
+    }
+}
+
+#[test]
+fn every_program_reads_back_as_printed() {
+    for name in names() {
+        let module = module(&name);
+        let printed = module.to_string();
+        let again =
+            patchjit_text::parse(&printed).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(
+            content(&module) == content(&again),
+            "{name} reads back as another"
+        );
+        assert!(printed == again.to_string(), "{name} prints differently");
+        let bare = patchjit_text::print(&module.program(), None);
+        let nameless =
+            patchjit_text::parse(&bare).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(
+            format!("{:?}", module.program()) == format!("{:?}", nameless.program()),
+            "{name} without names reads back as another"
+        );
+    }
+}
+
+#[test]
+fn the_promises_cover_every_way_to_end() {
+    let promises: Vec<Promise> = names()
+        .iter()
+        .flat_map(|name| module(name).promises)
+        .collect();
+    let count = |kind: fn(&Outcome) -> bool| promises.iter().filter(|p| kind(&p.outcome)).count();
+    assert!(count(|outcome| matches!(outcome, Outcome::Returns(_))) > 80);
+    assert!(count(|outcome| matches!(outcome, Outcome::Exits(..))) > 8);
+    assert!(count(|outcome| matches!(outcome, Outcome::Traps(..))) > 8);
+    assert!(count(|outcome| matches!(outcome, Outcome::TooDeep)) > 0);
+}
