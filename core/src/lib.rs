@@ -12,3 +12,4 @@ pub mod ops;
 pub mod runtime;
 pub mod stencil;
 pub mod types;
+pub mod verify;
