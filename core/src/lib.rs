@@ -12,4 +12,3 @@ pub mod ops;
 pub mod runtime;
 pub mod stencil;
 pub mod types;
-pub mod verify;

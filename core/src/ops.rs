@@ -783,7 +783,7 @@ static OPS: [OpInfo; Opcode::COUNT] = {
     table
 };
 
-pub(crate) const ALL: [Opcode; Opcode::COUNT] = {
+const ALL: [Opcode; Opcode::COUNT] = {
     let mut all = [Opcode::Parameter; Opcode::COUNT];
     let mut at = 0;
     let parts = [TOTAL, LEAVING, MEMORY, STRUCTURAL];
