@@ -161,6 +161,8 @@ with_texts! {
         Hosts "the host functions";
         Positions "the source positions";
         Values "the arguments and results";
+        Stack "the interpreter's stack, in words";
+        Binding "the memory bound to a region, in bytes";
     }
 }
 

@@ -7,6 +7,7 @@ pub mod call;
 pub mod code;
 pub mod error;
 mod float;
+pub mod interp;
 pub mod ir;
 pub mod ops;
 pub mod runtime;

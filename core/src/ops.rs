@@ -124,10 +124,11 @@ impl OpInfo {
 }
 
 /// Calls a macro with every op that always gives a value, with its semantics over Rust scalars.
+/// What stands behind the macro's name goes in front of the table: so tables can be collected into one.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! for_each_total_op {
-    ($callback:ident) => { $callback! {
+    ($callback:ident $(, $carried:tt)*) => { $callback! { $($carried)*
     // i32: arithmetic
     I32Add "i32.add" (I32 a, I32 b) -> I32 [COMMUTES] { a.wrapping_add(b) } "sum, wrapping";
     I32Sub "i32.sub" (I32 a, I32 b) -> I32 [] { a.wrapping_sub(b) } "difference, wrapping";
@@ -278,7 +279,7 @@ macro_rules! for_each_total_op {
 #[macro_export]
 #[doc(hidden)]
 macro_rules! for_each_leaving_op {
-    ($callback:ident) => { $callback! {
+    ($callback:ident $(, $carried:tt)*) => { $callback! { $($carried)*
     I32AddChecked "i32.add_checked" (I32 a, I32 b) -> I32 [COMMUTES] { a.checked_add(b) } "signed sum; leaves on overflow";
     I32SubChecked "i32.sub_checked" (I32 a, I32 b) -> I32 [] { a.checked_sub(b) } "signed difference; leaves on overflow";
     I32MulChecked "i32.mul_checked" (I32 a, I32 b) -> I32 [COMMUTES] { a.checked_mul(b) } "signed product; leaves on overflow";
@@ -308,7 +309,7 @@ macro_rules! for_each_leaving_op {
 #[macro_export]
 #[doc(hidden)]
 macro_rules! for_each_memory_op {
-    ($callback:ident) => { $callback! {
+    ($callback:ident $(, $carried:tt)*) => { $callback! { $($carried)*
     // loads and stores in regions
     I32Load "i32.load" Load I32 4 false [READS] "32 bits in a region";
     I32Load8S "i32.load8_s" Load I32 1 true [READS] "8 bits in a region, sign-extended";
