@@ -2,6 +2,9 @@
 //! programs written by hand.
 
 pub mod assemble;
+pub mod machine;
+pub mod oracle;
 pub mod programs;
 pub mod random;
+pub mod reference;
 pub mod synthetic;
