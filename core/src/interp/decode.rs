@@ -20,7 +20,7 @@ use crate::types::Type;
 use super::code;
 use super::internal;
 use super::moves::Moves;
-use super::uses::{self, Use};
+use super::uses;
 use crate::error::{Error, Storage};
 
 /// What is known of a value, beside its last use and its place.
@@ -42,9 +42,6 @@ pub(super) mod fact {
     /// A constant that is set at the entry of its function.
     pub const AT_ENTRY: u32 = 1 << 8;
 }
-
-/// The most constants that a function sets at its entry for the sake of its loops.
-const MOST_AT_ENTRY: u32 = 32;
 
 /// How the caller's words are divided.
 #[derive(Clone, Copy, Debug)]
@@ -172,14 +169,14 @@ pub(super) fn decode<'w>(
 /// register, the pool.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Frame {
-    own: u32,
-    outgoing: u32,
+    pub(super) own: u32,
+    pub(super) outgoing: u32,
     /// Registers of the pool that have ever been used in this function.
-    pooled: u32,
+    pub(super) pooled: u32,
     /// Registers of the pool that are used now or wait in the free list.
-    taken: u32,
+    pub(super) taken: u32,
     /// Length of the free list.
-    free: usize,
+    pub(super) free: usize,
 }
 
 impl Frame {
@@ -252,22 +249,22 @@ pub(super) struct Position {
 
 pub(super) struct Decoder<'p, 'w> {
     pub(super) program: Program<'p>,
-    table: &'w mut [u32],
-    places: &'w mut [u32],
-    last: &'w mut [u32],
-    facts: &'w mut [u32],
+    pub(super) table: &'w mut [u32],
+    pub(super) places: &'w mut [u32],
+    pub(super) last: &'w mut [u32],
+    pub(super) facts: &'w mut [u32],
     /// While a function's values are looked at: how the number of loops changes at each block.
     /// While its instructions are written: where a block begins, or the last word that waits to be told.
-    blocks: &'w mut [u32],
-    pool: &'w mut [u32],
+    pub(super) blocks: &'w mut [u32],
+    pub(super) pool: &'w mut [u32],
     pub(super) moves: Moves<'w>,
-    code: &'w mut [u32],
+    pub(super) code: &'w mut [u32],
     pub(super) length: usize,
     pub(super) frame: Frame,
 }
 
 /// The span of blocks of a function, as indices.
-fn blocks_of(function: &Function) -> core::ops::Range<u32> {
+pub(super) fn blocks_of(function: &Function) -> core::ops::Range<u32> {
     function.first_block..function.first_block.saturating_add(function.block_count)
 }
 
@@ -285,7 +282,7 @@ impl<'p> Decoder<'p, '_> {
         self.fact(value) & fact != 0
     }
 
-    fn note(&mut self, value: u32, fact: u32) {
+    pub(super) fn note(&mut self, value: u32, fact: u32) {
         if let Some(facts) = self.facts.get_mut(value as usize) {
             *facts |= fact;
         }
@@ -305,7 +302,7 @@ impl<'p> Decoder<'p, '_> {
         }
     }
 
-    fn set_place(&mut self, value: u32, place: u32) -> Result<(), Error> {
+    pub(super) fn set_place(&mut self, value: u32, place: u32) -> Result<(), Error> {
         *self.places.get_mut(value as usize).ok_or(internal!())? = place;
         Ok(())
     }
@@ -338,226 +335,6 @@ impl<'p> Decoder<'p, '_> {
         slots.copy_from_slice(&[entry, self.frame.words(), function.signature, parameters]);
         Ok(())
     }
-
-    fn count_uses(&mut self, function: &Function) -> Result<(), Error> {
-        let program = self.program;
-        for block in blocks_of(function) {
-            for value in self.ops_of(block) {
-                let op = self.op(value)?;
-                uses::for_each_use(&program, &op, |used, _| {
-                    if let Some(facts) = self.facts.get_mut(used as usize)
-                        && *facts & fact::COUNT < 2
-                    {
-                        *facts += 1;
-                    }
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets branches and guards do the comparisons that nobody else wants.
-    fn swallow_comparisons(&mut self, function: &Function) -> Result<(), Error> {
-        for block in blocks_of(function) {
-            let ops = self.ops_of(block);
-            for value in ops.clone() {
-                let op = self.op(value)?;
-                if !matches!(op.code.info().shape, Shape::Branch | Shape::Guard) {
-                    continue;
-                }
-                let condition = op.a;
-                if !(ops.start..value).contains(&condition) || self.count(condition) != 1 {
-                    continue;
-                }
-                let code = self.op(condition)?.code;
-                let inverts =
-                    code.inverse().is_some() || matches!(code, Opcode::I32Eqz | Opcode::I64Eqz);
-                if uses::fuses_with_branch(code) && (op.code != Opcode::GuardNot || inverts) {
-                    self.note(condition, fact::SWALLOWED);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes where the values that a block uses are used last, and what kind of use that is.
-    fn find_last_uses(&mut self, block: u32) -> Result<(), Error> {
-        let ops = self.ops_of(block);
-        for value in ops.clone() {
-            if self.has(value, fact::SWALLOWED) {
-                continue;
-            }
-            let op = self.op(value)?;
-            self.use_operands(&op, value, ops.start);
-            if let Some(compare) = self.swallowed(&op)? {
-                self.use_operands(&compare, value, ops.start);
-            }
-        }
-        let Some(value) = ops.end.checked_sub(1) else {
-            return Ok(());
-        };
-        let op = self.op(value)?;
-        match op.code {
-            Opcode::Jump => self.share_along(op.b, &ops, 0),
-            Opcode::Branch => {
-                let (first, second) = (self.program.edge(op.b), self.program.edge(op.c));
-                if first.block != second.block {
-                    self.share_along(op.b, &ops, fact::SHARES_IF_LOCAL)?;
-                    self.share_along(op.c, &ops, fact::SHARES_IF_LOCAL)?;
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The comparison that a branch or guard does itself.
-    pub(super) fn swallowed(&self, op: &Op) -> Result<Option<Op>, Error> {
-        if matches!(op.code.info().shape, Shape::Branch | Shape::Guard)
-            && self.has(op.a, fact::SWALLOWED)
-        {
-            return self.op(op.a).map(Some);
-        }
-        Ok(None)
-    }
-
-    fn use_operands(&mut self, op: &Op, at: u32, block_start: u32) {
-        let program = self.program;
-        let immediate = uses::immediate_form(&program, op);
-        uses::for_each_use(&program, op, |used, how| {
-            if uses::constant_value(&program, used).is_some() {
-                let folded = match how {
-                    Use::Anywhere => true,
-                    Use::Operand(operand) => immediate.is_some_and(|form| form.folded == operand),
-                    Use::Listed => false,
-                };
-                if folded {
-                    return;
-                }
-                self.note(used, fact::IN_REGISTER);
-            }
-            if !(block_start..at).contains(&used) {
-                self.note(used, fact::ESCAPES);
-            }
-            if let Some(last) = self.last.get_mut(used as usize) {
-                *last = at;
-            }
-        });
-    }
-
-    /// Looks for values of this block that can be made in the register of the parameter that an edge passes
-    /// them to: the block must not use the parameter once the value is there. Whether the parameter is used
-    /// elsewhere matters only where the block has another way out (`condition`).
-    fn share_along(
-        &mut self,
-        edge: u32,
-        ops: &core::ops::Range<u32>,
-        condition: u32,
-    ) -> Result<(), Error> {
-        let edge = self.program.edge(edge);
-        let parameters = self.ops_of(edge.block).start;
-        for (&value, parameter) in edge.arguments.iter().zip(parameters..) {
-            if !ops.contains(&value) || self.count(parameter) == 0 {
-                continue;
-            }
-            let code = self.op(value)?.code;
-            let last = self.last.get(parameter as usize).copied().unwrap_or(NONE);
-            let free = !(ops.contains(&last) && last > value);
-            let hinted = self.places.get(value as usize).is_some_and(|&p| p != NONE);
-            if free && !hinted && code != Opcode::Parameter && !code.info().has(flags::CONSTANT) {
-                self.set_place(value, parameter)?;
-                self.note(value, condition);
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds the constants that are better set at the entry: those of blocks in loops. A block counts as in a loop if a
-    /// jump from it or from below goes to it or above; a miss costs speed only.
-    fn find_loops(&mut self, function: &Function) -> Result<(), Error> {
-        let all = blocks_of(function);
-        let span = all.start as usize..all.end as usize;
-        self.blocks.get_mut(span).ok_or(internal!())?.fill(0);
-        let program = self.program;
-        for block in all.clone() {
-            let Some(value) = self.ops_of(block).end.checked_sub(1) else {
-                continue;
-            };
-            let op = self.op(value)?;
-            let mut edge = |edge: u32| {
-                let target = program.edge(edge).block;
-                if target <= block && all.contains(&target) {
-                    if let Some(begins) = self.blocks.get_mut(target as usize) {
-                        *begins = begins.wrapping_add(1);
-                    }
-                    if block + 1 < all.end
-                        && let Some(ends) = self.blocks.get_mut(block as usize + 1)
-                    {
-                        *ends = ends.wrapping_sub(1);
-                    }
-                }
-            };
-            match op.code {
-                Opcode::Jump => edge(op.b),
-                Opcode::Branch => {
-                    edge(op.b);
-                    edge(op.c);
-                }
-                Opcode::Switch => uses::switch_edges(&program, &op).for_each(edge),
-                _ => {}
-            }
-        }
-        let mut depth = 0u32;
-        let mut constants = 0;
-        for block in all {
-            depth = depth.wrapping_add(self.blocks.get(block as usize).copied().unwrap_or(0));
-            if depth == 0 {
-                continue;
-            }
-            for value in self.ops_of(block) {
-                if constants < MOST_AT_ENTRY && self.has(value, fact::IN_REGISTER) {
-                    constants += 1;
-                    self.note(value, fact::AT_ENTRY);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn give_own_registers(&mut self, function: &Function) -> Result<(), Error> {
-        let program = self.program;
-        let mut own = 0u32;
-        let mut outgoing = 0usize;
-        for block in blocks_of(function) {
-            let is_entry = block == function.first_block;
-            for value in self.ops_of(block) {
-                let op = self.op(value)?;
-                outgoing = outgoing.max(uses::outgoing_words(&program, &op));
-                let facts = self.fact(value);
-                let is_own = match op.code {
-                    Opcode::Parameter => is_entry || facts & fact::COUNT != 0,
-                    code if code.info().has(flags::CONSTANT) => {
-                        facts & fact::AT_ENTRY != 0
-                            || facts & fact::IN_REGISTER != 0 && facts & fact::ESCAPES != 0
-                    }
-                    _ => facts & fact::COUNT != 0 && facts & fact::ESCAPES != 0,
-                };
-                if is_own {
-                    self.note(value, fact::OWN);
-                    self.set_place(value, own)?;
-                    own += 1;
-                }
-            }
-        }
-        self.frame = Frame {
-            own,
-            outgoing: outgoing as u32,
-            ..Frame::default()
-        };
-        Ok(())
-    }
-
-    // Writing instructions.
 
     pub(super) fn push(&mut self, word: u32) -> Result<(), Error> {
         *self.code.get_mut(self.length).ok_or(internal!())? = word;

@@ -11,12 +11,14 @@
 //!
 //! ```text
 //!   decode ── uses    what single ops use and fold
-//!          ── decode  registers, instructions
+//!          ── analyse uses, shared registers, registers of their own
+//!          ── decode  the pool's registers, instructions
 //!          ── edges   jumps, branches, switches: with moves, parallel copies
 //!   run    ── code    numbers and layout of instructions
 //!          ── memory  the unsafe part: words, registers, regions
 //! ```
 
+mod analyse;
 mod code;
 mod decode;
 mod edges;
