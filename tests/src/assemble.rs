@@ -320,7 +320,7 @@ impl Assembly {
     /// Ends the block with a jump.
     pub fn jump(&mut self, to: Label, arguments: &[Value]) {
         let edge = self.edge(to, arguments);
-        self.push(Opcode::Jump, 0, 0, 0, edge);
+        self.push(Opcode::Jump, 0, 0, edge, 0);
     }
 
     /// Ends the block with a branch.
@@ -345,7 +345,7 @@ impl Assembly {
     /// Ends the block, and the function's run, with these results.
     pub fn return_values(&mut self, values: &[Value]) {
         let list = self.list(values);
-        self.push(Opcode::Return, 0, 0, 0, list);
+        self.push(Opcode::Return, 0, 0, list, 0);
     }
 
     /// Ends the block with a tail call.

@@ -17,7 +17,7 @@ pub struct Order {
 /// The edges of a terminator.
 pub fn edges<'a>(program: &Program<'a>, op: &Op) -> Vec<Edge<'a>> {
     match op.code {
-        Opcode::Jump => vec![program.edge(op.c)],
+        Opcode::Jump => vec![program.edge(op.b)],
         Opcode::Branch => vec![program.edge(op.b), program.edge(op.c)],
         Opcode::Switch => {
             let edges = switch_edges(program, op).iter();

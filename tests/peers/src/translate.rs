@@ -552,13 +552,13 @@ impl<'a> Translation<'a> {
             Shape::Call | Shape::CallCell | Shape::CallIndirect => self.call(at, &op),
             Shape::CallHost => self.call_host(at, &op),
             Shape::Jump => {
-                let (block, arguments) = self.edge(self.program.edge(op.c));
+                let (block, arguments) = self.edge(self.program.edge(op.b));
                 self.at().ins().jump(block, &arguments);
             }
             Shape::Branch => self.branch(&op),
             Shape::Switch => self.switch(&op),
             Shape::Return => {
-                let mut values = self.values(self.program.list(op.c));
+                let mut values = self.values(self.program.list(op.b));
                 self.give_depth_back();
                 if self.plan.returns_status[self.function] {
                     let returned = self.integer(I32, Status::Returned as i64);
