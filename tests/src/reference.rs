@@ -241,7 +241,11 @@ impl Walk<'_> {
                 }
             }
             Shape::Select => {
-                let chosen = if self.get(op.a) as u32 != 0 { op.b } else { op.c };
+                let chosen = if self.get(op.a) as u32 != 0 {
+                    op.b
+                } else {
+                    op.c
+                };
                 let chosen = self.get(chosen);
                 self.set(value, chosen);
             }
@@ -296,13 +300,18 @@ impl Walk<'_> {
                     };
                 }
                 let signature = self.program.hosts[op.a as usize].signature;
-                for index in 0..self.program.results(signature).len() {
-                    self.set(value + index as u32, values[index]);
+                values.truncate(self.program.results(signature).len());
+                for (result, bits) in (value..).zip(values) {
+                    self.set(result, bits);
                 }
             }
             Shape::Jump => return self.edge(op.b),
             Shape::Branch => {
-                let edge = if self.get(op.a) as u32 != 0 { op.b } else { op.c };
+                let edge = if self.get(op.a) as u32 != 0 {
+                    op.b
+                } else {
+                    op.c
+                };
                 return self.edge(edge);
             }
             Shape::Switch => {
@@ -340,7 +349,11 @@ impl Walk<'_> {
         let mut bytes = [0u8; 8];
         bytes[..width].copy_from_slice(&self.machine.region(op.region())[span.clone()]);
         let old = u64::from_le_bytes(bytes);
-        let operand = if info.operand_count > 1 { self.get(op.b) } else { 0 };
+        let operand = if info.operand_count > 1 {
+            self.get(op.b)
+        } else {
+            0
+        };
         let name = info.name.rsplit_once('.').unwrap().1;
         let new = match name.strip_prefix("atomic_").unwrap_or(name) {
             load if load.starts_with("load") => None,
