@@ -2,7 +2,7 @@
 //!
 //! Declarations come first, whatever their order in the text, so that bodies can name functions that are
 //! defined later; then the bodies in order, then the promises. The records are laid out by the core's
-//! builder, over tables sized from the number of tokens.
+//! builder, over tables sized from the tokens.
 
 use crate::Error;
 use crate::body::{self, Body};
@@ -10,7 +10,7 @@ use crate::cursor::{Cursor, hex_byte, shortened};
 use crate::lexer::{self, Kind, Token};
 use crate::module::{Contents, Form, Module, Names, Outcome, Place, Promise};
 use patchjit::build::{
-    Builder, EMPTY_EXIT, EMPTY_OP, FunctionId, HostId, RegionId, SignatureId, Storage,
+    Builder, Counts, EMPTY_EXIT, EMPTY_OP, FunctionId, HostId, RegionId, SignatureId, Storage,
 };
 use patchjit::ir::{
     Block, Function, HostFunction, MAX_ARGUMENTS, MAX_REGIONS, NONE, Region, Signature,
@@ -54,29 +54,28 @@ struct Parser<'t, 's, 'b> {
 /// Reads a source in the text form.
 pub fn parse(source: &str) -> Result<Module, Error> {
     let tokens = lexer::tokens(source)?;
-    // Each op, parameter, exit, signature and so on is written with a token of its own at least,
-    // and no token stands for more than two words of `extra`.
-    let count = tokens.len();
+    let cursor = Cursor {
+        source,
+        tokens: &tokens,
+        at: 0,
+    };
+    let most = most(&cursor);
     let positions = tokens.iter().any(|token| token.kind == Kind::Mark(b'!'));
     let mut module = Module {
-        functions: vec![Function::default(); count],
-        blocks: vec![Block::default(); count],
-        ops: vec![EMPTY_OP; count],
-        extra: vec![0; 2 * count],
-        exits: vec![EMPTY_EXIT; count],
-        signatures: vec![Signature::default(); count],
-        types: vec![Type::I32; count],
-        regions: vec![Region::default(); MAX_REGIONS],
-        hosts: vec![HostFunction::default(); count],
-        positions: vec![NONE; if positions { count } else { 0 }],
+        functions: vec![Function::default(); most.functions],
+        blocks: vec![Block::default(); most.blocks],
+        ops: vec![EMPTY_OP; most.ops],
+        extra: vec![0; most.extra],
+        exits: vec![EMPTY_EXIT; most.exits],
+        signatures: vec![Signature::default(); most.signatures],
+        types: vec![Type::I32; most.types],
+        regions: vec![Region::default(); most.regions],
+        hosts: vec![HostFunction::default(); most.hosts],
+        positions: vec![NONE; if positions { most.ops } else { 0 }],
         ..Module::default()
     };
     let mut parser = Parser {
-        cursor: Cursor {
-            source,
-            tokens: &tokens,
-            at: 0,
-        },
+        cursor,
         builder: Builder::new(Storage {
             functions: &mut module.functions,
             blocks: &mut module.blocks,
@@ -157,6 +156,43 @@ pub fn parse(source: &str) -> Result<Module, Error> {
         function_places,
         ..module
     })
+}
+
+/// The most that these tokens can make: each part of a program is written with a token that only it has.
+fn most(cursor: &Cursor<'_, '_>) -> Counts {
+    let mut most = Counts {
+        regions: MAX_REGIONS,
+        ..Counts::default()
+    };
+    for &token in cursor.tokens {
+        match token.kind {
+            // An op ends its line; its further results stand behind commas.
+            Kind::Line | Kind::End | Kind::Mark(b',') => most.ops += 1,
+            // A parameter, or a block.
+            Kind::Mark(b':') => {
+                most.ops += 1;
+                most.blocks += 1;
+            }
+            Kind::Word => match cursor.text(token) {
+                "func" => {
+                    most.functions += 1;
+                    most.signatures += 1;
+                }
+                "host" => {
+                    most.hosts += 1;
+                    most.signatures += 1;
+                }
+                "call_indirect" => most.signatures += 1,
+                "exit" | "trap" => most.exits += 1,
+                "i32" | "i64" | "f32" | "f64" | "ref" => most.types += 1,
+                _ => {}
+            },
+            _ => {}
+        }
+        // No token stands for more than two words.
+        most.extra += 2;
+    }
+    most
 }
 
 const END_OF_SOURCE: Place = Place { line: 1, column: 1 };
