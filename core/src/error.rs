@@ -187,7 +187,6 @@ with_texts! {
         ProgramSize "a program has at most 2^28 units of size";
         PositionCount "there is a source position for each op, or for none";
         RegionCount "a program has at most 32 regions";
-        ExitCount "a program has fewer than 2^32 - 1 exits";
         SignatureSpan "a signature's types are among the program's";
         SignatureLength "a signature has at most 255 parameters and 255 results";
         HostSignature "a host function's signature is among the program's";

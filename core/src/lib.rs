@@ -13,3 +13,4 @@ pub mod ops;
 pub mod runtime;
 pub mod stencil;
 pub mod types;
+pub mod verify;

@@ -784,7 +784,7 @@ static OPS: [OpInfo; Opcode::COUNT] = {
     table
 };
 
-const ALL: [Opcode; Opcode::COUNT] = {
+pub(crate) const ALL: [Opcode; Opcode::COUNT] = {
     let mut all = [Opcode::Parameter; Opcode::COUNT];
     let mut at = 0;
     let parts = [TOTAL, LEAVING, MEMORY, STRUCTURAL];

@@ -1,0 +1,471 @@
+//! The ops of a function: one pass, one row of the table for each.
+
+use super::edges::{grow, list, words};
+use super::structure::internal;
+use super::table::{Check, Form, NO_VALUE};
+use super::{State, block_of, dominates, fact, invalid};
+use crate::error::{Error, Place, Rule};
+use crate::ir::{ExitKind, MAX_OFFSET, NONE, Op, Program};
+use crate::types::Type;
+
+/// Where operands may come from, at one block.
+pub(super) struct Uses<'a> {
+    program: &'a Program<'a>,
+    /// The function's first op.
+    first_op: u32,
+    /// How many ops it has.
+    op_count: u32,
+    /// The block.
+    block: u32,
+    /// The block's first op.
+    block_first: u32,
+    /// Whether a way leads to the block.
+    reachable: bool,
+    numbers: &'a [u32],
+    last_numbers: &'a [u32],
+    starts: &'a [u32],
+}
+
+impl Uses<'_> {
+    /// An operand of op `at`, of the type with this encoding.
+    #[inline(always)]
+    pub fn value(&self, value: u32, ty: u8, at: u32) -> Result<(), Rule> {
+        let Some(op) = self.program.ops.get(value as usize) else {
+            return Err(Rule::ValueRange);
+        };
+        let given = Check::of(op.code).result(op.aux);
+        if given != ty {
+            return Err(self.wrong(value, given));
+        }
+        self.comes_before(value, at)
+    }
+
+    /// An operand of any type.
+    #[inline]
+    fn any_value(&self, value: u32, at: u32) -> Result<(), Rule> {
+        let Some(op) = self.program.ops.get(value as usize) else {
+            return Err(Rule::ValueRange);
+        };
+        let given = Check::of(op.code).result(op.aux);
+        if given == NO_VALUE {
+            return Err(self.wrong(value, given));
+        }
+        self.comes_before(value, at)
+    }
+
+    /// Values for these types: a list of operands.
+    #[inline]
+    pub fn values(&self, values: &[u32], types: &[Type], at: u32) -> Result<(), Rule> {
+        for (&value, &ty) in values.iter().zip(types) {
+            self.value(value, ty as u8, at)?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wrong(&self, value: u32, given: u8) -> Rule {
+        if value.wrapping_sub(self.first_op) >= self.op_count {
+            Rule::ValueRange
+        } else if given == NO_VALUE {
+            Rule::ValueGiven
+        } else {
+            Rule::ValueType
+        }
+    }
+
+    /// A value is there when op `at` of the block runs.
+    #[inline(always)]
+    fn comes_before(&self, value: u32, at: u32) -> Result<(), Rule> {
+        // Mostly it was made in the same block. What stands before the block wraps around.
+        if value.wrapping_sub(self.block_first) < at.wrapping_sub(self.block_first) {
+            return Ok(());
+        }
+        self.comes_from_afar(value)
+    }
+
+    /// The same for a value that the block has not made before.
+    #[inline]
+    fn comes_from_afar(&self, value: u32) -> Result<(), Rule> {
+        if value.wrapping_sub(self.first_op) >= self.op_count {
+            return Err(Rule::ValueRange);
+        }
+        if !self.reachable {
+            return Ok(());
+        }
+        let origin = block_of(self.starts, value);
+        if origin != self.block && dominates(self.numbers, self.last_numbers, origin, self.block) {
+            Ok(())
+        } else {
+            Err(Rule::ValueDominates)
+        }
+    }
+
+    /// The arguments of an edge that is known to be well-formed.
+    #[inline]
+    fn edge(&self, edge: u32, at: u32) -> Result<(), Rule> {
+        let edge = self.program.edge(edge);
+        if edge.arguments.is_empty() {
+            return Ok(());
+        }
+        let target = self.program.blocks.get(edge.block as usize);
+        let first = target.ok_or(Rule::EdgeTarget)?.first_op as usize;
+        let parameters = self.program.ops.get(first..).unwrap_or(&[]);
+        for (&argument, parameter) in edge.arguments.iter().zip(parameters) {
+            // A parameter without a type is refused where it stands; nothing has its type.
+            let ty = Check::of(parameter.code).result(parameter.aux);
+            if ty == NO_VALUE {
+                return Err(Rule::ValueType);
+            }
+            self.value(argument, ty, at)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the ops of a function add to what is known of the program.
+pub(super) struct Tally {
+    pub size: usize,
+    pub contained: bool,
+    /// Bits of [`fact`] about the function.
+    pub facts: u32,
+    /// How many further results stand behind the last call.
+    pub results: usize,
+}
+
+impl Tally {
+    /// An exit that op `at` names.
+    #[inline]
+    fn exit(&mut self, uses: &Uses, exit: u32, at: u32) -> Result<(), Rule> {
+        if exit == NONE {
+            return Err(Rule::ExitNeeded);
+        }
+        let program = uses.program;
+        let exit = program.exits.get(exit as usize).ok_or(Rule::ExitRange)?;
+        if exit.kind == ExitKind::Deoptimize {
+            self.facts |= fact::MAY_DEOPTIMIZE;
+        }
+        grow(&mut self.size, exit.entry_count as usize)?;
+        for entry in program.snapshot(exit).chunks_exact(2) {
+            if entry[0] >= program.slot_count {
+                return Err(Rule::SlotRange);
+            }
+            uses.any_value(entry[1], at)?;
+        }
+        Ok(())
+    }
+
+    /// An exit that op `at` may name.
+    #[inline]
+    pub fn exit_or_none(&mut self, uses: &Uses, exit: u32, at: u32) -> Result<(), Rule> {
+        if exit == NONE {
+            return Ok(());
+        }
+        self.exit(uses, exit, at)
+    }
+
+    /// The region, offset and exit of an access whose extra words are so many; gives these words.
+    #[inline]
+    fn access<'a>(
+        &mut self,
+        uses: &Uses<'a>,
+        op: &Op,
+        at: u32,
+        count: u32,
+    ) -> Result<&'a [u32], Rule> {
+        if op.region() >= uses.program.regions.len() {
+            return Err(Rule::RegionRange);
+        }
+        let words = words(uses.program, op.c, 0, count).ok_or(Rule::ExtraRange)?;
+        if words[0] > MAX_OFFSET {
+            return Err(Rule::OffsetRange);
+        }
+        self.exit(uses, words[1], at)?;
+        Ok(words)
+    }
+}
+
+/// Refuses a record with something in a field that its op does not use.
+#[inline(always)]
+fn unused(fields: u32) -> Result<(), Rule> {
+    if fields == 0 {
+        Ok(())
+    } else {
+        Err(Rule::UnusedField)
+    }
+}
+
+impl State<'_> {
+    /// All ops of a function whose structure has been checked.
+    pub(super) fn check_body(&mut self, function: u32) -> Result<(), Error> {
+        let program = self.program;
+        let Some(record) = program.functions.get(function as usize) else {
+            return Err(internal(line!()));
+        };
+        let mut tally = Tally {
+            size: self.size,
+            contained: self.contained,
+            facts: 0,
+            results: 0,
+        };
+        for (block, index) in program.blocks_of(record).iter().zip(record.first_block..) {
+            let first = block.first_op as usize;
+            let Some((last, ops)) = program
+                .ops
+                .get(first..first + block.op_count as usize)
+                .and_then(|ops| ops.split_last())
+            else {
+                return Err(internal(line!()));
+            };
+            let uses = Uses {
+                program: &program,
+                first_op: record.first_op,
+                op_count: record.op_count,
+                block: index,
+                block_first: block.first_op,
+                reachable: self.numbers.get(index as usize) != Some(&NONE),
+                numbers: self.numbers,
+                last_numbers: self.last_numbers,
+                starts: self.starts,
+            };
+            let place = |op| Place::Op {
+                function,
+                block: index,
+                op,
+            };
+            let (parameters, body) = ops.split_at(block.parameter_count as usize);
+            let mut at = block.first_op;
+            for (op, position) in parameters.iter().zip(0..) {
+                check_parameter(op, position).map_err(|rule| invalid(rule, place(at)))?;
+                at += 1;
+            }
+            for op in body {
+                check_op(&uses, &mut tally, self.facts, op, at)
+                    .map_err(|rule| invalid(rule, place(at)))?;
+                at += 1;
+            }
+            check_terminator(&uses, record.signature, &mut tally, last, at)
+                .map_err(|rule| invalid(rule, place(at)))?;
+            if Check::of(last.code).form == Form::ReturnCall
+                && let Some(last_caller) = self.callers.get_mut(last.a as usize)
+                && let Some(next) = self.next_caller.get_mut(index as usize)
+            {
+                *next = *last_caller;
+                *last_caller = index;
+            }
+        }
+        self.size = tally.size;
+        self.contained = tally.contained;
+        if let Some(facts) = self.facts.get_mut(function as usize) {
+            *facts |= tally.facts;
+        }
+        Ok(())
+    }
+}
+
+/// A parameter at the head of its block, with its index in the block's list.
+#[inline]
+fn check_parameter(op: &Op, position: u32) -> Result<(), Rule> {
+    let check = Check::of(op.code);
+    if check.form != Form::Parameter {
+        return Err(Rule::ParameterOp);
+    }
+    if op.a != position {
+        return Err(Rule::ParameterIndex);
+    }
+    if check.result(op.aux) == NO_VALUE {
+        return Err(Rule::ParameterType);
+    }
+    unused(op.b | op.c)
+}
+
+/// An op that is neither a parameter at the head of its block nor its terminator.
+#[inline(always)]
+fn check_op(
+    uses: &Uses,
+    tally: &mut Tally,
+    facts: &mut [u32],
+    op: &Op,
+    at: u32,
+) -> Result<(), Rule> {
+    let check = Check::of(op.code);
+    let aux = u32::from(op.aux);
+    let [first, second, third] = check.operands;
+    match check.form {
+        Form::Binary => {
+            unused(aux | op.c)?;
+            uses.value(op.a, first, at)?;
+            uses.value(op.b, second, at)
+        }
+        Form::Unary => {
+            unused(aux | op.b | op.c)?;
+            uses.value(op.a, first, at)
+        }
+        Form::Constant64 => unused(aux | op.a),
+        Form::Constant32 => {
+            unused(aux | op.a)?;
+            if op.c == 0 {
+                Ok(())
+            } else {
+                Err(Rule::ConstantBits)
+            }
+        }
+        Form::BinaryLeaves => {
+            unused(aux)?;
+            uses.value(op.a, first, at)?;
+            uses.value(op.b, second, at)?;
+            tally.exit(uses, op.c, at)
+        }
+        Form::UnaryLeaves => {
+            unused(aux | op.b)?;
+            uses.value(op.a, first, at)?;
+            tally.exit(uses, op.c, at)
+        }
+        Form::Select => {
+            unused(aux)?;
+            uses.value(op.a, first, at)?;
+            uses.value(op.b, second, at)?;
+            uses.value(op.c, third, at)
+        }
+        Form::Load => {
+            unused(op.b)?;
+            uses.value(op.a, first, at)?;
+            tally.access(uses, op, at, 2).map(|_| ())
+        }
+        Form::Store => {
+            uses.value(op.a, first, at)?;
+            uses.value(op.b, second, at)?;
+            tally.access(uses, op, at, 2).map(|_| ())
+        }
+        Form::CompareExchange => {
+            uses.value(op.a, first, at)?;
+            uses.value(op.b, second, at)?;
+            let words = tally.access(uses, op, at, 3)?;
+            uses.value(words[2], third, at)
+        }
+        Form::RawLoad => {
+            tally.contained = false;
+            unused(aux | op.b)?;
+            uses.value(op.a, first, at)
+        }
+        Form::RawStore => {
+            tally.contained = false;
+            unused(aux)?;
+            uses.value(op.a, first, at)?;
+            uses.value(op.b, second, at)
+        }
+        Form::Fence => unused(aux | op.a | op.b | op.c),
+        Form::SlotGet => {
+            unused(aux | op.a | op.b)?;
+            check_slot(uses, op)
+        }
+        Form::SlotSet => {
+            unused(aux | op.b)?;
+            uses.value(op.a, first, at)?;
+            check_slot(uses, op)
+        }
+        Form::FunctionIndex => {
+            unused(aux | op.a | op.c)?;
+            if (op.b as usize) < uses.program.functions.len() {
+                Ok(())
+            } else {
+                Err(Rule::FunctionRange)
+            }
+        }
+        Form::Guard => {
+            unused(aux | op.b)?;
+            uses.value(op.a, first, at)?;
+            tally.exit(uses, op.c, at)
+        }
+        Form::Poll => {
+            unused(aux | op.a | op.b)?;
+            tally.exit(uses, op.c, at)
+        }
+        Form::Call => tally.call(uses, facts, op, at),
+        Form::CallIndirect => {
+            uses.value(op.a, first, at)?;
+            tally.call_indirect(uses, op, at)?;
+            tally.exit(uses, op.c, at)
+        }
+        Form::CallHost => tally.call_host(uses, op, at),
+        Form::Result if tally.results > 0 => {
+            // The call has looked at it.
+            tally.results -= 1;
+            Ok(())
+        }
+        Form::Result => Err(Rule::ResultPlace),
+        Form::Parameter => Err(Rule::ParameterPlace),
+        Form::Jump | Form::Branch | Form::Switch | Form::Return | Form::Exit | Form::ReturnCall => {
+            Err(Rule::TerminatorPlace)
+        }
+    }
+}
+
+/// The slot of an op that reads or writes one.
+#[inline]
+fn check_slot(uses: &Uses, op: &Op) -> Result<(), Rule> {
+    if op.c < uses.program.slot_count {
+        Ok(())
+    } else {
+        Err(Rule::SlotRange)
+    }
+}
+
+/// The last op of a block; its edges are known to be well-formed.
+#[inline]
+fn check_terminator(
+    uses: &Uses,
+    signature: u32,
+    tally: &mut Tally,
+    op: &Op,
+    at: u32,
+) -> Result<(), Rule> {
+    let check = Check::of(op.code);
+    let aux = u32::from(op.aux);
+    match check.form {
+        Form::Jump => {
+            unused(aux | op.a | op.c)?;
+            uses.edge(op.b, at)
+        }
+        Form::Branch => {
+            unused(aux)?;
+            uses.value(op.a, check.operands[0], at)?;
+            uses.edge(op.b, at)?;
+            uses.edge(op.c, at)
+        }
+        Form::Switch => {
+            unused(aux | op.c)?;
+            uses.value(op.a, check.operands[0], at)?;
+            let count = list(uses.program, op.b, 0)?.len() as u32;
+            let edges = words(uses.program, op.b, 1, count + 1).ok_or(Rule::ExtraRange)?;
+            for &edge in edges {
+                uses.edge(edge, at)?;
+            }
+            Ok(())
+        }
+        Form::Return => {
+            unused(aux | op.a | op.c)?;
+            let types = uses.program.results(signature);
+            let values = list(uses.program, op.b, 0)?;
+            if values.len() != types.len() {
+                return Err(Rule::ReturnCount);
+            }
+            uses.values(values, types, at)
+        }
+        Form::Exit => {
+            unused(aux | op.a | op.b)?;
+            tally.exit(uses, op.c, at)
+        }
+        Form::ReturnCall => {
+            unused(aux | op.c)?;
+            tally.return_call(uses, signature, op, at)
+        }
+        _ => Err(Rule::BlockTerminator),
+    }
+}
+
+impl<'a> Uses<'a> {
+    /// The program.
+    pub fn program(&self) -> &'a Program<'a> {
+        self.program
+    }
+}

@@ -1,0 +1,308 @@
+//! Every rule of the IR, checked: nothing unverified goes further.
+//!
+//! Takes any records whatever; promises that a program which passes keeps every [`Rule`], so that what takes a
+//! [`Verified`] program may index, slice and add without a doubt. Never panics, never recurses.
+//!
+//! Costs one look at each op and its operands, a few nanoseconds, and a logarithm for each block whose edges do not
+//! follow the program's order ([`dominators`](self)). Time and workspace are linear in the program's size
+//! ([`Verified::size`]; up to that logarithm): what several ops name together counts for each of them, and
+//! a size of more than [`MAX_SIZE`] is refused before it costs anything.
+//!
+//! ```text
+//!   tables ─ signatures, hosts, exits, spans of functions
+//!   for each function
+//!      structure ─ blocks, terminators, edges ──> dominator tree
+//!      body      ─ operands, types, fields, dominance
+//!   calls ─ which functions may deoptimize, through those that end with another's results
+//! ```
+//!
+//! Blocks to which no way leads from the entry are checked like all others, but their operands may name any
+//! value of the function, as they never run; other blocks cannot name theirs.
+//!
+//! A snapshot may name a slot more than once: its entries are written in order, the last one stays.
+
+mod body;
+mod calls;
+mod dominators;
+mod edges;
+mod structure;
+mod table;
+
+use crate::error::{Error, Place, Rule, Storage};
+use crate::ir::{MAX_ARGUMENTS, MAX_REGIONS, NONE, Program};
+
+/// The greatest size of a program: see [`Verified::size`].
+pub const MAX_SIZE: usize = 1 << 28;
+
+/// Bits of what is known of a function.
+mod fact {
+    /// Some op names a deoptimizing exit, or it ends with the results of a function of which this holds.
+    pub const MAY_DEOPTIMIZE: u32 = 1 << 0;
+    /// Some call of it has no exit.
+    pub const CALLED_WITHOUT_EXIT: u32 = 1 << 1;
+    /// Each of its blocks stands behind its immediate dominator.
+    pub const IN_ORDER: u32 = 1 << 2;
+}
+
+/// A program that keeps every rule, and what its verification found out.
+#[derive(Clone, Copy, Debug)]
+pub struct Verified<'a> {
+    program: Program<'a>,
+    size: usize,
+    contained: bool,
+    /// For each function, bits of [`fact`].
+    facts: &'a [u32],
+    /// For each block its immediate dominator, or [`NONE`].
+    dominators: &'a [u32],
+    /// For each block its number in its function's dominator tree, or [`NONE`].
+    numbers: &'a [u32],
+    /// For each block the greatest number in its subtree.
+    last_numbers: &'a [u32],
+    /// For each 32 ops: how many blocks begin before them, and a bit for each that begins a block.
+    starts: &'a [u32],
+}
+
+impl<'a> Verified<'a> {
+    /// The program.
+    #[inline]
+    pub fn program(&self) -> &Program<'a> {
+        &self.program
+    }
+
+    /// The size of the program: its ops, the arguments of its edges, the edges of its switches (the default is one),
+    /// and, for each op that names an exit, the entries of that exit's snapshot. At most [`MAX_SIZE`].
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether no op reaches memory outside the declared regions.
+    #[inline]
+    pub fn is_contained(&self) -> bool {
+        self.contained
+    }
+
+    /// Whether a call of this function may come back deoptimized: some op of it names a deoptimizing exit, or it ends
+    /// with the results of such a function. Every call of it has an exit then.
+    #[inline]
+    pub fn may_deoptimize(&self, function: u32) -> bool {
+        self.has(function, fact::MAY_DEOPTIMIZE)
+    }
+
+    /// Whether each block of the function that a way leads to stands behind its immediate dominator, so that
+    /// a walk over the blocks as they stand meets definitions before uses.
+    #[inline]
+    pub fn is_in_order(&self, function: u32) -> bool {
+        self.has(function, fact::IN_ORDER)
+    }
+
+    fn has(&self, function: u32, bits: u32) -> bool {
+        matches!(self.facts.get(function as usize), Some(facts) if facts & bits != 0)
+    }
+
+    /// Whether a way leads from its function's entry to this block.
+    #[inline]
+    pub fn is_reachable(&self, block: u32) -> bool {
+        matches!(self.numbers.get(block as usize), Some(&number) if number != NONE)
+    }
+
+    /// The immediate dominator of a block: the last of those that every way to it goes through. [`NONE`] for
+    /// entry blocks and for those that no way leads to.
+    #[inline]
+    pub fn immediate_dominator(&self, block: u32) -> u32 {
+        self.dominators.get(block as usize).copied().unwrap_or(NONE)
+    }
+
+    /// Whether every way to block `b` goes through block `a` of the same function. A block dominates itself. False if
+    /// no way leads to one of them.
+    #[inline]
+    pub fn dominates(&self, a: u32, b: u32) -> bool {
+        dominates(self.numbers, self.last_numbers, a, b)
+    }
+
+    /// The block in which an op stands; [`NONE`] if there is no such op.
+    #[inline]
+    pub fn block_of(&self, op: u32) -> u32 {
+        if op as usize >= self.program.ops.len() {
+            return NONE;
+        }
+        block_of(self.starts, op)
+    }
+}
+
+/// Whether `a` is an ancestor of `b`, both blocks of one function; false where a block has no number.
+#[inline]
+fn dominates(numbers: &[u32], last_numbers: &[u32], a: u32, b: u32) -> bool {
+    let (Some(&number), Some(&first), Some(&last)) = (
+        numbers.get(b as usize),
+        numbers.get(a as usize),
+        last_numbers.get(a as usize),
+    ) else {
+        return false;
+    };
+    first <= number && number <= last
+}
+
+/// The block in which an op stands.
+#[inline]
+fn block_of(starts: &[u32], op: u32) -> u32 {
+    let at = 2 * (op as usize / 32);
+    let (Some(before), Some(bits)) = (starts.get(at), starts.get(at + 1)) else {
+        return NONE;
+    };
+    let up_to = bits & (u32::MAX >> (31 - op % 32));
+    (before + up_to.count_ones()).wrapping_sub(1)
+}
+
+/// Words of the table that [`block_of`] reads.
+fn start_words(op_count: usize) -> usize {
+    2 * op_count.div_ceil(32)
+}
+
+/// Words of workspace that [`verify`] needs for this program. Looks at each block once.
+pub fn workspace_words(program: &Program) -> usize {
+    words_for(program, edges::count_edges(program).0)
+}
+
+/// The same for a program with so many edges.
+fn words_for(program: &Program, edges: usize) -> usize {
+    let functions = program.functions.len();
+    let blocks = program.blocks.len();
+    let largest = program
+        .functions
+        .iter()
+        .map(|function| (function.block_count as usize).min(blocks))
+        .max()
+        .unwrap_or(0);
+    let tree = dominators::general_words(largest, edges);
+    // Kept: facts, the tree, starts. Scratch: callers, then what one function's tree needs, or the list of functions.
+    functions
+        .saturating_add(blocks.saturating_mul(3))
+        .saturating_add(start_words(program.ops.len().min(MAX_SIZE)))
+        .saturating_add(functions)
+        .saturating_add(blocks)
+        .saturating_add(tree.max(functions))
+}
+
+/// Checks every rule.
+///
+/// The workspace needs [`workspace_words`] words, whatever they hold; what was found out is kept in it
+/// for as long as the verified program is used. The first broken rule is reported: the tables first, then function by
+/// function, in each its blocks, then its ops in order, and calls without an exit last.
+pub fn verify<'a>(program: Program<'a>, workspace: &'a mut [u32]) -> Result<Verified<'a>, Error> {
+    let functions = program.functions.len();
+    let blocks = program.blocks.len();
+    let largest = program.ops.len().max(blocks).max(functions);
+    let (edges, switched) = edges::count_edges(&program);
+    if largest > MAX_SIZE || program.ops.len() + switched > MAX_SIZE {
+        return Err(invalid(Rule::ProgramSize, Place::Program));
+    }
+    let needed = words_for(&program, edges);
+    let full = Error::Full {
+        storage: Storage::Workspace,
+        needed,
+    };
+    if workspace.len() < needed {
+        return Err(full);
+    }
+    let mut rest = workspace;
+    let mut take = |length: usize| {
+        let (taken, others) = core::mem::take(&mut rest)
+            .split_at_mut_checked(length)
+            .ok_or(full)?;
+        rest = others;
+        Ok::<&'a mut [u32], Error>(taken)
+    };
+    let mut state = State {
+        program,
+        size: program.ops.len(),
+        contained: true,
+        facts: take(functions)?,
+        dominators: take(blocks)?,
+        numbers: take(blocks)?,
+        last_numbers: take(blocks)?,
+        starts: take(start_words(program.ops.len()))?,
+        callers: take(functions)?,
+        next_caller: take(blocks)?,
+        scratch: rest,
+    };
+    check_tables(&program)?;
+    state.facts.fill(0);
+    state.callers.fill(NONE);
+    state.check_spans()?;
+    for function in 0..functions as u32 {
+        state.check_structure(function)?;
+        state.check_body(function)?;
+    }
+    state.check_calls()?;
+    Ok(Verified {
+        program,
+        size: state.size,
+        contained: state.contained,
+        facts: state.facts,
+        dominators: state.dominators,
+        numbers: state.numbers,
+        last_numbers: state.last_numbers,
+        starts: state.starts,
+    })
+}
+
+/// What the checks share. The first fields are what [`Verified`] keeps.
+struct State<'a> {
+    program: Program<'a>,
+    size: usize,
+    contained: bool,
+    facts: &'a mut [u32],
+    dominators: &'a mut [u32],
+    numbers: &'a mut [u32],
+    last_numbers: &'a mut [u32],
+    starts: &'a mut [u32],
+    /// For each function: the last block so far that ends with its results.
+    callers: &'a mut [u32],
+    /// For such a block: the one before.
+    next_caller: &'a mut [u32],
+    scratch: &'a mut [u32],
+}
+
+#[cold]
+fn invalid(rule: Rule, place: Place) -> Error {
+    Error::Invalid { rule, place }
+}
+
+/// What is not in a function.
+fn check_tables(program: &Program) -> Result<(), Error> {
+    let in_program = |rule| invalid(rule, Place::Program);
+    if program.regions.len() > MAX_REGIONS {
+        return Err(in_program(Rule::RegionCount));
+    }
+    if !program.positions.is_empty() && program.positions.len() != program.ops.len() {
+        return Err(in_program(Rule::PositionCount));
+    }
+    for (index, signature) in program.signatures.iter().enumerate() {
+        let place = Place::Signature(index as u32);
+        let counts = (
+            usize::from(signature.parameter_count),
+            usize::from(signature.result_count),
+        );
+        if counts.0 > MAX_ARGUMENTS || counts.1 > MAX_ARGUMENTS {
+            return Err(invalid(Rule::SignatureLength, place));
+        }
+        program
+            .types
+            .get(signature.first_type as usize..)
+            .and_then(|types| types.get(..counts.0 + counts.1))
+            .ok_or(invalid(Rule::SignatureSpan, place))?;
+    }
+    for (index, host) in program.hosts.iter().enumerate() {
+        if host.signature as usize >= program.signatures.len() {
+            return Err(invalid(Rule::HostSignature, Place::Host(index as u32)));
+        }
+    }
+    for (index, exit) in program.exits.iter().enumerate() {
+        let count = (exit.entry_count as usize).checked_mul(2);
+        count
+            .and_then(|count| program.extra.get(exit.snapshot as usize..)?.get(..count))
+            .ok_or(invalid(Rule::ExitSnapshot, Place::Exit(index as u32)))?;
+    }
+    Ok(())
+}
