@@ -256,8 +256,8 @@ struct Code<'a> {
     assembly: &'a mut Assembly,
     random: &'a mut Random,
     region: u16,
-    /// Values that may be used here, the newest last, by type.
-    pools: [Vec<Value>; 4],
+    /// Values that may be used here, the newest last, and whether they were, by type.
+    pools: [Vec<(Value, bool)>; 4],
     calls_left: usize,
     all: Vec<Opcode>,
 }
@@ -301,14 +301,13 @@ impl Code<'_> {
 
     fn keep(&mut self, value: Value) {
         if let Some(ty) = self.assembly.type_of(value) {
-            self.pools[ty as usize].push(value);
+            self.pools[ty as usize].push((value, false));
         }
     }
 
     /// A value of a type: mostly a recent one, sometimes an old one or a constant.
     fn value(&mut self, ty: Type) -> Value {
-        let pool = &self.pools[ty as usize];
-        if pool.is_empty() || self.random.percent(8) {
+        if self.pools[ty as usize].is_empty() || self.random.percent(8) {
             let bits = match self.random.below(4) {
                 0 => self.random.bits(),
                 _ => self.random.below(100) as u64,
@@ -317,12 +316,22 @@ impl Code<'_> {
             self.keep(value);
             return value;
         }
+        let pool = &mut self.pools[ty as usize];
         let reach = if self.random.percent(5) {
             pool.len()
         } else {
             pool.len().min(8)
         };
-        pool[pool.len() - 1 - self.random.below(reach)]
+        // Rather one that nothing uses yet: front ends emit little dead code.
+        let mut at = 0;
+        for _ in 0..4 {
+            at = pool.len() - 1 - self.random.below(reach);
+            if !pool[at].1 {
+                break;
+            }
+        }
+        pool[at].1 = true;
+        pool[at].0
     }
 
     /// An exit with a snapshot of up to three values.

@@ -10,4 +10,6 @@ pub mod order;
 pub mod pages;
 pub mod plan;
 pub mod scalar;
+pub mod scaling;
+pub mod subject;
 pub mod translate;

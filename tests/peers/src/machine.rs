@@ -7,6 +7,7 @@
 use crate::enter;
 use crate::pages::Pages;
 use crate::plan::Plan;
+use crate::subject::Engine;
 use crate::translate::{self, Names};
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -66,7 +67,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    fn of(source: impl fmt::Display) -> Error {
+    pub(crate) fn of(source: impl fmt::Display) -> Error {
         Error(source.to_string())
     }
 
@@ -95,6 +96,8 @@ pub fn compiler(settings: Settings, processor: Processor) -> Result<OwnedTargetI
         ("unwind_info", "false"),
         ("enable_probestack", "false"),
         ("machine_code_cfg_info", "false"),
+        // Tail calls ask for it; on x86-64 the code is the same without.
+        ("preserve_frame_pointers", "true"),
         ("enable_heap_access_spectre_mitigation", "false"),
         ("enable_table_access_spectre_mitigation", "false"),
         // A signature may have more results than there are registers.
@@ -307,9 +310,38 @@ impl Compiled {
         unsafe { enter::run(self.entries[function], context, values.as_mut_ptr()) }
     }
 
+    /// The same code as an [`Engine`] of a program that was given to it whole.
+    ///
+    /// # Safety
+    ///
+    /// Every context that the engine is given is bound for the program, as [`patchjit::call::enter`] asks.
+    pub unsafe fn engine<'a>(&'a self, settings: Settings) -> impl Engine + 'a {
+        Running {
+            compiled: self,
+            settings,
+        }
+    }
+
     /// Gives the module's memory back; no code of it may run any more.
     pub fn free(self) {
         // SAFETY: the code is reachable through this value only, which ends here.
         unsafe { self.module.free_memory() };
+    }
+}
+
+/// Compiled code as an engine; made where its caller vouches for the contexts.
+struct Running<'a> {
+    compiled: &'a Compiled,
+    settings: Settings,
+}
+
+impl Engine for Running<'_> {
+    fn name(&self) -> String {
+        format!("cranelift {}", self.settings.name())
+    }
+
+    fn run(&self, function: u32, context: &mut Context, values: &mut [u64]) -> Status {
+        // SAFETY: whoever made this vouched for its contexts.
+        unsafe { self.compiled.run(function as usize, context, values) }
     }
 }
