@@ -2,6 +2,10 @@
 //! rely on: where its answers come from, promises, one bench size.
 
 use patchjit::ir::Region;
+use patchjit::ops::flags::RAW;
+use patchjit::runtime::Status;
+use patchjit_tests::machine::Machine;
+use patchjit_tests::oracle;
 use patchjit_tests::programs::{module, names, source};
 use patchjit_text::{Contents, Module, Outcome, Promise};
 
@@ -92,6 +96,47 @@ fn every_program_reads_back_as_printed() {
             format!("{:?}", module.program()) == format!("{:?}", nameless.program()),
             "{name} without names reads back as another"
         );
+    }
+}
+
+#[test]
+fn every_program_stays_in_its_regions() {
+    for name in names() {
+        let module = module(&name);
+        let raw = module.ops.iter().filter(|op| op.code.info().has(RAW));
+        assert_eq!(raw.count(), 0, "{name}");
+    }
+}
+
+/// The `; run:` lines are held by `oracle_programs.rs`; the `; bench:` lines are too long for a debug build.
+#[test]
+#[cfg_attr(debug_assertions, ignore = "takes minutes without optimisation")]
+fn every_bench_size_gives_what_it_promises() {
+    for name in names() {
+        let module = module(&name);
+        let bench = module.bench.as_ref().expect("a bench line");
+        let mut machine = Machine::new(&module);
+        machine.depth = 10_000;
+        let ran = oracle::run(
+            &module.program(),
+            &mut machine,
+            bench.function,
+            &bench.arguments,
+            false,
+        )
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let kept = match &bench.outcome {
+            Outcome::Returns(values) => ran.status == Status::Returned && ran.results == *values,
+            Outcome::Exits(number, slots) => {
+                ran.status == Status::Deoptimized
+                    && ran.exit_number == *number
+                    && slots
+                        .iter()
+                        .all(|&(slot, value)| machine.slots[slot as usize] == value)
+            }
+            other => panic!("{name}: a bench that promises {other:?}"),
+        };
+        assert!(kept, "{name}: {ran:?}");
     }
 }
 
