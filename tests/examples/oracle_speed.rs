@@ -18,6 +18,7 @@ fn main() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "uop"));
     paths.sort();
     println!(
         "{:16} {:>10} {:>12} {:>8} {:>12} {:>12}",
