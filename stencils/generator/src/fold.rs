@@ -74,21 +74,27 @@ pub fn free_operands(family: &FamilySource, shape: &Shape) -> Vec<usize> {
         .collect()
 }
 
-/// A linear map from differences of register numbers to differences of code, as far as it is known.
+/// The bits of all operands' registers in one number, four for each operand.
+fn joined(free: &[usize], registers: &[u8; MAX_OPERANDS]) -> u16 {
+    free.iter()
+        .fold(0, |number, &k| number | u16::from(registers[k]) << (4 * k))
+}
+
+/// A linear map from differences of registers to differences of code, as far as it is known.
 struct Fit {
-    /// By leading bit: a difference of numbers with that leading bit, and its difference of code.
-    rows: [Option<(u8, Vec<u8>)>; 4],
+    /// By leading bit: a difference of registers with that leading bit, and its difference of code.
+    rows: [Option<(u16, Vec<u8>)>; 16],
 }
 
 impl Fit {
     fn new() -> Fit {
         Fit {
-            rows: [const { None }; 4],
+            rows: [const { None }; 16],
         }
     }
 
-    fn reduce(&self, mut number: u8, mut code: Vec<u8>) -> (u8, Vec<u8>) {
-        for bit in (0..4).rev() {
+    fn reduce(&self, mut number: u16, mut code: Vec<u8>) -> (u16, Vec<u8>) {
+        for bit in (0..16).rev() {
             if number >> bit & 1 == 1
                 && let Some((row, mask)) = &self.rows[bit]
             {
@@ -100,7 +106,7 @@ impl Fit {
     }
 
     /// Learns one difference; false if it contradicts what is known.
-    fn learn(&mut self, number: u8, code: Vec<u8>) -> bool {
+    fn learn(&mut self, number: u16, code: Vec<u8>) -> bool {
         let (number, code) = self.reduce(number, code);
         if number == 0 {
             return code.iter().all(|&byte| byte == 0);
@@ -109,14 +115,15 @@ impl Fit {
         true
     }
 
-    fn spans(&self, number: u8) -> bool {
+    /// Whether the code for this difference follows from what is known.
+    fn spans(&self, number: u16) -> bool {
         self.reduce(number, vec![]).0 == 0
     }
 
     /// Masks for each bit; where a bit alone is not known, what makes the known differences come out right.
-    fn masks(&self, length: usize) -> LinearMasks {
-        let mut bits: [Vec<u8>; 4] = std::array::from_fn(|_| vec![0; length]);
-        for bit in 0..4 {
+    fn masks(&self, length: usize) -> [LinearMasks; MAX_OPERANDS] {
+        let mut bits: [Vec<u8>; 16] = std::array::from_fn(|_| vec![0; length]);
+        for bit in 0..16 {
             if let Some((number, code)) = &self.rows[bit] {
                 let mut mask = code.clone();
                 for (lower, known) in bits.iter().enumerate().take(bit) {
@@ -127,7 +134,9 @@ impl Fit {
                 bits[bit] = mask;
             }
         }
-        LinearMasks { bits }
+        std::array::from_fn(|k| LinearMasks {
+            bits: std::array::from_fn(|bit| bits[4 * k + bit].clone()),
+        })
     }
 }
 
@@ -153,34 +162,20 @@ pub fn fold(
     }
     let mut folded = Vec::new();
     for ((length, targets, immediate_at), members) in groups {
-        // Differences between variants that differ in one operand only.
-        let mut fits: Vec<Fit> = family.operands.iter().map(|_| Fit::new()).collect();
-        let mut consistent = true;
-        let mut by_rest: BTreeMap<(usize, [u8; MAX_OPERANDS]), &Compiled> = BTreeMap::new();
+        let first = &members[0];
+        let mut fit = Fit::new();
         for member in &members {
-            for &k in &free {
-                let mut rest = member.registers;
-                rest[k] = 0xff;
-                if shape.equal.is_some() && k == 0 {
-                    rest[shape.equal.unwrap_or(0)] = 0xff;
-                }
-                let other = *by_rest.entry((k, rest)).or_insert(member);
-                let number = other.registers[k] ^ member.registers[k];
-                if number != 0 {
-                    let mut code = other.bytes.clone();
-                    xor_into(&mut code, &member.bytes);
-                    consistent &= fits[k].learn(number, code);
-                }
+            let number = joined(&free, &first.registers) ^ joined(&free, &member.registers);
+            let mut code = first.bytes.clone();
+            xor_into(&mut code, &member.bytes);
+            if !fit.learn(number, code) {
+                return Err(format!(
+                    "{}, shape {shape_index}: the register fields of {:?} are not linear",
+                    family.name, member.registers
+                ));
             }
         }
-        if !consistent {
-            return Err(format!(
-                "{}, shape {shape_index}: register fields are not linear",
-                family.name
-            ));
-        }
-        let first = &members[0];
-        let masks: Vec<LinearMasks> = fits.iter().map(|fit| fit.masks(length)).collect();
+        let masks = fit.masks(length)[..family.operands.len()].to_vec();
         let mut base = first.bytes.clone();
         for (masks, &register) in masks.iter().zip(&first.registers) {
             masks.apply(register, &mut base);
@@ -211,7 +206,7 @@ pub fn fold(
                 };
                 if family.operands[k].allowed & bit != 0
                     && allowed[k] & bit == 0
-                    && fits[k].spans(first.registers[k] ^ register)
+                    && fit.spans(u16::from(first.registers[k] ^ register) << (4 * k))
                     && !all.iter().any(foreign)
                 {
                     allowed = wider;
