@@ -1,0 +1,342 @@
+//! Executes the forms that ops are glued together with.
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+mod common;
+
+use common::*;
+use patchjit::runtime::{Binding, Context, EntryCell, HostCode, Status};
+use patchjit::stencil::{Form, FormKind, Machine, OperandKind, Template};
+use std::ffi::c_void;
+use std::sync::atomic::AtomicU32;
+
+/// The code of a form for these registers and this immediate, and its template.
+fn code(machine: Machine, registers: &[u8], immediate: i64) -> (&'static Template, Vec<u8>) {
+    let mut all = [0; 4];
+    all[..registers.len()].copy_from_slice(registers);
+    let template = SET
+        .template(family(Form::machine(machine)), all, immediate)
+        .unwrap_or_else(|| panic!("{machine:?} {registers:?} {immediate:#x}"));
+    (template, fill(template, &all, immediate))
+}
+
+/// Runs every template of a form in many assignments, and shows the states before and after.
+fn each(machine: Machine, mut check: impl FnMut(&Registers, i64, &State, &State)) {
+    let family = family(Form::machine(machine));
+    let mut pages = Pages::new(1 << 16);
+    let mut numbers = Numbers(machine as u64);
+    for (template, list) in cases(family, 40) {
+        assert!(!list.is_empty());
+        for registers in list {
+            for &immediate in immediates(template.immediate) {
+                pages.clear();
+                let start = pages.add(&callable(template, &registers, immediate));
+                pages.publish();
+                let before = State::filled(&mut numbers);
+                let mut after = before.clone();
+                run(start, &mut after);
+                check_kept("machine", family, &registers, &before, &after);
+                check(&registers, immediate, &before, &after);
+            }
+        }
+    }
+}
+
+#[test]
+fn moves_and_constants() {
+    each(Machine::MoveInt, |r, _, before, after| {
+        assert_eq!(after.ints[r[0] as usize], before.ints[r[1] as usize])
+    });
+    each(Machine::MoveFloat, |r, _, before, after| {
+        assert_eq!(
+            after.floats[r[0] as usize][0],
+            before.floats[r[1] as usize][0]
+        );
+    });
+    each(Machine::ConstZero, |r, _, _, after| {
+        assert_eq!(after.ints[r[0] as usize], 0)
+    });
+    each(Machine::ConstUnsigned32, |r, i, _, after| {
+        assert_eq!(after.ints[r[0] as usize], i as u32 as u64)
+    });
+    each(Machine::ConstSigned32, |r, i, _, after| {
+        assert_eq!(after.ints[r[0] as usize], i as u64)
+    });
+    each(Machine::Const64, |r, i, _, after| {
+        assert_eq!(after.ints[r[0] as usize], i as u64)
+    });
+    each(Machine::ConstFloatZero, |r, _, _, after| {
+        assert_eq!(after.floats[r[0] as usize][0], 0)
+    });
+    each(Machine::Landing, |_, _, _, after| {
+        assert_eq!(after.jumped, 0)
+    });
+    each(Machine::Jump, |_, _, _, after| assert_eq!(after.jumped, 1));
+}
+
+#[test]
+fn unaligned_operands_jump() {
+    let family = family(Form::machine(Machine::JumpUnaligned));
+    let mut pages = Pages::new(1 << 16);
+    let mut numbers = Numbers(5);
+    for (template, list) in cases(family, 40) {
+        for registers in list {
+            for (mask, value) in [
+                (3, 4u64),
+                (3, 2),
+                (3, 1),
+                (7, 8),
+                (7, 4),
+                (7, u64::MAX),
+                (7, 0x100),
+            ] {
+                pages.clear();
+                let start = pages.add(&callable(template, &registers, mask));
+                pages.publish();
+                let mut before = State::filled(&mut numbers);
+                before.ints[registers[0] as usize] = value;
+                let mut after = before.clone();
+                run(start, &mut after);
+                assert_eq!(after.jumped == 1, value & mask as u64 != 0);
+                check_kept("unaligned", family, &registers, &before, &after);
+            }
+        }
+    }
+}
+
+#[test]
+fn frames_keep_values() {
+    let mut pages = Pages::new(1 << 16);
+    let mut numbers = Numbers(6);
+    let banks = [
+        (
+            Machine::FrameStoreInt,
+            Machine::FrameLoadInt,
+            OperandKind::Int,
+        ),
+        (
+            Machine::FrameStoreFloat,
+            Machine::FrameLoadFloat,
+            OperandKind::Float,
+        ),
+    ];
+    for (store, load, kind) in banks {
+        let loads = assignments(family(Form::machine(load)));
+        for (slot, size) in [(8, 64), (120, 128), (128, 1024), (4000, 8192)] {
+            for (from, to) in assignments(family(Form::machine(store)))
+                .iter()
+                .zip(loads.iter().rev())
+            {
+                let mut bytes = Vec::new();
+                bytes.extend(code(Machine::FrameEnter, &[], size).1);
+                bytes.extend(code(store, &from[..1], slot).1);
+                bytes.extend(code(load, &to[..1], slot).1);
+                bytes.extend(code(Machine::FrameLeave, &[], size).1);
+                bytes.extend(code(Machine::Return, &[], 0).1);
+                pages.clear();
+                let start = pages.add(&bytes);
+                pages.publish();
+                let before = State::filled(&mut numbers);
+                let mut after = before.clone();
+                run(start, &mut after);
+                let value = before.operand(kind, from[0]);
+                assert_eq!(
+                    after.operand(kind, to[0]),
+                    value,
+                    "{store:?} {from:?} {to:?} {slot}"
+                );
+                let mut wanted = before.clone();
+                match kind {
+                    OperandKind::Float => wanted.floats[to[0] as usize] = [value, 0],
+                    _ => wanted.ints[to[0] as usize] = value,
+                }
+                wanted.ints[4] = after.ints[4];
+                wanted.jumped = after.jumped;
+                assert_eq!(wanted, after);
+            }
+        }
+    }
+}
+
+fn context() -> Context {
+    Context {
+        slots: std::ptr::null_mut(),
+        hosts: std::ptr::null(),
+        host_context: std::ptr::null_mut(),
+        cells: std::ptr::null(),
+        fuel: 0,
+        depth: 0,
+        interrupt: AtomicU32::new(0),
+        status: 0,
+        exit_number: 0,
+        reserved: 0,
+        stack: 0,
+        cell_count: 0,
+        regions: [const {
+            Binding {
+                base: std::ptr::null_mut(),
+                size: 0,
+            }
+        }; patchjit::ir::MAX_REGIONS],
+    }
+}
+
+/// Runs a form without operands on a context; whether it went to its target.
+fn on_context(machine: Machine, immediate: i64, context: &mut Context) -> bool {
+    let (template, _) = code(machine, &[], immediate);
+    let mut pages = Pages::new(4096);
+    let start = pages.add(&callable(template, &[0; 4], immediate));
+    pages.publish();
+    let mut before = State::filled(&mut Numbers(9));
+    before.ints[5] = std::ptr::from_mut(context) as u64;
+    let mut after = before.clone();
+    run(start, &mut after);
+    check_kept(
+        "context",
+        family(Form::machine(machine)),
+        &[0; 4],
+        &before,
+        &after,
+    );
+    after.jumped == 1
+}
+
+#[test]
+fn the_context_is_counted_and_written() {
+    let mut c = context();
+    (c.fuel, c.depth) = (1, 1);
+    assert!(!on_context(Machine::ChargeFuel, 0, &mut c));
+    assert!(on_context(Machine::ChargeFuel, 0, &mut c));
+    assert_eq!((c.fuel, c.depth), (-1, 1));
+    assert!(!on_context(Machine::DepthEnter, 0, &mut c));
+    assert!(on_context(Machine::DepthEnter, 0, &mut c));
+    assert!(!on_context(Machine::DepthLeave, 0, &mut c));
+    assert_eq!((c.fuel, c.depth), (-1, 0));
+    assert!(!on_context(Machine::Poll, 0, &mut c));
+    *c.interrupt.get_mut() = 0x8000_0000;
+    assert!(on_context(Machine::Poll, 0, &mut c));
+    for value in [0u32, 1, 0x8000_0000, u32::MAX] {
+        on_context(Machine::StoreStatus, i64::from(value), &mut c);
+        on_context(Machine::StoreExitNumber, i64::from(!value), &mut c);
+        assert_eq!((c.status, c.exit_number, c.reserved), (value, !value, 0));
+    }
+}
+
+#[test]
+fn jump_tables_go_to_their_entries() {
+    let family = family(Form::machine(Machine::JumpTable));
+    let mut pages = Pages::new(1 << 16);
+    let mut numbers = Numbers(10);
+    for (template, list) in cases(family, 60) {
+        for registers in list {
+            let mut bytes = fill(template, &registers, 0);
+            let clear = bytes.len();
+            bytes.extend([0xf8, 0xc3]);
+            let set = bytes.len();
+            bytes.extend([0xf9, 0xc3]);
+            let table = bytes.len();
+            for to in [set, clear, set] {
+                bytes.extend((to as i32 - table as i32).to_le_bytes());
+            }
+            link(&mut bytes, template, 0, table);
+            pages.clear();
+            let start = pages.add(&bytes);
+            pages.publish();
+            for index in 0..3u64 {
+                let mut before = State::filled(&mut numbers);
+                // The upper half of an i32 is anything.
+                before.ints[registers[1] as usize] = index | numbers.next() << 32;
+                let mut after = before.clone();
+                run(start, &mut after);
+                assert_eq!(after.jumped, 1 - index % 2, "{registers:?}");
+                check_kept("table", family, &registers, &before, &after);
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn host(context: *mut c_void, values: *mut u64) -> u32 {
+    // SAFETY: the test passes a number as the context, and the stack pointer with a slot behind it.
+    unsafe { *values = *values * 3 + context as u64 };
+    77
+}
+
+#[test]
+fn entry_calls_and_exits_fit_together() {
+    // entry: calls the body, stores what it leaves in rax as a result, returns. The body takes its argument
+    // from `values`, calls a host function through the table, then itself through a cell, or leaves.
+    const DEPTH: i64 = 4096;
+    let mut bytes = code(Machine::Entry, &[], 0).1;
+    let (call, call_code) = code(Machine::CallDirect, &[], 0);
+    let call_at = bytes.len();
+    bytes.extend(call_code);
+    bytes.extend(code(Machine::EntryResume, &[], 0).1);
+    let store = Form::op(patchjit::ops::Opcode::I64Store, FormKind::Immediate);
+    let template = SET
+        .template(family(store), [10, 0, 0, 0], 0)
+        .expect("a store");
+    bytes.extend(fill(template, &[10, 0, 0, 0], 0));
+    bytes.extend(code(Machine::EntryReturn, &[], 0).1);
+    let abandon = bytes.len();
+    bytes.extend(code(Machine::EntryAbandon, &[], 0).1);
+    bytes.extend(code(Machine::Unreachable, &[], 0).1);
+    let body = bytes.len();
+    link(&mut bytes, call, call_at, body);
+    // The frame is 8 bytes more than a multiple of 16, so that the stack is aligned at the calls in it.
+    bytes.extend(code(Machine::FrameEnter, &[], DEPTH + 8).1);
+    let load = Form::op(patchjit::ops::Opcode::I64Load, FormKind::Immediate);
+    let template = SET
+        .template(family(load), [7, 10, 0, 0], 0)
+        .expect("a load");
+    bytes.extend(fill(template, &[7, 10, 0, 0], 0));
+    bytes.extend(code(Machine::FrameStoreInt, &[7], 0).1);
+    bytes.extend(code(Machine::CallHost, &[], 8).1);
+    bytes.extend(code(Machine::StoreStatus, &[], Status::TooDeep as i64).1);
+    let (poll, poll_code) = code(Machine::Poll, &[], 0);
+    let poll_at = bytes.len();
+    bytes.extend(poll_code);
+    link(&mut bytes, poll, poll_at, abandon);
+    bytes.extend(code(Machine::FrameLoadInt, &[0], 0).1);
+    let load_cells = SET
+        .template(family(load), [6, 5, 0, 0], 24)
+        .expect("a load");
+    bytes.extend(fill(load_cells, &[6, 5, 0, 0], 24));
+    bytes.extend(code(Machine::CallThrough, &[6], 16).1);
+    bytes.extend(code(Machine::FrameLeave, &[], DEPTH + 8).1);
+    bytes.extend(code(Machine::Return, &[], 0).1);
+    let leaf = bytes.len();
+    bytes.extend(code(Machine::Landing, &[], 0).1);
+    let add = Form::op(patchjit::ops::Opcode::I64Add, FormKind::Immediate);
+    let template = SET
+        .template(family(add), [0, 0, 0, 0], 1)
+        .expect("an addition");
+    bytes.extend(fill(template, &[0; 4], 1));
+    bytes.extend(code(Machine::Return, &[], 0).1);
+
+    let mut pages = Pages::new(1 << 16);
+    let start = pages.add(&bytes);
+    pages.publish();
+    let hosts: [HostCode; 2] = [host, host];
+    let cells = [
+        EntryCell {
+            code: 0,
+            signature: 0,
+        },
+        EntryCell {
+            code: start as u64 + leaf as u64,
+            signature: 0,
+        },
+    ];
+    let mut c = context();
+    c.hosts = hosts.as_ptr();
+    c.cells = cells.as_ptr();
+    c.host_context = 1000 as *mut c_void;
+    // SAFETY: the code is an entry in the platform's C convention.
+    let entry: extern "C" fn(*mut Context, *mut u64) -> u32 = unsafe { std::mem::transmute(start) };
+    let mut values = [5u64];
+    assert_eq!(entry(&mut c, values.as_mut_ptr()), 0);
+    assert_eq!(values, [5 * 3 + 1000 + 1]);
+    *c.interrupt.get_mut() = 1;
+    let mut values = [5u64];
+    assert_eq!(entry(&mut c, values.as_mut_ptr()), Status::TooDeep as u32);
+    assert_eq!(values, [5]);
+}
