@@ -44,7 +44,9 @@
 //! b.return_values(&[sum])?;
 //! b.end()?;
 //! let program = b.finish()?;
-//! assert_eq!(program.blocks.len(), 4);
+//! let mut workspace = [0; 128];
+//! let verified = patchjit::verify::verify(program, &mut workspace)?;
+//! assert!(verified.is_contained());
 //! # Ok(())
 //! # }
 //! ```
@@ -540,7 +542,7 @@ impl<'a> Builder<'a> {
     }
 
     /// That the op has the shape of the method that was called, and leaves or not as the method says.
-    fn expect(&self, code: Opcode, shape: Shape, leaves: bool) -> Result<(), Error> {
+    fn check_method(&self, code: Opcode, shape: Shape, leaves: bool) -> Result<(), Error> {
         let info = code.info();
         if info.shape == shape && info.has(flags::LEAVES) == leaves {
             Ok(())

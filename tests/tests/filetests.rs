@@ -4,6 +4,8 @@
 //! `BLESS=1 cargo test -p patchjit-tests --test filetests` rewrites the expected output; read the difference
 //! before it is committed.
 
+use patchjit::error::Error;
+use patchjit::ir::NONE;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 type Stage = fn(&str) -> String;
 
 /// Every stage, by the name of its folder.
-const STAGES: &[(&str, Stage)] = &[("parse", parse), ("print", print)];
+const STAGES: &[(&str, Stage)] = &[("parse", parse), ("print", print), ("verify", verify)];
 
 /// The error, or that there is none.
 fn parse(source: &str) -> String {
@@ -29,6 +31,52 @@ fn print(source: &str) -> String {
             format!("{module}\n; without names\n\n{bare}")
         }
         Err(error) => format!("{error}\n"),
+    }
+}
+
+/// The rule that the program breaks and where in the text, or what the verifier found out.
+fn verify(source: &str) -> String {
+    let module = match patchjit_text::parse(source) {
+        Ok(module) => module,
+        Err(error) => return format!("not read: {error}\n"),
+    };
+    let program = module.program();
+    let mut workspace = vec![0xdead_beef; patchjit::verify::workspace_words(&program)];
+    match patchjit::verify::verify(program, &mut workspace) {
+        Ok(verified) => {
+            let contained = if verified.is_contained() {
+                "contained"
+            } else {
+                "not contained"
+            };
+            format!("valid, {contained}, size {}\n", verified.size())
+        }
+        Err(Error::Invalid { rule, place }) => {
+            let function = place.function().unwrap_or(NONE);
+            let block = place.block().unwrap_or(NONE);
+            let op = place.op().unwrap_or(NONE);
+            match module.place_of(function, block, op) {
+                Some((line, column)) => format!("{line}:{column}: error: {rule}\n"),
+                None => format!("error: {place}: {rule}\n"),
+            }
+        }
+        Err(error) => format!("error: {error}\n"),
+    }
+}
+
+/// What is printed in golden files is valid too, and so are the test programs.
+#[test]
+fn printed_programs_are_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["filetests/print", "programs"] {
+        let files = sorted(&root.join(folder));
+        let mut sources = files.iter().filter(|path| has(path, "uop")).peekable();
+        assert!(sources.peek().is_some(), "{folder} is empty");
+        for path in sources {
+            let source = fs::read_to_string(path).expect("a source in UTF-8");
+            let found = verify(&source);
+            assert!(found.starts_with("valid"), "{}:{found}", path.display());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`parse`] reads a `.uop` source into a [`Module`], which owns the records of a program and what the
 //! text says beside them: names, initial contents of regions, and promises. Printing a module gives the
-//! canonical form of its source; [`print`] does the same for any program. `core/IR.md` describes the grammar.
+//! canonical form of its source; [`print()`] does the same for any program. `core/IR.md` describes the grammar.
 //!
 //! Reading takes time linear in the source, does not recurse, and gives an error for whatever is not well formed;
 //! whether the program is valid, `patchjit::verify` says.

@@ -14,7 +14,7 @@ impl Builder<'_> {
     /// A constant of the op's type with these bits; those beyond the type's width are dropped.
     pub fn constant(&mut self, code: Opcode, bits: u64) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Constant, false)?;
+            b.check_method(code, Shape::Constant, false)?;
             let narrow = code.info().result.is_some_and(|ty| ty.bits() == 32);
             let high = if narrow { 0 } else { (bits >> 32) as u32 };
             b.add(code, 0, 0, bits as u32, high)
@@ -44,7 +44,7 @@ impl Builder<'_> {
     /// An op with one operand that always gives a value.
     pub fn unary(&mut self, code: Opcode, a: Value) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Unary, false)?;
+            b.check_method(code, Shape::Unary, false)?;
             b.add(code, 0, a.0, 0, 0)
         })
     }
@@ -52,7 +52,7 @@ impl Builder<'_> {
     /// An op with one operand that gives a value or leaves.
     pub fn unary_else(&mut self, code: Opcode, a: Value, exit: ExitId) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Unary, true)?;
+            b.check_method(code, Shape::Unary, true)?;
             b.add(code, 0, a.0, 0, exit.0)
         })
     }
@@ -60,7 +60,7 @@ impl Builder<'_> {
     /// An op with two operands that always gives a value.
     pub fn binary(&mut self, code: Opcode, a: Value, other: Value) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Binary, false)?;
+            b.check_method(code, Shape::Binary, false)?;
             b.add(code, 0, a.0, other.0, 0)
         })
     }
@@ -74,7 +74,7 @@ impl Builder<'_> {
         exit: ExitId,
     ) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Binary, true)?;
+            b.check_method(code, Shape::Binary, true)?;
             b.add(code, 0, a.0, other.0, exit.0)
         })
     }
@@ -88,7 +88,7 @@ impl Builder<'_> {
         otherwise: Value,
     ) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Select, false)?;
+            b.check_method(code, Shape::Select, false)?;
             b.add(code, 0, condition.0, then.0, otherwise.0)
         })
     }
@@ -96,7 +96,7 @@ impl Builder<'_> {
     /// A load from a region, atomic ones included.
     pub fn load(&mut self, code: Opcode, from: Access, exit: ExitId) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Load, true)?;
+            b.check_method(code, Shape::Load, true)?;
             b.access(code, from, 0, &[exit.0])
         })
     }
@@ -110,7 +110,7 @@ impl Builder<'_> {
         exit: ExitId,
     ) -> Result<(), Error> {
         self.check(|b| {
-            b.expect(code, Shape::Store, true)?;
+            b.check_method(code, Shape::Store, true)?;
             b.access(code, to, value.0, &[exit.0]).map(drop)
         })
     }
@@ -124,7 +124,7 @@ impl Builder<'_> {
         exit: ExitId,
     ) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Update, true)?;
+            b.check_method(code, Shape::Update, true)?;
             b.access(code, at, value.0, &[exit.0])
         })
     }
@@ -139,7 +139,7 @@ impl Builder<'_> {
         exit: ExitId,
     ) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::CompareExchange, true)?;
+            b.check_method(code, Shape::CompareExchange, true)?;
             b.access(code, at, expected.0, &[exit.0, replacement.0])
         })
     }
@@ -168,7 +168,7 @@ impl Builder<'_> {
     /// A load from a raw address, at the embedder's risk.
     pub fn raw_load(&mut self, code: Opcode, address: Value, offset: i32) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::Load, false)?;
+            b.check_method(code, Shape::Load, false)?;
             b.add(code, 0, address.0, 0, offset as u32)
         })
     }
@@ -182,7 +182,7 @@ impl Builder<'_> {
         value: Value,
     ) -> Result<(), Error> {
         self.check(|b| {
-            b.expect(code, Shape::Store, false)?;
+            b.check_method(code, Shape::Store, false)?;
             b.add(code, 0, address.0, value.0, offset as u32).map(drop)
         })
     }
@@ -195,7 +195,7 @@ impl Builder<'_> {
     /// Reads a guest slot.
     pub fn slot_get(&mut self, code: Opcode, slot: u32) -> Result<Value, Error> {
         self.check(|b| {
-            b.expect(code, Shape::SlotGet, false)?;
+            b.check_method(code, Shape::SlotGet, false)?;
             b.add(code, 0, 0, 0, slot)
         })
     }
@@ -203,7 +203,7 @@ impl Builder<'_> {
     /// Writes a guest slot.
     pub fn slot_set(&mut self, code: Opcode, slot: u32, value: Value) -> Result<(), Error> {
         self.check(|b| {
-            b.expect(code, Shape::SlotSet, false)?;
+            b.check_method(code, Shape::SlotSet, false)?;
             b.add(code, 0, value.0, 0, slot).map(drop)
         })
     }
@@ -240,7 +240,7 @@ impl Builder<'_> {
     /// Leaves if the condition is zero ([`Opcode::Guard`]) or not zero ([`Opcode::GuardNot`]).
     pub fn guard(&mut self, code: Opcode, condition: Value, exit: ExitId) -> Result<(), Error> {
         self.check(|b| {
-            b.expect(code, Shape::Guard, true)?;
+            b.check_method(code, Shape::Guard, true)?;
             b.add(code, 0, condition.0, 0, exit.0).map(drop)
         })
     }

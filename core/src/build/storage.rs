@@ -19,7 +19,7 @@ pub struct Storage<'a> {
     pub ops: &'a mut [Op],
     /// Words: see [`Counts::extra`].
     pub extra: &'a mut [u32],
-    /// One for each call of [`Builder::exit`].
+    /// One for each call of [`super::Builder::exit`].
     pub exits: &'a mut [Exit],
     /// One for each different signature.
     pub signatures: &'a mut [Signature],
