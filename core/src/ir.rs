@@ -216,6 +216,8 @@ pub struct Program<'a> {
 /// An edge to a block: where it goes and what it passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge<'a> {
+    /// Its extra index.
+    pub at: u32,
     /// The block.
     pub block: u32,
     /// A value for each of its parameters.
@@ -240,6 +242,7 @@ impl<'a> Program<'a> {
     #[inline]
     pub fn edge(&self, at: u32) -> Edge<'a> {
         Edge {
+            at,
             block: self.extra.get(at as usize).copied().unwrap_or(NONE),
             arguments: self.list(at.saturating_add(1)),
         }

@@ -5,11 +5,13 @@
 pub mod build;
 pub mod call;
 pub mod code;
+pub mod compile;
 pub mod error;
 mod float;
 pub mod interp;
 pub mod ir;
 pub mod ops;
+mod patch;
 pub mod runtime;
 pub mod stencil;
 pub mod types;

@@ -1,6 +1,7 @@
 //! Tests of the whole of Patchjit, and what they share: programs made by the thousand, and
 //! programs written by hand.
 
+pub mod allocation;
 pub mod assemble;
 pub mod machine;
 pub mod oracle;

@@ -1,0 +1,562 @@
+//! Where values are when a block begins, and the moves that make every edge to it agree.
+//!
+//! The first edge that reaches a block settles its *entry map*: which values its registers hold. Values that are
+//! alive there and not in the map are in their spill slots, or can be made again. Every later edge moves its values to
+//! where the map wants them. At a loop's head the first edge also decides what is worth a register in the loop,
+//! and brings constants in that the loop uses.
+//!
+//! ```text
+//!   plan:  what each register of the target shall hold  (nothing is emitted, the state stays)
+//!   emit:  stores to slots ── copies between registers, cycles broken through a scratch register ── loads, constants
+//! ```
+//!
+//! Costs time linear in the registers and the edge's arguments.
+
+use super::allocate::{FLOATS, INTS, Register, Registers, each, only};
+use super::workspace::{
+    BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION, BLOCK_PREDECESSORS,
+    BLOCK_REACHED, BLOCK_START, BLOCK_VALID, END, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CONSTANTS,
+    LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE, NO_REGISTER,
+    PARAMETER_REGISTER, START, map_index,
+};
+use super::{Event, FunctionCompiler, Observer, Place};
+use crate::error::{Error, Part};
+use crate::ir::{Edge, NONE};
+use crate::patch::Label;
+use crate::patch::internal;
+use crate::stencil::Machine;
+
+/// What an edge must do before it arrives.
+#[derive(Clone)]
+pub(super) struct Plan {
+    /// Registers that must get a value which they do not hold.
+    targets: u64,
+    /// The value for each of them: an argument of the edge, or a value that lives through.
+    source: [u32; 64],
+    /// Registers whose value must be in its spill slot on arrival and is not.
+    stores: u64,
+    /// Whether some parameter is in its spill slot.
+    memory: bool,
+    /// Whether the edge is charged fuel.
+    charge: bool,
+}
+
+impl Plan {
+    pub(super) const EMPTY: Plan = Plan {
+        targets: 0,
+        source: [NONE; 64],
+        stores: 0,
+        memory: false,
+        charge: false,
+    };
+
+    /// Whether the edge needs code of its own.
+    pub(super) fn is_empty(&self) -> bool {
+        self.targets == 0 && self.stores == 0 && !self.memory && !self.charge
+    }
+}
+
+impl<O: Observer> FunctionCompiler<'_, '_, O> {
+    /// Plans an edge out of the block at hand; settles the target's entry map if this is the first to reach it.
+    pub(super) fn plan(&mut self, edge: Edge, plan: &mut Plan) -> Result<(), Error> {
+        plan.targets = 0;
+        plan.stores = 0;
+        plan.memory = false;
+        let target = edge.block - self.first_block;
+        plan.charge = self.fuel && target <= self.block;
+        let record = &self.workspace.blocks[target as usize];
+        if record[BLOCK_FLAGS] & BLOCK_REACHED == 0 {
+            if record[BLOCK_PREDECESSORS] == 1
+                && record[BLOCK_POSITION] == self.position_in_order + 1
+                && edge.arguments.is_empty()
+            {
+                // Nobody else comes here: the walk goes on with what it has.
+                self.workspace.blocks[target as usize][BLOCK_FLAGS] |= BLOCK_REACHED;
+                self.continues = true;
+                return Ok(());
+            }
+            self.settle(target, edge, plan)
+        } else {
+            self.conform(target, edge, plan)
+        }
+    }
+
+    /// Plans an edge to a block whose entry map is settled.
+    fn conform(&mut self, target: u32, edge: Edge, plan: &mut Plan) -> Result<(), Error> {
+        let record = self.workspace.blocks[target as usize];
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let count = edge.arguments.len() as u32;
+        let starts = 2 * record[BLOCK_START];
+        let occupied = pair(&record, BLOCK_OCCUPIED);
+        let mut valid = pair(&record, BLOCK_VALID);
+        for register in each(occupied) {
+            let value = record[map_index(register)];
+            let parameter = value.wrapping_sub(first);
+            if parameter < count {
+                let argument = edge.arguments[parameter as usize] - self.first_op;
+                if self.register_of(argument) != register {
+                    plan.targets |= only(register);
+                    plan.source[register as usize] = argument;
+                }
+                continue;
+            }
+            if self.register_of(value) != register {
+                plan.targets |= only(register);
+                plan.source[register as usize] = value;
+            }
+            if valid & only(register) != 0 && !self.is_safe(value) {
+                // The block counted on the spill slot; if it is not compiled yet, it need not.
+                if record[BLOCK_POSITION] > self.position_in_order {
+                    valid &= !only(register);
+                } else {
+                    plan.stores |= only(self.register_of(value));
+                }
+            }
+        }
+        set_pair(
+            &mut self.workspace.blocks[target as usize],
+            BLOCK_VALID,
+            valid,
+        );
+        for register in each(self.registers.occupied & !self.registers.valid) {
+            let value = self.registers.value[register as usize];
+            if self.word(value, START) < starts
+                && self.word(value, END) >= starts
+                && !self.map_holds(&record, occupied, value)
+            {
+                plan.stores |= only(register);
+            }
+        }
+        plan.memory = (first..first + count).any(|parameter| self.is_in_memory(parameter));
+        Ok(())
+    }
+
+    /// Whether a parameter of a block whose entry map is settled is used at all and lives in its spill slot.
+    fn is_in_memory(&self, parameter: u32) -> bool {
+        self.word(parameter, PARAMETER_REGISTER) == NO_REGISTER
+    }
+
+    fn map_holds(&self, record: &[u32], occupied: u64, value: u32) -> bool {
+        // Mostly the value is where it was.
+        let register = self.register_of(value);
+        if register != NO_REGISTER
+            && occupied & only(register) != 0
+            && record[map_index(register)] == value
+        {
+            return true;
+        }
+        each(occupied & self.bank(value)).any(|register| record[map_index(register)] == value)
+    }
+
+    /// Settles a block's entry map by what the first edge to it brings.
+    fn settle(&mut self, target: u32, edge: Edge, plan: &mut Plan) -> Result<(), Error> {
+        let record = self.workspace.blocks[target as usize];
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let starts = 2 * record[BLOCK_START];
+        let head = self.loop_headed_by(&record);
+        let mut map = Registers::EMPTY;
+        for register in each(self.registers.occupied) {
+            let value = self.registers.value[register as usize];
+            if self.word(value, END) < starts {
+                continue;
+            }
+            let valid = self.registers.valid & only(register) != 0;
+            if let Some(head) = head
+                && !self.is_worth_a_register(head, value)
+            {
+                if !valid {
+                    plan.stores |= only(register);
+                }
+                continue;
+            }
+            map.value[register as usize] = value;
+            map.occupied |= only(register);
+            if valid {
+                map.valid |= only(register);
+            } else if head.is_some_and(|head| self.workspace.loops[head][LOOP_CALLS] != 0) {
+                // Some call in the loop will want it stored: once, before the loop.
+                plan.stores |= only(register);
+                map.valid |= only(register);
+            }
+        }
+        let preferred = head.map_or(self.preferred, |head| self.preference(head));
+        for (number, &argument) in edge.arguments.iter().enumerate() {
+            let parameter = first + number as u32;
+            self.place_parameter(
+                parameter,
+                argument - self.first_op,
+                preferred,
+                &mut map,
+                plan,
+            )?;
+        }
+        if let Some(head) = head {
+            self.bring_constants(head, &mut map, plan);
+        }
+        let record = &mut self.workspace.blocks[target as usize];
+        record[BLOCK_FLAGS] |= BLOCK_REACHED;
+        set_pair(record, BLOCK_OCCUPIED, map.occupied);
+        set_pair(record, BLOCK_VALID, map.valid);
+        for register in each(map.occupied) {
+            record[map_index(register)] = map.value[register as usize];
+        }
+        Ok(())
+    }
+
+    /// The loop whose head a block is.
+    fn loop_headed_by(&self, record: &[u32]) -> Option<usize> {
+        let innermost = record[BLOCK_LOOP];
+        (innermost != NONE
+            && self.workspace.loops[innermost as usize][LOOP_HEAD] == record[BLOCK_POSITION])
+            .then_some(innermost as usize)
+    }
+
+    /// Which registers suit a loop: those that host functions keep, if it calls any.
+    pub(super) fn preference(&self, index: usize) -> u64 {
+        if self.workspace.loops[index][LOOP_CALLS] & LOOP_CALLS_HOST != 0 {
+            self.preserved | FLOATS
+        } else {
+            !self.preserved
+        }
+    }
+
+    fn pressure_is_high(&self, head: usize, bank: u64) -> bool {
+        let word = if bank == INTS {
+            LOOP_INT_PRESSURE
+        } else {
+            LOOP_FLOAT_PRESSURE
+        };
+        self.workspace.loops[head][word] > (self.allocatable & bank).count_ones()
+    }
+
+    /// Whether a value that lives through a loop's head should be in a register there.
+    fn is_worth_a_register(&self, head: usize, value: u32) -> bool {
+        let next = self.word(value, NEXT_USE);
+        let record = &self.workspace.loops[head];
+        let block = self.workspace.order[record[LOOP_HEAD] as usize];
+        let starts = 2 * self.workspace.blocks[block as usize][BLOCK_START];
+        let used = next >= starts && next < record[LOOP_END_POSITION];
+        // A next use that is not known counts as a use, unless the value is for free.
+        let unknown = next < starts;
+        used || (unknown || !self.pressure_is_high(head, self.bank(value)))
+            && !self.is_rematerialized(value)
+    }
+
+    /// Decides where a parameter lives at its block's entry.
+    fn place_parameter(
+        &mut self,
+        parameter: u32,
+        argument: u32,
+        preferred: u64,
+        map: &mut Registers,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        if self.word(parameter, END) == self.word(parameter, START) {
+            // Never used.
+            self.workspace.values[parameter as usize][PARAMETER_REGISTER] = NONE;
+            return Ok(());
+        }
+        let bank = self.bank(parameter);
+        let current = self.register_of(argument);
+        let open = self.allocatable & bank & !map.occupied;
+        let suits = |register: Register| open & only(register) != 0;
+        let unused = open & !self.registers.occupied;
+        let register = if current != NO_REGISTER
+            && suits(current)
+            && (preferred & only(current) != 0 || open & preferred == 0)
+        {
+            current
+        } else if let Some(hint) = self.hinted_register(parameter).filter(|&hint| suits(hint)) {
+            hint
+        } else {
+            let sets = [unused & preferred, unused, open & preferred, open];
+            match sets.into_iter().find(|&set| set != 0) {
+                Some(set) => self.choose(set),
+                None => {
+                    self.workspace.values[parameter as usize][PARAMETER_REGISTER] = NO_REGISTER;
+                    self.slot_of(parameter)?;
+                    plan.memory = true;
+                    return Ok(());
+                }
+            }
+        };
+        map.value[register as usize] = parameter;
+        map.occupied |= only(register);
+        self.workspace.values[parameter as usize][PARAMETER_REGISTER] = register;
+        if register != current {
+            plan.targets |= only(register);
+            plan.source[register as usize] = argument;
+        }
+        Ok(())
+    }
+
+    /// Loads what a loop uses and what can be made again into registers before the loop, while there are enough.
+    fn bring_constants(&mut self, head: usize, map: &mut Registers, plan: &mut Plan) {
+        for number in 0..super::workspace::LOOP_CONSTANT_COUNT {
+            let value = self.workspace.loops[head][LOOP_CONSTANTS + number];
+            if value == NONE {
+                break;
+            }
+            let bank = self.bank(value);
+            let open = self.allocatable & bank & !map.occupied;
+            let current = self.register_of(value);
+            let there = current != NO_REGISTER && map.occupied & only(current) != 0;
+            if there || open.count_ones() <= 2 || self.pressure_is_high(head, bank) {
+                continue;
+            }
+            let preferred = self.preference(head);
+            let sets = [
+                open & preferred & !self.registers.occupied,
+                open & preferred,
+                open,
+            ];
+            let Some(set) = sets.into_iter().find(|&set| set != 0) else {
+                continue;
+            };
+            let register = self.choose(set);
+            map.value[register as usize] = value;
+            map.occupied |= only(register);
+            map.valid |= only(register);
+            plan.targets |= only(register);
+            plan.source[register as usize] = value;
+        }
+    }
+
+    /// Emits what an edge must do; the state stays as it is at the block's end.
+    pub(super) fn emit_plan(&mut self, edge: Edge, plan: &Plan) -> Result<(), Error> {
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        if plan.charge {
+            self.charge_fuel()?;
+        }
+        for register in each(plan.stores) {
+            let value = self.registers.value[register as usize];
+            self.store_slot(register, value)?;
+        }
+        if !plan.memory {
+            return self.emit_register_moves(plan.targets, &plan.source);
+        }
+        if !self.memory_hazard(edge, first, plan) {
+            for (number, &argument) in edge.arguments.iter().enumerate() {
+                let parameter = first + number as u32;
+                if self.is_in_memory(parameter) && parameter != argument - self.first_op {
+                    let slot = self.slot_of(parameter)?;
+                    self.pass_to_memory(argument - self.first_op, Place::Slot(slot))?;
+                }
+            }
+            return self.emit_register_moves(plan.targets, &plan.source);
+        }
+        // Some argument is read from a slot that the edge writes: everything is read, into the words for the arguments
+        // of calls, before anything is written.
+        let mut staged = 0;
+        for (number, &argument) in edge.arguments.iter().enumerate() {
+            if self.is_in_memory(first + number as u32) {
+                self.pass_to_memory(argument - self.first_op, Place::Outgoing(staged))?;
+                staged += 1;
+            }
+        }
+        self.emit_register_moves(plan.targets, &plan.source)?;
+        staged = 0;
+        for number in 0..edge.arguments.len() as u32 {
+            if self.is_in_memory(first + number) {
+                let slot = self.slot_of(first + number)?;
+                let (from, to) = (Place::Outgoing(staged), Place::Slot(slot));
+                let scratch = Place::Register(self.int_scratch);
+                self.frame_load(self.int_scratch, i64::from(staged) * 8)?;
+                self.observe(Event::Copy { to: scratch, from });
+                self.frame_store(self.int_scratch, self.slot_offset(slot))?;
+                self.observe(Event::Copy { to, from: scratch });
+                staged += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an argument is read from the slot of a parameter that the edge writes.
+    fn memory_hazard(&self, edge: Edge, first: u32, plan: &Plan) -> bool {
+        let count = edge.arguments.len() as u32;
+        let reads_written = |value: u32| {
+            value.wrapping_sub(first) < count
+                && self.is_in_memory(value)
+                && self.register_of(value) == NO_REGISTER
+        };
+        let passes = edge
+            .arguments
+            .iter()
+            .enumerate()
+            .any(|(number, &argument)| {
+                let argument = argument - self.first_op;
+                argument != first + number as u32 && reads_written(argument)
+            });
+        passes || each(plan.targets).any(|register| reads_written(plan.source[register as usize]))
+    }
+
+    /// Writes a value to memory from wherever it is.
+    pub(super) fn pass_to_memory(&mut self, value: u32, to: Place) -> Result<(), Error> {
+        let mut register = self.register_of(value);
+        if register == NO_REGISTER {
+            let float = self.is_rematerialized(value) && self.bank(value) == FLOATS;
+            register = if float {
+                self.float_scratch
+            } else {
+                self.int_scratch
+            };
+            self.fetch(register, value)?;
+        }
+        if matches!(to, Place::Outgoing(_)) {
+            let value = self.value_name(value);
+            self.observe(Event::Use {
+                op: self.current_op,
+                register,
+                value,
+            });
+        }
+        let at = match to {
+            Place::Slot(slot) => self.slot_offset(slot),
+            Place::Outgoing(word) => i64::from(word) * 8,
+            Place::Register(_) => return Err(internal(Part::Allocate, line!())),
+        };
+        self.frame_store(register, at)?;
+        self.observe(Event::Copy {
+            to,
+            from: Place::Register(register),
+        });
+        Ok(())
+    }
+
+    /// Emits moves into a set of registers, all at once as it were.
+    pub(super) fn emit_register_moves(
+        &mut self,
+        targets: u64,
+        source: &[u32; 64],
+    ) -> Result<(), Error> {
+        // How many copies still read each register, and where each target's value is.
+        let mut readers = [0u8; 64];
+        let mut from = [NO_REGISTER as u8; 64];
+        let mut copies = 0;
+        for target in each(targets) {
+            let register = self.register_of(source[target as usize]);
+            if register != NO_REGISTER {
+                copies |= only(target);
+                from[target as usize] = register as u8;
+                readers[register as usize & 63] += 1;
+            }
+        }
+        let mut ready = 0;
+        for target in each(copies) {
+            if readers[target as usize] == 0 {
+                ready |= only(target);
+            }
+        }
+        let mut waiting = copies;
+        while waiting != 0 {
+            if ready == 0 {
+                // Only cycles are left: one register is copied aside, its readers read the copy.
+                let target = waiting.trailing_zeros();
+                let scratch = if target >= 32 {
+                    self.float_scratch
+                } else {
+                    self.int_scratch
+                };
+                self.copy(scratch, target)?;
+                for reader in each(waiting) {
+                    if u32::from(from[reader as usize]) == target {
+                        from[reader as usize] = scratch as u8;
+                    }
+                }
+                readers[target as usize] = 0;
+                ready = only(target);
+            }
+            let target = ready.trailing_zeros();
+            ready &= !only(target);
+            waiting &= !only(target);
+            let register = u32::from(from[target as usize]);
+            self.copy(target, register)?;
+            let count = &mut readers[register as usize & 63];
+            *count = count.saturating_sub(1);
+            if *count == 0 && waiting & only(register) != 0 {
+                ready |= only(register);
+            }
+        }
+        for target in each(targets & !copies) {
+            self.fetch(target, source[target as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Emits an edge: its moves, and a jump unless its target comes next.
+    pub(super) fn finish_edge(&mut self, edge: Edge, plan: &Plan) -> Result<(), Error> {
+        self.observe(Event::Edge { at: edge.at });
+        self.emit_plan(edge, plan)?;
+        self.observe(Event::EdgeEnd);
+        let target = (edge.block - self.first_block) as usize;
+        if self.workspace.blocks[target][BLOCK_POSITION] != self.position_in_order + 1
+            || !self.falls_through
+        {
+            let holes = self.machine(Machine::Jump, [0; 4], 0)?;
+            self.link_to_block(holes, edge.block)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the holes of a template lead to a block.
+    pub(super) fn link_to_block(
+        &mut self,
+        holes: crate::patch::Holes,
+        block: u32,
+    ) -> Result<(), Error> {
+        let target = (block - self.first_block) as usize;
+        let mut label = Label(self.workspace.blocks[target][BLOCK_LABEL]);
+        self.patcher.link(holes, &mut label)?;
+        self.workspace.blocks[target][BLOCK_LABEL] = label.0;
+        Ok(())
+    }
+
+    /// Begins a block: its label is bound, its entry map becomes the state.
+    pub(super) fn enter_block(&mut self) -> Result<(), Error> {
+        let record = self.workspace.blocks[self.block as usize];
+        let mut label = Label(record[BLOCK_LABEL]);
+        self.patcher.bind(&mut label)?;
+        self.workspace.blocks[self.block as usize][BLOCK_LABEL] = label.0;
+        self.observe(Event::Block {
+            block: self.block + self.first_block,
+        });
+        let starts = 2 * record[BLOCK_START];
+        if self.continues {
+            self.continues = false;
+            for register in each(self.registers.occupied) {
+                let value = self.registers.value[register as usize];
+                if self.word(value, END) < starts {
+                    self.vacate(register);
+                }
+            }
+            self.registers.pinned = 0;
+            return Ok(());
+        }
+        if record[BLOCK_FLAGS] & BLOCK_REACHED == 0 {
+            return Err(internal(Part::Allocate, line!()));
+        }
+        for register in each(self.registers.occupied) {
+            self.vacate(register);
+        }
+        self.registers.pinned = 0;
+        let valid = pair(&record, BLOCK_VALID);
+        for register in each(pair(&record, BLOCK_OCCUPIED)) {
+            let value = record[map_index(register)];
+            self.occupy(register, value, valid & only(register) != 0);
+            self.observe(Event::Entry {
+                register,
+                value: self.value_name(value),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn pair(record: &[u32], at: usize) -> u64 {
+    u64::from(record[at]) | u64::from(record[at + 1]) << 32
+}
+
+fn set_pair(record: &mut [u32], at: usize, set: u64) {
+    record[at] = set as u32;
+    record[at + 1] = (set >> 32) as u32;
+}

@@ -1,0 +1,249 @@
+//! Ways out: the code behind a function's code that writes snapshots and leaves.
+//!
+//! Takes, at each place that may leave, where the snapshot's values are just then; promises that on the exit's
+//! path, and only there, they reach their guest slots. What must be remembered until the function's end stands at the
+//! far end of the code buffer, where the stubs will need more room than that. Exits without a snapshot share a stub.
+
+use super::allocate::{INTS, Register};
+use super::workspace::NO_REGISTER;
+use super::{Event, FunctionCompiler, Observer, Place};
+use crate::error::Error;
+use crate::ir::{Exit, ExitKind};
+use crate::ops::Opcode;
+use crate::patch::{Holes, Label};
+use crate::runtime::{Status, offset};
+use crate::stencil::{Form, FormKind, Machine};
+use crate::types::Type;
+
+/// A record at the far end of the buffer, from its lowest word up: kind and length, label, then what the kind has.
+const RECORD_EXIT: u32 = 1 << 30;
+const RECORD_CALL_EXIT: u32 = 2 << 30;
+const RECORD_TABLE: u32 = 3 << 30;
+const RECORD_LENGTH: u32 = (1 << 30) - 1;
+
+/// In a record: the value is in its spill slot, the number above.
+const AT_SLOT: u32 = 64;
+/// In a record: the value is a constant.
+const AT_CONSTANT: u32 = 65;
+
+/// The exits without a snapshot that a stub is waiting for, most recent ones.
+pub(super) const SHARED_STUBS: usize = 8;
+
+impl<O: Observer> FunctionCompiler<'_, '_, O> {
+    /// Makes the holes of a template lead out through an exit, with the values where they are now.
+    pub(super) fn leave_from(&mut self, holes: Holes, exit: u32, value: u32) -> Result<(), Error> {
+        self.leave(holes, exit, value, RECORD_EXIT)
+    }
+
+    /// The same after a call whose callee has left.
+    pub(super) fn leave_from_call(
+        &mut self,
+        holes: Holes,
+        exit: u32,
+        value: u32,
+    ) -> Result<(), Error> {
+        self.leave(holes, exit, value, RECORD_CALL_EXIT)
+    }
+
+    fn leave(&mut self, holes: Holes, exit: u32, value: u32, kind: u32) -> Result<(), Error> {
+        let program = self.program;
+        let record = program.exits[exit as usize];
+        let key = exit ^ kind;
+        let shared = key as usize % SHARED_STUBS;
+        if record.entry_count == 0 && self.shared_stubs[shared].0 == key {
+            let at = self.shared_stubs[shared].1;
+            let mut label = Label(self.patcher.word(at)?);
+            self.patcher.link(holes, &mut label)?;
+            return self.patcher.set_word(at, label.0);
+        }
+        for pair in program.snapshot(&record).chunks_exact(2) {
+            let held = pair[1] - self.first_op;
+            let register = self.register_of(held);
+            let word = if register != NO_REGISTER {
+                register
+            } else if self.is_rematerialized(held) {
+                AT_CONSTANT
+            } else {
+                let slot = self.slot_of(held)?;
+                AT_SLOT | slot << 8
+            };
+            let place = match word & 0xff {
+                AT_SLOT => Some(Place::Slot(word >> 8)),
+                AT_CONSTANT => None,
+                register => Some(Place::Register(register)),
+            };
+            if let Some(place) = place {
+                self.observe(Event::Snapshot {
+                    op: value + self.first_op,
+                    place,
+                    value: self.value_name(held),
+                });
+            }
+            self.patcher.push_tail(word)?;
+        }
+        self.patcher.push_tail(exit)?;
+        let mut label = Label::UNUSED;
+        self.patcher.link(holes, &mut label)?;
+        self.patcher.push_tail(label.0)?;
+        let at = self.patcher.tail();
+        self.patcher.push_tail(kind | record.entry_count)?;
+        if record.entry_count == 0 {
+            self.shared_stubs[shared] = (key, at);
+        }
+        Ok(())
+    }
+
+    /// Remembers a jump table whose targets have been pushed, the last case first.
+    pub(super) fn push_table(&mut self, table: Label, count: u32) -> Result<(), Error> {
+        self.patcher.push_tail(table.0)?;
+        self.patcher.push_tail(RECORD_TABLE | count)
+    }
+
+    /// Emits all stubs, then all tables; gives where the tables begin.
+    pub(super) fn emit_stubs_and_tables(&mut self, end: u32) -> Result<u32, Error> {
+        let mut at = self.patcher.tail();
+        let mut tables = false;
+        while at < end {
+            let header = self.patcher.word(at)?;
+            let count = header & RECORD_LENGTH;
+            if header & !RECORD_LENGTH == RECORD_TABLE {
+                tables = true;
+                at += 4 * (2 + count);
+                continue;
+            }
+            let mut label = Label(self.patcher.word(at + 4)?);
+            let exit = self.patcher.word(at + 8)?;
+            self.patcher.bind(&mut label)?;
+            let exit = self.program.exits[exit as usize];
+            self.emit_stub(&exit, header & !RECORD_LENGTH, at + 12)?;
+            at += 4 * (3 + count);
+        }
+        self.machine(Machine::Unreachable, [0; 4], 0)?;
+        let data = self.patcher.offset();
+        if tables {
+            self.emit_tables(end)?;
+        }
+        self.patcher.drop_tail(end);
+        Ok(data)
+    }
+
+    fn emit_tables(&mut self, end: u32) -> Result<(), Error> {
+        let mut at = self.patcher.tail();
+        while at < end {
+            let header = self.patcher.word(at)?;
+            let count = header & RECORD_LENGTH;
+            if header & !RECORD_LENGTH != RECORD_TABLE {
+                at += 4 * (3 + count);
+                continue;
+            }
+            let mut table = Label(self.patcher.word(at + 4)?);
+            let start = self.patcher.offset();
+            self.patcher.bind(&mut table)?;
+            for number in 0..count {
+                let target = self.patcher.word(at + 8 + 4 * number)?;
+                self.patcher.emit_word(target.wrapping_sub(start))?;
+            }
+            at += 4 * (2 + count);
+        }
+        Ok(())
+    }
+
+    /// Emits one stub. Nothing but the values that its record names is alive there.
+    fn emit_stub(&mut self, exit: &Exit, kind: u32, entries: u32) -> Result<(), Error> {
+        let program = self.program;
+        let snapshot = program.snapshot(exit);
+        let count = exit.entry_count;
+        let scratch = self.int_scratch;
+        // The record has the last entry first.
+        let entry = |number: u32| entries + 4 * (count - 1 - number);
+        for (number, pair) in snapshot.chunks_exact(2).enumerate() {
+            let register = self.patcher.word(entry(number as u32))?;
+            if register < 64 {
+                self.widen_in_place(register, program.ops[pair[1] as usize].result())?;
+            }
+        }
+        if count > 0 {
+            self.load_context(scratch, offset::SLOTS)?;
+        }
+        for (number, pair) in snapshot.chunks_exact(2).enumerate() {
+            let register = self.patcher.word(entry(number as u32))?;
+            if register < 64 {
+                self.store_guest_slot(register, pair[0])?;
+            }
+        }
+        // All registers have been written; any will do for what is elsewhere.
+        let temporary = (INTS & self.allocatable).trailing_zeros();
+        for (number, pair) in snapshot.chunks_exact(2).enumerate() {
+            let word = self.patcher.word(entry(number as u32))?;
+            if word & 0xff == AT_SLOT {
+                self.frame_load(temporary, self.slot_offset(word >> 8))?;
+                if program.ops[pair[1] as usize]
+                    .result()
+                    .is_some_and(|ty| ty.bits() == 32)
+                {
+                    let form = Form::op(Opcode::I64ExtendI32U, FormKind::Registers);
+                    self.form(form, [temporary, temporary, 0, 0], 0)?;
+                }
+            } else if word == AT_CONSTANT {
+                let bits = self.constant_bits(pair[1]).unwrap_or(0);
+                self.make_integer(temporary, bits)?;
+            } else {
+                continue;
+            }
+            self.store_guest_slot(temporary, pair[0])?;
+        }
+        if kind == RECORD_EXIT {
+            self.machine(Machine::StoreExitNumber, [0; 4], i64::from(exit.number))?;
+        }
+        match exit.kind {
+            ExitKind::Trap => {
+                self.machine(Machine::StoreStatus, [0; 4], Status::Trapped as i64)?;
+                let holes = self.machine(Machine::Jump, [0; 4], 0)?;
+                let mut label = Label(self.shared.abandon);
+                self.patcher.link(holes, &mut label)
+            }
+            ExitKind::Deoptimize => {
+                self.machine(Machine::StoreStatus, [0; 4], Status::Deoptimized as i64)?;
+                self.leave_frame()?;
+                self.machine(Machine::DepthLeave, [0; 4], 0)?;
+                self.machine(Machine::ConstUnsigned32, [scratch, 0, 0, 0], 1)?;
+                self.machine(Machine::Return, [0; 4], 0)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Emits what makes a narrow value's register hold it zero-extended to 64 bits.
+    fn widen_in_place(&mut self, register: Register, ty: Option<Type>) -> Result<(), Error> {
+        let scratch = self.int_scratch;
+        match ty {
+            Some(Type::I32) => {
+                let form = Form::op(Opcode::I64ExtendI32U, FormKind::Registers);
+                self.form(form, [register, register, 0, 0], 0)?;
+            }
+            Some(Type::F32) => {
+                let form = Form::op(Opcode::I32ReinterpretF32, FormKind::Registers);
+                self.form(form, [scratch, register, 0, 0], 0)?;
+                let form = Form::op(Opcode::F64ReinterpretI64, FormKind::Registers);
+                self.form(form, [register, scratch, 0, 0], 0)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn store_guest_slot(&mut self, register: Register, slot: u32) -> Result<(), Error> {
+        let code = if register >= 32 {
+            Opcode::F64RawStore
+        } else {
+            Opcode::I64RawStore
+        };
+        let form = Form::op(code, FormKind::Immediate);
+        self.form(
+            form,
+            [self.int_scratch, register, 0, 0],
+            i64::from(slot) * 8,
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,612 @@
+//! From a verified program to machine code.
+//!
+//! ```text
+//!   layout     blocks in order, loops as spans of it
+//!   liveness   one interval for each value, next uses, what is fused
+//!   then one walk forward, which knows at each op which register holds what:
+//!     lower      the form for the op        allocate   its operands to registers
+//!     edges      moves between blocks       calls      what lives across
+//!     leave      snapshots, behind the function's code
+//!     patch      template, registers, holes, bytes
+//! ```
+//!
+//! Takes a verified program, a stencil set, a workspace and a code buffer; promises the same bytes for the same program,
+//! options and stencil set on every host. No allocation, no recursion; time and workspace are linear in the program.
+//! Nothing is executable when it returns: publishing is the business of whoever owns the pages.
+//!
+//! The code of a program begins with the paths that end a run; then for each function: its entry for the embedder, its
+//! body, its exits, its jump tables.
+
+mod allocate;
+mod calls;
+mod edges;
+mod layout;
+mod leave;
+mod liveness;
+mod lower;
+mod observe;
+mod terminate;
+mod workspace;
+
+pub use observe::{Event, Observer, Place, Silent, ValueName};
+
+use crate::code::CodeBuffer;
+use crate::error::{Error, Feature, Part, Storage};
+use crate::ir::{Block, NONE, Program};
+use crate::ops::Opcode;
+use crate::patch::{Holes, Label, MOST_TEMPLATE_BYTES, Patcher};
+use crate::patch::{full, internal, unsupported};
+use crate::runtime::{Status, offset};
+use crate::stencil::{Form, FormKind, MAX_OPERANDS, Machine, RegisterNumber, StencilSet};
+use crate::types::Type;
+use crate::verify::Verified;
+use allocate::{Register, Registers};
+use leave::SHARED_STUBS;
+use workspace::{BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, START, Workspace};
+
+/// What compilation is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether function entries and back-edges charge run fuel.
+    pub fuel: bool,
+}
+
+/// Where a function's code is, as offsets in the code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FunctionCode {
+    /// What [`crate::call::enter`] enters.
+    pub entry: u32,
+    /// What compiled code calls: the address for an entry cell.
+    pub body: u32,
+    /// Where its jump tables begin, data behind its code.
+    pub data: u32,
+    /// Where they end.
+    pub end: u32,
+}
+
+/// What compilation reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// How many bytes of the buffer were filled.
+    pub code_length: u32,
+    /// The most bytes of machine stack that one call takes, return address included.
+    pub frame_bytes: u32,
+}
+
+/// How many words of workspace compiling this program needs.
+pub fn workspace_words(verified: &Verified) -> usize {
+    workspace::program_words(verified.program())
+}
+
+/// How many bytes of code buffer always suffice for this program. What is filled in the end is mostly a fraction.
+pub fn code_bytes(verified: &Verified) -> usize {
+    // Every unit of size makes a bounded number of templates: an op at most 12 (operands brought and put away, checks,
+    // itself), an edge argument or snapshot entry at most 4.
+    let program = verified.program();
+    (verified.size() * 6 + program.functions.len() * 48 + program.blocks.len() * 64 + 16)
+        * (MOST_TEMPLATE_BYTES / 4)
+}
+
+/// Compiles all functions of a program into a code buffer.
+///
+/// `functions` gets a record for each function of the program.
+///
+/// # Errors
+///
+/// `Full` if the workspace ([`workspace_words`]), the code buffer or `functions` is too small; `Unsupported` if the
+/// stencil set lacks a form, a signature has more arguments or results than travel in registers, or a frame grows
+/// beyond what templates reach.
+pub fn compile(
+    verified: &Verified,
+    set: &'static StencilSet,
+    options: &Options,
+    workspace: &mut [u32],
+    code: CodeBuffer,
+    functions: &mut [FunctionCode],
+) -> Result<Compiled, Error> {
+    compile_observed(
+        verified,
+        set,
+        options,
+        workspace,
+        code,
+        functions,
+        &mut Silent,
+    )
+}
+
+/// The same, with every decision told to an observer: for checkers and explanations.
+///
+/// # Errors
+///
+/// As [`compile`].
+pub fn compile_observed<O: Observer>(
+    verified: &Verified,
+    set: &'static StencilSet,
+    options: &Options,
+    workspace: &mut [u32],
+    code: CodeBuffer,
+    functions: &mut [FunctionCode],
+    observer: &mut O,
+) -> Result<Compiled, Error> {
+    let program = verified.program();
+    let needed = workspace_words(verified);
+    if workspace.len() < needed {
+        return Err(full(Storage::Workspace, needed));
+    }
+    if functions.len() < program.functions.len() {
+        return Err(full(Storage::FunctionCode, program.functions.len()));
+    }
+    let (bodies, words) = workspace.split_at_mut(program.functions.len());
+    bodies.fill(Label::UNUSED.0);
+    let mut patcher = Patcher::new(code.write, set);
+    let result = (|| {
+        let shared = emit_shared(&mut patcher)?;
+        let mut frame_bytes = 0;
+        for index in 0..program.functions.len() {
+            let function = FunctionCompiler::new(
+                verified,
+                set,
+                options,
+                index,
+                words,
+                bodies,
+                shared,
+                patcher.reborrow(),
+                observer,
+            )?;
+            let (code, at, frame) = function.run()?;
+            patcher.set_offset(at);
+            functions[index] = code;
+            frame_bytes = frame_bytes.max(frame);
+        }
+        Ok(Compiled {
+            code_length: patcher.offset(),
+            frame_bytes,
+        })
+    })();
+    result.map_err(|error: Error| match error {
+        Error::Full {
+            storage: Storage::Code,
+            ..
+        } => full(Storage::Code, code_bytes(verified)),
+        other => other,
+    })
+}
+
+/// Labels, all bound, of the paths that end a run.
+#[derive(Clone, Copy)]
+struct Shared {
+    abandon: u32,
+    out_of_fuel: u32,
+    too_deep: u32,
+    host_failed: u32,
+}
+
+/// Emits the paths that end a run.
+fn emit_shared(patcher: &mut Patcher) -> Result<Shared, Error> {
+    let mut bound = || -> Result<u32, Error> {
+        let mut label = Label::UNUSED;
+        patcher.bind(&mut label)?;
+        Ok(label.0)
+    };
+    let abandon = bound()?;
+    emit(patcher, Machine::EntryAbandon, 0)?;
+    let mut ends = [0; 2];
+    for (end, status) in ends.iter_mut().zip([Status::OutOfFuel, Status::TooDeep]) {
+        let mut label = Label::UNUSED;
+        patcher.bind(&mut label)?;
+        *end = label.0;
+        emit(patcher, Machine::StoreStatus, status as i64)?;
+        emit(patcher, Machine::EntryAbandon, 0)?;
+    }
+    let mut host_failed = Label::UNUSED;
+    patcher.bind(&mut host_failed)?;
+    let registers = &patcher.set().registers;
+    let form = Form::op(Opcode::I32RawStore, FormKind::Immediate);
+    let operands = [registers.context, registers.host_status, 0, 0];
+    patcher.emit(form, operands, i64::from(offset::EXIT_NUMBER))?;
+    emit(patcher, Machine::StoreStatus, Status::Trapped as i64)?;
+    emit(patcher, Machine::EntryAbandon, 0)?;
+    emit(patcher, Machine::Unreachable, 0)?;
+    Ok(Shared {
+        abandon,
+        out_of_fuel: ends[0],
+        too_deep: ends[1],
+        host_failed: host_failed.0,
+    })
+}
+
+fn emit(patcher: &mut Patcher, machine: Machine, immediate: i64) -> Result<Holes, Error> {
+    patcher.emit(Form::machine(machine), [0; MAX_OPERANDS], immediate)
+}
+
+/// An immediate that needs the widest hole, for one that is filled in later.
+const LATER: i64 = i32::MAX as i64;
+
+/// Compiles one function.
+struct FunctionCompiler<'a, 'o, O: Observer> {
+    program: &'a Program<'a>,
+    verified: &'a Verified<'a>,
+    set: &'static StencilSet,
+    workspace: Workspace<'a>,
+    bodies: &'a mut [u32],
+    patcher: Patcher<'a>,
+    observer: &'o mut O,
+    shared: Shared,
+    shared_stubs: [(u32, u32); SHARED_STUBS],
+    function: u32,
+    first_op: u32,
+    first_block: u32,
+    op_count: u32,
+    block_count: u32,
+    signature: u32,
+    fuel: bool,
+    may_deoptimize: bool,
+    /// From the stencil set: registers for values, registers that host functions keep, and those with a fixed use.
+    allocatable: u64,
+    preserved: u64,
+    context: Register,
+    int_scratch: Register,
+    float_scratch: Register,
+    /// The block at hand, as an index in the function, and its place in the order.
+    block: u32,
+    position_in_order: u32,
+    /// The op at hand, and twice its position.
+    current_op: u32,
+    now: u32,
+    /// Who is where.
+    registers: Registers,
+    /// Registers that suit the loop at hand.
+    preferred: u64,
+    /// The next block takes the state as it is.
+    continues: bool,
+    /// The last edge of the block may fall into the next block.
+    falls_through: bool,
+    /// Words at the stack pointer for the arguments of calls; spill slots follow.
+    outgoing_words: u32,
+    slot_count: u32,
+    slot_cursor: u32,
+    /// The last hole that waits for the frame's size, plus 1.
+    frame_holes: u32,
+}
+
+impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "private; each is a part of the whole"
+    )]
+    fn new(
+        verified: &'a Verified<'a>,
+        set: &'static StencilSet,
+        options: &Options,
+        index: usize,
+        words: &'a mut [u32],
+        bodies: &'a mut [u32],
+        shared: Shared,
+        patcher: Patcher<'a>,
+        observer: &'o mut O,
+    ) -> Result<Self, Error> {
+        let program = verified.program();
+        let function = &program.functions[index];
+        let file = &set.registers;
+        let preserved = file.preserved.0 & file.allocatable.0;
+        Ok(FunctionCompiler {
+            program,
+            verified,
+            set,
+            workspace: Workspace::cut(words, program, function)?,
+            bodies,
+            patcher,
+            observer,
+            shared,
+            shared_stubs: [(NONE, 0); SHARED_STUBS],
+            function: index as u32,
+            first_op: function.first_op,
+            first_block: function.first_block,
+            op_count: function.op_count,
+            block_count: function.block_count,
+            signature: function.signature,
+            fuel: options.fuel,
+            may_deoptimize: verified.may_deoptimize(index as u32),
+            allocatable: file.allocatable.0,
+            preserved,
+            context: file.context.into(),
+            int_scratch: file.int_scratch.into(),
+            float_scratch: 32 + Register::from(file.float_scratch),
+            block: 0,
+            position_in_order: 0,
+            current_op: function.first_op,
+            now: 0,
+            registers: Registers::EMPTY,
+            preferred: !preserved,
+            continues: false,
+            falls_through: true,
+            outgoing_words: 0,
+            slot_count: 0,
+            slot_cursor: 0,
+            frame_holes: 0,
+        })
+    }
+
+    /// Compiles the function; gives its record, where the next one begins, and the stack that a call takes.
+    fn run(mut self) -> Result<(FunctionCode, u32, u32), Error> {
+        self.run_stages().map_err(|error| match error {
+            Error::Unsupported { what, .. } => {
+                let place = crate::error::Place::Op {
+                    function: self.function,
+                    block: self.first_block + self.block,
+                    op: self.current_op,
+                };
+                Error::Unsupported { what, place }
+            }
+            other => other,
+        })
+    }
+
+    fn run_stages(&mut self) -> Result<(FunctionCode, u32, u32), Error> {
+        let program = self.program;
+        let tail = self.patcher.tail();
+        layout::lay_out(
+            program,
+            &program.functions[self.function as usize],
+            &mut self.workspace,
+        )?;
+        self.find_live_ranges();
+        self.outgoing_words = self.count_outgoing_words();
+        self.observe(Event::Function {
+            function: self.function,
+        });
+        let entry = self.patcher.offset();
+        self.emit_entry()?;
+        let body = self.patcher.offset();
+        let mut label = Label(self.bodies[self.function as usize]);
+        self.patcher.bind(&mut label)?;
+        self.bodies[self.function as usize] = label.0;
+        self.emit_prologue()?;
+        self.begin_entry_block()?;
+        for place in 0..self.workspace.block_count {
+            self.compile_block(place)?;
+        }
+        let data = self.emit_stubs_and_tables(tail)?;
+        let frame_bytes = self.settle_frame()?;
+        let end = self.patcher.offset();
+        Ok((
+            FunctionCode {
+                entry,
+                body,
+                data,
+                end,
+            },
+            end,
+            frame_bytes,
+        ))
+    }
+
+    fn compile_block(&mut self, place: u32) -> Result<(), Error> {
+        let block = self.workspace.order[place as usize];
+        let record = self.block_record(block);
+        self.block = block;
+        self.position_in_order = place;
+        let innermost = self.workspace.blocks[block as usize][BLOCK_LOOP];
+        self.preferred = match innermost {
+            NONE => !self.preserved,
+            index => self.preference(index as usize),
+        };
+        self.now = 2 * self.workspace.blocks[block as usize][BLOCK_START];
+        self.enter_block()?;
+        let terminator = record.first_op + record.op_count - 1;
+        for index in record.first_op..terminator {
+            self.current_op = index;
+            self.lower(index)?;
+            self.now += 2;
+        }
+        self.current_op = terminator;
+        self.terminate(terminator)
+    }
+
+    /// The block of the program with this index in the function.
+    #[inline]
+    fn block_record(&self, block: u32) -> Block {
+        self.program.blocks[(self.first_block + block) as usize]
+    }
+
+    /// Whether a function of the program may return after a deoptimizing exit.
+    fn deoptimizes(&self, function: u32) -> bool {
+        self.verified.may_deoptimize(function)
+    }
+
+    /// Words for host calls' arguments and results, and for a block's parameters on their way.
+    fn count_outgoing_words(&self) -> u32 {
+        let program = self.program;
+        let mut most = 0;
+        for place in 0..self.workspace.block_count {
+            let block = self.workspace.order[place as usize];
+            let record = self.block_record(block);
+            if block != 0 {
+                most = most.max(record.parameter_count);
+            }
+            for op in &program.ops[record.first_op as usize..][..record.op_count as usize] {
+                if op.code == Opcode::CallHost {
+                    let signature = program.hosts[op.a as usize].signature;
+                    let results = program.results(signature).len();
+                    most = most.max(program.list(op.b).len().max(results) as u32);
+                }
+            }
+        }
+        most
+    }
+
+    /// From the platform's C convention to the function's own, and back.
+    fn emit_entry(&mut self) -> Result<(), Error> {
+        let program = self.program;
+        let scratch = self.int_scratch;
+        self.machine(Machine::Entry, [0; 4], 0)?;
+        let (mut ints, mut floats) = (0, 0);
+        for (number, ty) in program.parameters(self.signature).iter().enumerate() {
+            let register = self
+                .argument_register(ty.is_float(), &mut ints, &mut floats)
+                .ok_or(unsupported(Feature::Arguments))?;
+            let code = if ty.is_float() {
+                Opcode::F64RawLoad
+            } else {
+                Opcode::I64RawLoad
+            };
+            let form = Form::op(code, FormKind::Immediate);
+            self.form(form, [register, scratch, 0, 0], 8 * number as i64)?;
+        }
+        let holes = self.machine(Machine::CallDirect, [0; 4], 0)?;
+        self.link_to_function(holes, self.function)?;
+        if self.may_deoptimize {
+            let form = Form::op(Opcode::Branch, FormKind::Jump);
+            let holes = self.form(form, [scratch, 0, 0, 0], 0)?;
+            let mut label = Label(self.shared.abandon);
+            self.patcher.link(holes, &mut label)?;
+        }
+        self.machine(Machine::EntryResume, [0; 4], 0)?;
+        // A register that the platform keeps is restored on the way out, so it is free here.
+        let temporary = self.preserved.trailing_zeros();
+        let (mut ints, mut floats) = (0, 0);
+        for (number, ty) in program.results(self.signature).iter().enumerate() {
+            let mut register = self
+                .argument_register(ty.is_float(), &mut ints, &mut floats)
+                .ok_or(unsupported(Feature::Arguments))?;
+            let widen = match ty {
+                Type::I32 => Some(Opcode::I64ExtendI32U),
+                Type::F32 => Some(Opcode::I32ReinterpretF32),
+                _ => None,
+            };
+            if let Some(code) = widen {
+                let form = Form::op(code, FormKind::Registers);
+                self.form(form, [temporary, register, 0, 0], 0)?;
+                register = temporary;
+            }
+            let code = if register >= 32 {
+                Opcode::F64RawStore
+            } else {
+                Opcode::I64RawStore
+            };
+            let form = Form::op(code, FormKind::Immediate);
+            self.form(form, [scratch, register, 0, 0], 8 * number as i64)?;
+        }
+        self.machine(Machine::EntryReturn, [0; 4], 0)?;
+        Ok(())
+    }
+
+    fn emit_prologue(&mut self) -> Result<(), Error> {
+        self.machine(Machine::Landing, [0; 4], 0)?;
+        let holes = self.machine(Machine::FrameEnter, [0; 4], LATER)?;
+        self.await_frame(holes)?;
+        let holes = self.machine(Machine::DepthEnter, [0; 4], 0)?;
+        let mut label = Label(self.shared.too_deep);
+        self.patcher.link(holes, &mut label)?;
+        if self.fuel {
+            self.charge_fuel()?;
+        }
+        Ok(())
+    }
+
+    /// The function's parameters are where the convention puts them.
+    fn begin_entry_block(&mut self) -> Result<(), Error> {
+        let block = self.block_record(0);
+        let (mut ints, mut floats) = (0, 0);
+        for value in 0..block.parameter_count {
+            let op = self.program.ops[(self.first_op + value) as usize];
+            let float = op.result().is_some_and(Type::is_float);
+            let register = self
+                .argument_register(float, &mut ints, &mut floats)
+                .ok_or(unsupported(Feature::Arguments))?;
+            if self.word(value, END) > self.word(value, START) {
+                self.occupy(register, value, false);
+                self.observe(Event::Entry {
+                    register,
+                    value: self.value_name(value),
+                });
+            }
+        }
+        self.workspace.blocks[0][BLOCK_FLAGS] = BLOCK_REACHED;
+        self.continues = true;
+        Ok(())
+    }
+
+    /// Remembers a hole for the frame's size.
+    fn await_frame(&mut self, holes: Holes) -> Result<(), Error> {
+        let at = holes.immediate().ok_or(internal(Part::Select, line!()))?;
+        self.patcher.set_word(at, self.frame_holes)?;
+        self.frame_holes = at + 1;
+        Ok(())
+    }
+
+    fn leave_frame(&mut self) -> Result<(), Error> {
+        let holes = self.machine(Machine::FrameLeave, [0; 4], LATER)?;
+        self.await_frame(holes)
+    }
+
+    /// Fills in the frame's size; gives what a call takes of the stack.
+    fn settle_frame(&mut self) -> Result<u32, Error> {
+        let file = &self.set.registers;
+        let words = self.outgoing_words + self.slot_count;
+        let wanted = words * 8 + file.return_address_size;
+        let taken = wanted.next_multiple_of(file.stack_alignment);
+        let frame = taken - file.return_address_size;
+        let mut next = self.frame_holes;
+        while next != 0 {
+            let hole = next - 1;
+            next = self.patcher.word(hole)?;
+            self.patcher.set_word(hole, frame)?;
+        }
+        Ok(taken)
+    }
+
+    /// Emits a machine form.
+    #[inline]
+    fn machine(
+        &mut self,
+        machine: Machine,
+        registers: [Register; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Result<Holes, Error> {
+        self.form(Form::machine(machine), registers, immediate)
+    }
+
+    /// Emits a form.
+    #[inline]
+    fn form(
+        &mut self,
+        form: Form,
+        registers: [Register; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Result<Holes, Error> {
+        let numbers = registers.map(|register| (register & 31) as RegisterNumber);
+        if O::ACTIVE {
+            let at = self.patcher.offset();
+            self.observe(Event::Emit {
+                op: self.current_op,
+                form,
+                registers: numbers,
+                at,
+            });
+        }
+        self.patcher.emit(form, numbers, immediate)
+    }
+
+    #[inline]
+    fn observe(&mut self, event: Event) {
+        if O::ACTIVE {
+            self.observer.event(event);
+        }
+    }
+
+    /// A value's name outside the compiler.
+    #[inline]
+    fn value_name(&self, value: u32) -> ValueName {
+        if value < self.op_count {
+            ValueName::Op(value + self.first_op)
+        } else {
+            match value - self.op_count {
+                0 => ValueName::Slots,
+                region => ValueName::Region(region - 1),
+            }
+        }
+    }
+}

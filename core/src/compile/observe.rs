@@ -1,0 +1,130 @@
+//! What the compiler tells of its decisions, in the order in which it takes them.
+//!
+//! Enough for a checker that knows the program and nothing of the allocator: it follows which value each place
+//! holds, copy by copy, and asks at each use, edge and snapshot whether the right value is there. An observer that is
+//! not active costs nothing.
+
+use crate::stencil::{Form, MAX_OPERANDS, RegisterNumber};
+
+/// Names a value outside the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ValueName {
+    /// The value of an op of the program.
+    Op(u32),
+    /// The address of the guest slots.
+    Slots,
+    /// The address of a region.
+    Region(u32),
+}
+
+/// Where a value can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A register: integer registers from 0, float registers from 32.
+    Register(u32),
+    /// A spill slot.
+    Slot(u32),
+    /// A word for the arguments of calls.
+    Outgoing(u32),
+}
+
+/// One decision, or the code that follows from it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// A function begins.
+    Function {
+        /// Its index.
+        function: u32,
+    },
+    /// A value is in a register when the function begins, or when the block at hand does.
+    Entry {
+        /// The register.
+        register: u32,
+        /// The value.
+        value: ValueName,
+    },
+    /// A block begins. If no [`Event::Entry`] follows, its state is that of the block before it.
+    Block {
+        /// Its index in the program.
+        block: u32,
+    },
+    /// 64 bits are copied.
+    Copy {
+        /// To here.
+        to: Place,
+        /// From here.
+        from: Place,
+    },
+    /// A constant or an address from the context is made.
+    Make {
+        /// In this register.
+        to: u32,
+        /// What it is.
+        value: ValueName,
+    },
+    /// An op reads an operand.
+    Use {
+        /// The op.
+        op: u32,
+        /// From this register.
+        register: u32,
+        /// It expects this value.
+        value: ValueName,
+    },
+    /// An op gives its value.
+    Define {
+        /// In this register.
+        register: u32,
+        /// The value.
+        value: ValueName,
+    },
+    /// Registers lose what they held.
+    Clobber {
+        /// Bit n for register n.
+        set: u64,
+    },
+    /// An op's exit finds a value of its snapshot.
+    Snapshot {
+        /// The op.
+        op: u32,
+        /// Here.
+        place: Place,
+        /// It expects this value.
+        value: ValueName,
+    },
+    /// The copies of an edge out of the block at hand begin; the state before them holds again behind them.
+    Edge {
+        /// The edge's extra index.
+        at: u32,
+    },
+    /// They end.
+    EdgeEnd,
+    /// A template is written; what it is for, if the allocator chose it, is told behind it.
+    Emit {
+        /// For this op.
+        op: u32,
+        /// Of this form.
+        form: Form,
+        /// With these registers.
+        registers: [RegisterNumber; MAX_OPERANDS],
+        /// At this offset in the code.
+        at: u32,
+    },
+}
+
+/// Is told of every decision.
+pub trait Observer {
+    /// Whether it wants to be told.
+    const ACTIVE: bool = true;
+    /// A decision.
+    fn event(&mut self, event: Event);
+}
+
+/// Is told nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    const ACTIVE: bool = false;
+    fn event(&mut self, _: Event) {}
+}

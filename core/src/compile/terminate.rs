@@ -1,0 +1,198 @@
+//! The ends of blocks: jumps, branches, jump tables, returns.
+//!
+//! A branch is one jump past the code of the edge that comes next: an edge that needs moves gets them there, an edge
+//! that needs none is jumped to directly, and the block that stands next is fallen into.
+
+use super::allocate::{INTS, each, only};
+use super::edges::Plan;
+use super::workspace::{BLOCK_POSITION, INFO, INFO_FLOAT};
+use super::{Event, FunctionCompiler, Observer};
+use crate::error::{Error, Feature, Part};
+use crate::ir::{Edge, NONE, Op};
+use crate::ops::Opcode;
+use crate::patch::Label;
+use crate::patch::{internal, unsupported};
+use crate::stencil::{Form, FormKind, Machine};
+
+impl<O: Observer> FunctionCompiler<'_, '_, O> {
+    /// Compiles a block's terminator.
+    pub(super) fn terminate(&mut self, index: u32) -> Result<(), Error> {
+        let op = self.program.ops[index as usize];
+        let value = index - self.first_op;
+        self.registers.pinned = 0;
+        self.falls_through = true;
+        match op.code {
+            Opcode::Jump => {
+                let edge = self.program.edge(op.b);
+                let mut plan = Plan::EMPTY;
+                self.plan(edge, &mut plan)?;
+                self.finish_edge(edge, &plan)
+            }
+            Opcode::Branch => self.branch(value, &op),
+            Opcode::Switch => self.switch(value, &op),
+            Opcode::Return => self.return_values(&op),
+            Opcode::Exit => {
+                let holes = self.machine(Machine::Jump, [0; 4], 0)?;
+                self.leave_from(holes, op.c, value)
+            }
+            Opcode::ReturnCall => self.return_call(&op),
+            _ => Err(internal(Part::Select, line!())),
+        }
+    }
+
+    fn is_next(&self, block: u32) -> bool {
+        let target = (block - self.first_block) as usize;
+        self.workspace.blocks[target][BLOCK_POSITION] == self.position_in_order + 1
+    }
+
+    fn branch(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+        let (yes, no) = (self.program.edge(op.b), self.program.edge(op.c));
+        let condition = self.prepare_condition(value, op.a)?;
+        let (mut yes_plan, mut no_plan) = (Plan::EMPTY, Plan::EMPTY);
+        self.plan(yes, &mut yes_plan)?;
+        self.plan(no, &mut no_plan)?;
+        if yes_plan.is_empty() && !(no_plan.is_empty() && self.is_next(yes.block)) {
+            let holes = self.jump_on(&condition, true)?;
+            self.direct_edge(holes, yes)?;
+            return self.finish_edge(no, &no_plan);
+        }
+        let holes = self.jump_on(&condition, false)?;
+        if no_plan.is_empty() {
+            self.direct_edge(holes, no)?;
+            return self.finish_edge(yes, &yes_plan);
+        }
+        let mut otherwise = Label::UNUSED;
+        self.patcher.link(holes, &mut otherwise)?;
+        self.falls_through = false;
+        self.finish_edge(yes, &yes_plan)?;
+        self.patcher.bind(&mut otherwise)?;
+        self.falls_through = true;
+        self.finish_edge(no, &no_plan)
+    }
+
+    /// An edge without moves that a jump takes.
+    fn direct_edge(&mut self, holes: crate::patch::Holes, edge: Edge) -> Result<(), Error> {
+        self.observe(Event::Edge { at: edge.at });
+        self.observe(Event::EdgeEnd);
+        self.link_to_block(holes, edge.block)
+    }
+
+    fn switch(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+        let cases = self.program.list(op.b);
+        let default = self.program.extra[op.b as usize + 1 + cases.len()];
+        let default = self.program.edge(default);
+        let mut plan = Plan::EMPTY;
+        let anything = INTS & self.allocatable;
+        let index = op.a - self.first_op;
+        let register = self.bring(index, anything)?;
+        let temporary = self.obtain(anything & !only(register))?;
+        self.observe(Event::Use {
+            op: value + self.first_op,
+            register,
+            value: self.value_name(index),
+        });
+        self.observe(Event::Clobber {
+            set: only(temporary),
+        });
+        self.registers.pinned = 0;
+        let count = cases.len() as i64;
+        let mut otherwise = Label::UNUSED;
+        let form = Form::op(Opcode::I32GeU, FormKind::JumpImmediate);
+        let holes = self.form(form, [register, 0, 0, 0], count)?;
+        self.patcher.link(holes, &mut otherwise)?;
+        if count > 0 {
+            let mut table = Label::UNUSED;
+            let holes = self.machine(Machine::JumpTable, [temporary, register, 0, 0], 0)?;
+            self.patcher.link(holes, &mut table)?;
+            self.falls_through = false;
+            for &at in cases.iter().rev() {
+                let edge = self.program.edge(at);
+                let landing = self.patcher.offset();
+                self.machine(Machine::Landing, [0; 4], 0)?;
+                self.plan(edge, &mut plan)?;
+                self.finish_edge(edge, &plan)?;
+                self.patcher.push_tail(landing)?;
+            }
+            self.push_table(table, cases.len() as u32)?;
+        }
+        self.patcher.bind(&mut otherwise)?;
+        self.falls_through = true;
+        self.plan(default, &mut plan)?;
+        self.finish_edge(default, &plan)
+    }
+
+    /// Moves values to where the convention wants them; the state is not used afterwards.
+    pub(super) fn move_arguments(&mut self, arguments: &[u32]) -> Result<(), Error> {
+        let mut source = [NONE; 64];
+        let mut targets = 0;
+        let mut there = 0;
+        let (mut ints, mut floats) = (0, 0);
+        for &argument in arguments {
+            let value = argument - self.first_op;
+            let float = self.word(value, INFO) & INFO_FLOAT != 0;
+            let register = self
+                .argument_register(float, &mut ints, &mut floats)
+                .ok_or(unsupported(Feature::Arguments))?;
+            there |= only(register);
+            if self.register_of(value) != register {
+                targets |= only(register);
+                source[register as usize] = value;
+            }
+        }
+        self.emit_register_moves(targets, &source)?;
+        if O::ACTIVE {
+            let (mut ints, mut floats) = (0, 0);
+            for (&argument, _) in arguments.iter().zip(each(there)) {
+                let value = argument - self.first_op;
+                let float = self.word(value, INFO) & INFO_FLOAT != 0;
+                if let Some(register) = self.argument_register(float, &mut ints, &mut floats) {
+                    let value = self.value_name(value);
+                    self.observe(Event::Use {
+                        op: self.current_op,
+                        register,
+                        value,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn return_values(&mut self, op: &Op) -> Result<(), Error> {
+        self.move_arguments(self.program.list(op.b))?;
+        self.leave_frame()?;
+        self.machine(Machine::DepthLeave, [0; 4], 0)?;
+        // A caller through a cell knows nothing of its callee but this: zero, it returned.
+        self.machine(Machine::ConstZero, [self.int_scratch, 0, 0, 0], 0)?;
+        self.machine(Machine::Return, [0; 4], 0)?;
+        Ok(())
+    }
+
+    fn return_call(&mut self, op: &Op) -> Result<(), Error> {
+        self.move_arguments(self.program.list(op.b))?;
+        self.leave_frame()?;
+        self.machine(Machine::DepthLeave, [0; 4], 0)?;
+        let holes = self.machine(Machine::Jump, [0; 4], 0)?;
+        self.link_to_function(holes, op.a)
+    }
+
+    /// The register in which the next argument of a bank travels.
+    #[inline]
+    pub(super) fn argument_register(
+        &self,
+        float: bool,
+        ints: &mut usize,
+        floats: &mut usize,
+    ) -> Option<u32> {
+        let file = &self.set.registers;
+        if float {
+            let register = file.float_arguments.get(*floats)?;
+            *floats += 1;
+            Some(32 + u32::from(*register))
+        } else {
+            let register = file.int_arguments.get(*ints)?;
+            *ints += 1;
+            Some(u32::from(*register))
+        }
+    }
+}

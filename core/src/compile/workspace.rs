@@ -1,0 +1,186 @@
+//! The caller's words, cut into the tables that compiling one function needs.
+//!
+//! Everything is 32-bit words, so that an embedder can hand over any memory; records are arrays of words whose
+//! fields have names here. Tables are reused from function to function, so the size follows the largest function.
+
+use crate::error::{Error, Storage};
+use crate::ir::{Function, Program};
+use crate::patch::full;
+
+/// Words of a record in [`Workspace::values`].
+pub(super) const VALUE_WORDS: usize = 8;
+/// Of a value: twice the position of its definition.
+pub(super) const START: usize = 0;
+/// Of a value: twice the position up to which it must be kept, plus 1 if also for that op's exit.
+pub(super) const END: usize = 1;
+/// Of a value: twice the position of its next use after the walk's place, as far as known; a past position means
+/// that only `END` is known.
+pub(super) const NEXT_USE: usize = 2;
+/// Of a value: its register ([`NO_REGISTER`] if none) in the low byte, its spill slot plus 1 above. Before
+/// allocation: the depth of the loop that defines it.
+pub(super) const LOCATION: usize = 3;
+/// Of a value: the bits below.
+pub(super) const INFO: usize = 4;
+/// Of an op: the next use of its first, second and third operand behind this op.
+pub(super) const NEXT: usize = 5;
+
+/// Of a parameter, which has no operands: its register at its block's entry, [`NO_REGISTER`] if it is in its spill
+/// slot there, or NONE while that is not settled.
+pub(super) const PARAMETER_REGISTER: usize = NEXT;
+
+/// "In no register", in the low byte of `LOCATION`.
+pub(super) const NO_REGISTER: u32 = 0xff;
+
+/// In `INFO`: uses counted up to 3.
+pub(super) const INFO_USES: u32 = 0b11;
+/// In `INFO`: code is made where the value is used, not where it is defined.
+pub(super) const INFO_FUSED: u32 = 1 << 2;
+/// In `INFO`: a constant, or an address that the context holds: never stored, made again instead.
+pub(super) const INFO_REMATERIALIZED: u32 = 1 << 3;
+/// In `INFO`: lives in the float bank.
+pub(super) const INFO_FLOAT: u32 = 1 << 4;
+/// In `INFO`: a collector must find it.
+pub(super) const INFO_REFERENCE: u32 = 1 << 5;
+/// In `INFO`: a register hint stands in the bits from [`INFO_HINT_SHIFT`]: a register number if below 64.
+pub(super) const INFO_HINTED: u32 = 1 << 6;
+/// In `INFO`: the hint is not a register but the parameter (value index) that this value becomes.
+pub(super) const INFO_HINT_PARAMETER: u32 = 1 << 7;
+/// Where the hint begins in `INFO`.
+pub(super) const INFO_HINT_SHIFT: u32 = 8;
+
+/// Values that no op defines: where guest slots begin, and where each region does.
+pub(super) fn anchors(program: &Program) -> usize {
+    1 + program.regions.len()
+}
+
+/// Words of a record in [`Workspace::blocks`], without its entry map.
+pub(super) const BLOCK_WORDS: usize = 48;
+/// Of a block: its label.
+pub(super) const BLOCK_LABEL: usize = 0;
+/// Of a block: its place in the order, or NONE where nothing reaches it.
+pub(super) const BLOCK_POSITION: usize = 1;
+/// Of a block: the position of its first op.
+pub(super) const BLOCK_START: usize = 2;
+/// Of a block: edges to it.
+pub(super) const BLOCK_PREDECESSORS: usize = 3;
+/// Of a block: its innermost loop, or NONE.
+pub(super) const BLOCK_LOOP: usize = 4;
+/// Of a block: bits below.
+pub(super) const BLOCK_FLAGS: usize = 5;
+/// Of a block: 2 words, registers that hold a value at its entry.
+pub(super) const BLOCK_OCCUPIED: usize = 6;
+/// Of a block: 2 words, those of them whose value is in memory too.
+pub(super) const BLOCK_VALID: usize = 8;
+/// Of a block: the value in each register at its entry, by [`map_index`].
+pub(super) const BLOCK_MAP: usize = 16;
+
+/// In `BLOCK_FLAGS`: its entry map is made.
+pub(super) const BLOCK_REACHED: u32 = 1;
+
+/// Words of a record in [`Workspace::loops`].
+pub(super) const LOOP_WORDS: usize = 14;
+/// Of a loop: the place of its first block in the order.
+pub(super) const LOOP_HEAD: usize = 0;
+/// Of a loop: the place of its last block in the order.
+pub(super) const LOOP_END: usize = 1;
+/// Of a loop: the loop around it, or NONE.
+pub(super) const LOOP_PARENT: usize = 2;
+/// Of a loop: 1 for an outermost one.
+pub(super) const LOOP_DEPTH: usize = 3;
+/// Of a loop: twice the position of its last op, plus 1.
+pub(super) const LOOP_END_POSITION: usize = 4;
+/// Of a loop: the most integer values alive at once in it.
+pub(super) const LOOP_INT_PRESSURE: usize = 5;
+/// Of a loop: the most float values alive at once in it.
+pub(super) const LOOP_FLOAT_PRESSURE: usize = 6;
+/// Of a loop: bit 0 if it calls the program's functions, bit 1 if it calls host functions.
+pub(super) const LOOP_CALLS: usize = 7;
+/// Of a loop: the values that are made again rather than stored and that it uses, as far as there is room.
+pub(super) const LOOP_CONSTANTS: usize = 8;
+/// Room for them.
+pub(super) const LOOP_CONSTANT_COUNT: usize = LOOP_WORDS - LOOP_CONSTANTS;
+
+/// In `LOOP_CALLS`: a function of the program is called.
+pub(super) const LOOP_CALLS_PROGRAM: u32 = 1;
+/// In `LOOP_CALLS`: a host function is called.
+pub(super) const LOOP_CALLS_HOST: u32 = 2;
+
+/// The index in an entry map of a register (0 to 31 integer, 32 to 63 float) of a bank of 16.
+#[inline]
+pub(super) fn map_index(register: u32) -> usize {
+    BLOCK_MAP + ((register & 15) | (register >> 5) << 4) as usize
+}
+
+/// The tables.
+pub(super) struct Workspace<'w> {
+    /// A record for each op of the function, then one for each anchor.
+    pub values: &'w mut [[u32; VALUE_WORDS]],
+    /// A record for each block.
+    pub blocks: &'w mut [[u32; BLOCK_WORDS]],
+    /// The blocks that are compiled, in order.
+    pub order: &'w mut [u32],
+    /// How many there are.
+    pub block_count: u32,
+    /// A record for each loop.
+    pub loops: &'w mut [[u32; LOOP_WORDS]],
+    /// How many there are.
+    pub loop_count: u32,
+    /// The innermost open loop at each depth.
+    pub loop_at_depth: &'w mut [u32],
+    /// For each spill slot twice the position up to which it is taken.
+    pub slots: &'w mut [u32],
+}
+
+/// How many words a function needs.
+fn function_words(program: &Program, function: &Function) -> usize {
+    let ops = function.op_count as usize;
+    let blocks = function.block_count as usize;
+    (VALUE_WORDS + 1) * (ops + anchors(program)) + blocks * (BLOCK_WORDS + LOOP_WORDS + 2) + 1
+}
+
+/// How many words the largest function of a program needs, and one label for each function.
+pub(super) fn program_words(program: &Program) -> usize {
+    let largest = program
+        .functions
+        .iter()
+        .map(|function| function_words(program, function))
+        .max()
+        .unwrap_or(0);
+    largest + program.functions.len()
+}
+
+/// Cuts a piece off the front.
+fn take<'w>(words: &mut &'w mut [u32], count: usize) -> Result<&'w mut [u32], Error> {
+    let all = core::mem::take(words);
+    let (piece, rest) = all
+        .split_at_mut_checked(count)
+        .ok_or(full(Storage::Workspace, 0))?;
+    *words = rest;
+    Ok(piece)
+}
+
+impl<'w> Workspace<'w> {
+    /// Cuts the tables for one function.
+    pub fn cut(
+        mut words: &'w mut [u32],
+        program: &Program,
+        function: &Function,
+    ) -> Result<Workspace<'w>, Error> {
+        let ops = function.op_count as usize;
+        let blocks = function.block_count as usize;
+        let anchors = anchors(program);
+        let words = &mut words;
+        Ok(Workspace {
+            values: take(words, VALUE_WORDS * (ops + anchors))?
+                .as_chunks_mut()
+                .0,
+            blocks: take(words, BLOCK_WORDS * blocks)?.as_chunks_mut().0,
+            loops: take(words, LOOP_WORDS * blocks)?.as_chunks_mut().0,
+            order: take(words, blocks)?,
+            loop_at_depth: take(words, blocks + 1)?,
+            slots: take(words, ops + anchors)?,
+            block_count: 0,
+            loop_count: 0,
+        })
+    }
+}

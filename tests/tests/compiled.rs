@@ -1,0 +1,169 @@
+//! Every program, compiled: its allocation is checked, its code is decoded, its promises are kept.
+
+use iced_x86::{Decoder, DecoderOptions};
+use patchjit::call;
+use patchjit::code::CodeBuffer;
+use patchjit::compile::{self, Compiled, FunctionCode, Options};
+use patchjit::runtime::Status;
+use patchjit::verify;
+use patchjit_cli::instance::{Content, Instance, Limits};
+use patchjit_cli::value;
+use patchjit_memory::Arena;
+use patchjit_stencils::X86_64_SYSV;
+use patchjit_tests::allocation::Checker;
+use patchjit_tests::programs;
+use patchjit_text::{Module, Outcome, Promise};
+
+/// A program's code in memory that can be run.
+struct Code {
+    address: u64,
+    functions: Vec<FunctionCode>,
+    bytes: Vec<u8>,
+    compiled: Compiled,
+    _arena: Arena,
+}
+
+/// Compiles under the eyes of the checker.
+fn compile(module: &Module) -> Result<Code, String> {
+    let program = module.program();
+    let mut words = vec![0; 1 << 24];
+    let verified = verify::verify(program, &mut words).map_err(|e| e.to_string())?;
+    let mut workspace = vec![0xdead_beef; compile::workspace_words(&verified)];
+    let mut code = vec![0; compile::code_bytes(&verified)];
+    let mut functions = vec![FunctionCode::default(); program.functions.len()];
+    let mut checker = Checker::new(&program, &X86_64_SYSV);
+    let compiled = compile::compile_observed(
+        &verified,
+        &X86_64_SYSV,
+        &Options::default(),
+        &mut workspace,
+        CodeBuffer {
+            write: &mut code,
+            execute_at: 0,
+        },
+        &mut functions,
+        &mut checker,
+    )
+    .map_err(|e| e.to_string())?;
+    checker.check()?;
+    code.truncate(compiled.code_length as usize);
+    let mut arena = Arena::new(code.len() + 4096).map_err(|e| e.to_string())?;
+    let mut block = arena.reserve(code.len()).map_err(|e| e.to_string())?;
+    let mut writing = arena.write(&mut block).map_err(|e| e.to_string())?;
+    writing.buffer().write[..code.len()].copy_from_slice(&code);
+    let address = writing.publish(code.len()).map_err(|e| e.to_string())?;
+    Ok(Code {
+        address,
+        functions,
+        bytes: code,
+        compiled,
+        _arena: arena,
+    })
+}
+
+/// Every byte before a function's tables is an instruction.
+fn decode(code: &Code) -> Result<(), String> {
+    let mut start = 0;
+    for function in &code.functions {
+        let bytes = &code.bytes[start..function.data as usize];
+        let mut decoder = Decoder::with_ip(64, bytes, start as u64, DecoderOptions::NONE);
+        while decoder.can_decode() {
+            let instruction = decoder.decode();
+            if instruction.is_invalid() {
+                return Err(format!("undecodable bytes at {:#x}", instruction.ip()));
+            }
+        }
+        start = function.end as usize;
+    }
+    Ok(())
+}
+
+fn keep(module: &Module, code: &Code, promise: &Promise) -> Result<(), String> {
+    let program = module.program();
+    let contents: Vec<Content> = module
+        .contents
+        .iter()
+        .map(|part| Content {
+            region: part.region as usize,
+            offset: part.offset,
+            bytes: part.bytes.clone(),
+        })
+        .collect();
+    let limits = Limits {
+        fuel: None,
+        depth: 20_000,
+    };
+    let mut instance = Instance::new(&program, &module.names.hosts, &contents, limits)?;
+    let bodies = code
+        .functions
+        .iter()
+        .map(|function| code.address + u64::from(function.body));
+    instance.set_bodies(bodies);
+    let mut context = instance.context();
+    let signature = program.functions[promise.function as usize].signature;
+    let results = program.results(signature);
+    let mut values = promise.arguments.clone();
+    values.resize(promise.arguments.len().max(results.len()), 0);
+    let entry = code.address + u64::from(code.functions[promise.function as usize].entry);
+    // SAFETY: the code was compiled for this machine from this program, and the instance is bound for it; the thread
+    // has the stack that the depth needs.
+    let status = unsafe { call::enter(entry, &raw mut context, values.as_mut_ptr()) };
+    let number = context.exit_number;
+    let slots_hold = |wanted: &[(u32, u64)]| {
+        wanted
+            .iter()
+            .all(|&(slot, bits)| value::same_word(instance.slots[slot as usize], bits))
+    };
+    let kept = match (&promise.outcome, status) {
+        (Outcome::Returns(wanted), Status::Returned) => wanted
+            .iter()
+            .zip(&values)
+            .zip(results)
+            .all(|((&wanted, &got), &ty)| value::same(ty, wanted, got)),
+        (Outcome::Exits(exit, slots), Status::Deoptimized)
+        | (Outcome::Traps(exit, slots), Status::Trapped) => *exit == number && slots_hold(slots),
+        (Outcome::TooDeep, Status::TooDeep) | (Outcome::OutOfFuel, Status::OutOfFuel) => true,
+        _ => false,
+    };
+    if kept {
+        return Ok(());
+    }
+    let line = promise.place.line;
+    Err(format!(
+        "line {line}: wanted {:x?}, got {status:?} {values:x?}, exit {number}, slots {:x?}",
+        promise.outcome, instance.slots
+    ))
+}
+
+#[test]
+fn every_program_keeps_its_promises() {
+    let run = || {
+        let mut failures = Vec::new();
+        for name in programs::names() {
+            let module = programs::module(&name);
+            let code = match compile(&module) {
+                Ok(code) => code,
+                Err(what) => {
+                    failures.push(format!("{name}: {what}"));
+                    continue;
+                }
+            };
+            assert!(code.compiled.frame_bytes >= 8);
+            if let Err(what) = decode(&code) {
+                failures.push(format!("{name}: {what}"));
+            }
+            for promise in &module.promises {
+                if let Err(what) = keep(&module, &code, promise) {
+                    failures.push(format!("{name}: {what}"));
+                }
+            }
+        }
+        failures
+    };
+    let thread = std::thread::Builder::new()
+        .stack_size(256 << 20)
+        .spawn(run)
+        .expect("a thread");
+    let failures = thread.join().expect("no panic");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
