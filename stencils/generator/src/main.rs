@@ -10,8 +10,7 @@
 //!   tables   templates          -> stencils/src/x86_64_sysv.rs, and `listing` the text beside it
 //! ```
 //!
-//! Without arguments the files are written; `--check` compares them with the committed ones instead, and
-//! `--quick` compiles a small sample of the register assignments (the tables come out the same).
+//! Without arguments the files are written; `--check` compares them with the committed ones instead.
 //! Run it with `--release`: it compiles some hundred thousand functions.
 
 mod bodies;
@@ -34,17 +33,15 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (check, quick) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => (false, false),
-        ["--check"] => (true, false),
-        ["--quick"] => (false, true),
-        ["--check", "--quick"] => (true, true),
+    let check = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => false,
+        ["--check"] => true,
         _ => {
-            eprintln!("usage: patchjit-stencil-generator [--check] [--quick]");
+            eprintln!("usage: patchjit-stencil-generator [--check]");
             return ExitCode::from(2);
         }
     };
-    match run(check, quick) {
+    match run(check) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -53,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(check: bool, quick: bool) -> Result<(), String> {
+fn run(check: bool) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("the generator has no folder above it")?;
@@ -72,7 +69,7 @@ fn run(check: bool, quick: bool) -> Result<(), String> {
     let families = bodies::parse(&text).map_err(|error| format!("x86_64.stencils: {error}"))?;
 
     let start = std::time::Instant::now();
-    let variants = choose_variants(&families, quick);
+    let variants = choose_variants(&families);
     eprintln!("{} families, {} variants", families.len(), variants.len());
     let compiled = compile(&families, &variants, &prelude)?;
     eprintln!("compiled and lifted after {:.1?}", start.elapsed());
@@ -165,7 +162,7 @@ fn values(kind: Immediate) -> &'static [i64] {
 
 /// What to compile: every assignment where up to two operands vary; beyond that all variations of two
 /// operands around a seed, and a sample that holds all patterns of equal registers.
-fn choose_variants(families: &[FamilySource], quick: bool) -> Vec<Variant> {
+fn choose_variants(families: &[FamilySource]) -> Vec<Variant> {
     let mut variants = Vec::new();
     let mut numbers = Numbers(1);
     for (family_index, family) in families.iter().enumerate() {
@@ -186,8 +183,8 @@ fn choose_variants(families: &[FamilySource], quick: bool) -> Vec<Variant> {
                     matches!(shape.body, Body::Asm(_)) || inputs_differ(family, registers)
                 })
                 .collect();
-            if free.len() > 2 || (quick && free.len() > 1) {
-                candidates = sample(&candidates, &free, quick, &mut numbers);
+            if free.len() > 2 {
+                candidates = sample(&candidates, &free, &mut numbers);
             }
             for &kind in &family.immediates {
                 for (round, &value) in values(kind).iter().enumerate() {
@@ -223,13 +220,9 @@ fn inputs_differ(family: &FamilySource, registers: &[u8; MAX_OPERANDS]) -> bool 
     })
 }
 
-/// Registers that between them show every bit of a field and every special encoding: for the quick sample.
-const TELLING: u32 = 0xb3c7;
-
 fn sample(
     candidates: &[[u8; MAX_OPERANDS]],
     free: &[usize],
-    quick: bool,
     numbers: &mut Numbers,
 ) -> Vec<[u8; MAX_OPERANDS]> {
     let apart = |registers: &[u8; MAX_OPERANDS]| {
@@ -247,14 +240,7 @@ fn sample(
         .unwrap_or(&candidates[0]);
     let mut chosen: BTreeSet<[u8; MAX_OPERANDS]> = candidates
         .iter()
-        .filter(|registers| {
-            let mut varied = free.iter().filter(|&&k| registers[k] != seed[k]);
-            match varied.clone().count() {
-                0 | 1 => true,
-                2 => !quick || varied.all(|&k| TELLING >> registers[k] & 1 == 1),
-                _ => false,
-            }
-        })
+        .filter(|registers| free.iter().filter(|&&k| registers[k] != seed[k]).count() <= 2)
         .copied()
         .collect();
     for _ in 0..64 {
