@@ -258,8 +258,9 @@ fn compile(
     prelude: &str,
 ) -> Result<Collected, String> {
     let directory = scratch_directory()?;
-    let objects = source::compile(families, variants, prelude, &directory)?;
+    let objects = source::compile(families, variants, prelude, &directory);
     let _ = std::fs::remove_dir_all(&directory);
+    let objects = objects?;
     let mut collected = Collected::new();
     for object in &objects {
         let mut functions: Vec<_> = objects::read(object)?.into_iter().collect();
