@@ -9,3 +9,4 @@ pub mod programs;
 pub mod random;
 pub mod reference;
 pub mod synthetic;
+pub mod tangle;

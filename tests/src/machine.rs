@@ -1,6 +1,6 @@
 //! What a program runs on in tests: memory for its regions, guest slots, host functions.
 
-use patchjit::ir::MAX_REGIONS;
+use patchjit::ir::{MAX_REGIONS, Program};
 use patchjit::runtime::{Binding, Context, HostCode};
 use patchjit_text::Module;
 use std::ffi::c_void;
@@ -21,19 +21,24 @@ pub struct Machine {
 impl Machine {
     /// A machine for a program: regions as the text fills them, slots zero.
     pub fn new(module: &Module) -> Machine {
-        let mut machine = Machine {
-            slots: vec![0; module.slot_count as usize],
-            regions: Vec::new(),
-            hosts: module.names.hosts.iter().map(|name| host(name)).collect(),
-            fuel: 0,
-            depth: 1000,
-        };
-        for (index, region) in module.regions.iter().enumerate() {
-            let size = region.size as usize;
-            machine.regions.push((vec![0; size.div_ceil(16)], size));
+        let names: Vec<&str> = module.names.hosts.iter().map(String::as_str).collect();
+        let mut machine = Machine::for_program(&module.program(), &names);
+        for index in 0..module.regions.len() {
             module.fill_region(index as u32, machine.region_mut(index));
         }
         machine
+    }
+
+    /// A machine for a program whose host functions have these names: regions and slots zero.
+    pub fn for_program(program: &Program<'_>, hosts: &[&str]) -> Machine {
+        let region = |size: u64| (vec![0; (size as usize).div_ceil(16)], size as usize);
+        Machine {
+            slots: vec![0; program.slot_count as usize],
+            regions: program.regions.iter().map(|r| region(r.size)).collect(),
+            hosts: hosts.iter().map(|name| host(name)).collect(),
+            fuel: 0,
+            depth: 1000,
+        }
     }
 
     /// The bytes of a region.
