@@ -82,7 +82,7 @@ impl Maker<'_> {
             let (label, types) = self.labels[index].clone();
             self.here = self.assembly.place(label, &types);
             // Some blocks do nothing but move values about or test one.
-            if self.random.percent(70) {
+            if self.random.percent(60) {
                 self.statements();
             }
             self.terminator();
@@ -251,7 +251,10 @@ impl Maker<'_> {
     }
 
     fn any_edge(&mut self) -> (Label, Vec<Value>) {
-        let to = self.random.below(self.labels.len());
+        let to = match self.random.percent(30) {
+            true => 0,
+            false => self.random.below(self.labels.len()),
+        };
         self.edge(to)
     }
 
@@ -272,7 +275,13 @@ impl Maker<'_> {
                         .collect();
                     let code = *self.random.pick(&compares);
                     let info = code.info();
-                    let (a, b) = (self.value(info.operands[0]), self.value(info.operands[1]));
+                    let a = self.value(info.operands[0]);
+                    let b = if self.random.percent(40) {
+                        let bits = self.random.below(10) as u64;
+                        self.assembly.constant(info.operands[1], bits)
+                    } else {
+                        self.value(info.operands[1])
+                    };
                     self.assembly.scalar(code, a, b, NONE)
                 } else {
                     self.value(Type::I32)
