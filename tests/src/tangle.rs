@@ -286,7 +286,11 @@ impl Maker<'_> {
                 } else {
                     self.value(Type::I32)
                 };
-                let (then, other) = (self.any_edge(), self.any_edge());
+                let to = self.random.below(self.labels.len());
+                let (then, other) = match self.random.percent(25) {
+                    true => (self.edge(to), self.edge(to)),
+                    false => (self.any_edge(), self.any_edge()),
+                };
                 self.assembly
                     .branch(condition, (then.0, &then.1), (other.0, &other.1));
             }
