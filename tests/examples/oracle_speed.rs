@@ -5,6 +5,7 @@
 //! the time that decoding takes.
 
 use patchjit::interp::{self, Options};
+use patchjit::verify;
 use patchjit_tests::machine::Machine;
 use patchjit_tests::reference;
 use std::time::Instant;
@@ -38,13 +39,15 @@ fn main() {
             continue;
         };
         let program = module.program();
-        let mut workspace = vec![0; interp::workspace_words(&program)];
+        let mut facts = vec![0; verify::workspace_words(&program)];
+        let verified = verify::verify(program, &mut facts).unwrap();
+        let mut workspace = vec![0; interp::workspace_words(&verified)];
         let begun = Instant::now();
         for _ in 0..100 {
-            interp::decode(&program, &mut workspace).unwrap();
+            interp::decode(&verified, &mut workspace).unwrap();
         }
         let decoding = begun.elapsed().as_secs_f64() / 100.0 / module.ops.len() as f64;
-        let decoded = interp::decode(&program, &mut workspace).unwrap();
+        let decoded = interp::decode(&verified, &mut workspace).unwrap();
         let mut stack = vec![0u64; 1 << 22];
         let mut best = f64::INFINITY;
         for _ in 0..3 {

@@ -3,6 +3,7 @@
 use patchjit::error::Error;
 use patchjit::interp::{self, Options};
 use patchjit::ir::Program;
+use patchjit::verify;
 
 use crate::machine::Machine;
 use crate::reference::Run;
@@ -15,8 +16,10 @@ pub fn run(
     arguments: &[u64],
     charge_fuel: bool,
 ) -> Result<Run, Error> {
-    let mut workspace = vec![0xaaaa_aaaa; interp::workspace_words(program)];
-    let decoded = interp::decode(program, &mut workspace)?;
+    let mut facts = vec![0; verify::workspace_words(program)];
+    let verified = verify::verify(*program, &mut facts)?;
+    let mut workspace = vec![0xaaaa_aaaa; interp::workspace_words(&verified)];
+    let decoded = interp::decode(&verified, &mut workspace)?;
     let mut stack = vec![0x5555_5555_5555_5555; decoded.stack_words(machine.depth as u32)];
     let signature = program.functions[function as usize].signature;
     let results = program.results(signature).len();

@@ -6,7 +6,7 @@
 use crate::ir::{Function, NONE, Op};
 use crate::ops::{Opcode, Shape, flags};
 
-use super::decode::{Decoder, Frame, blocks_of, fact};
+use super::decode::{Decoder, Frame, fact, span_of};
 use super::internal;
 use super::uses::{self, Use};
 use crate::error::Error;
@@ -17,7 +17,7 @@ const MOST_AT_ENTRY: u32 = 32;
 impl Decoder<'_, '_> {
     pub(super) fn count_uses(&mut self, function: &Function) -> Result<(), Error> {
         let program = self.program;
-        for block in blocks_of(function) {
+        for block in self.blocks_of(function) {
             for value in self.ops_of(block) {
                 let op = self.op(value)?;
                 uses::for_each_use(&program, &op, |used, _| {
@@ -34,7 +34,7 @@ impl Decoder<'_, '_> {
 
     /// Lets branches and guards do the comparisons that nobody else wants.
     pub(super) fn swallow_comparisons(&mut self, function: &Function) -> Result<(), Error> {
-        for block in blocks_of(function) {
+        for block in self.blocks_of(function) {
             let ops = self.ops_of(block);
             for value in ops.clone() {
                 let op = self.op(value)?;
@@ -151,11 +151,11 @@ impl Decoder<'_, '_> {
     /// Finds the constants that are better set at the entry: those of blocks in loops. A block counts as in a loop if a
     /// jump from it or from below goes to it or above; a miss costs speed only.
     pub(super) fn find_loops(&mut self, function: &Function) -> Result<(), Error> {
-        let all = blocks_of(function);
+        let all = span_of(function);
         let span = all.start as usize..all.end as usize;
         self.blocks.get_mut(span).ok_or(internal!())?.fill(0);
         let program = self.program;
-        for block in all.clone() {
+        for block in self.blocks_of(function) {
             let Some(value) = self.ops_of(block).end.checked_sub(1) else {
                 continue;
             };
@@ -204,7 +204,7 @@ impl Decoder<'_, '_> {
         let program = self.program;
         let mut own = 0u32;
         let mut outgoing = 0usize;
-        for block in blocks_of(function) {
+        for block in self.blocks_of(function) {
             let is_entry = block == function.first_block;
             for value in self.ops_of(block) {
                 let op = self.op(value)?;

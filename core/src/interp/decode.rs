@@ -16,6 +16,7 @@
 use crate::ir::{Function, NONE, Op, Program};
 use crate::ops::{Opcode, Shape, flags};
 use crate::types::Type;
+use crate::verify::Verified;
 
 use super::code;
 use super::internal;
@@ -62,7 +63,8 @@ pub(super) struct Sizes {
 
 impl Sizes {
     /// What this program needs. Saturates where the host's addresses do not reach.
-    pub(super) fn measure(program: &Program<'_>) -> Sizes {
+    pub(super) fn measure(verified: &Verified<'_>) -> Sizes {
+        let program = verified.program();
         let mut largest = 0usize;
         for function in program.functions {
             largest = largest.max(function.op_count as usize);
@@ -107,10 +109,11 @@ pub(super) struct Image<'w> {
 
 /// Decodes a verified program.
 pub(super) fn decode<'w>(
-    program: &Program<'_>,
+    verified: &Verified<'_>,
     workspace: &'w mut [u32],
 ) -> Result<Image<'w>, Error> {
-    let sizes = Sizes::measure(program);
+    let program = verified.program();
+    let sizes = Sizes::measure(verified);
     let needed = sizes.total();
     if workspace.len() < needed {
         return Err(Error::Full {
@@ -136,6 +139,7 @@ pub(super) fn decode<'w>(
     last.fill(0);
     facts.fill(0);
     let mut decoder = Decoder {
+        verified: *verified,
         program: *program,
         table,
         places,
@@ -248,6 +252,7 @@ pub(super) struct Position {
 }
 
 pub(super) struct Decoder<'p, 'w> {
+    pub(super) verified: Verified<'p>,
     pub(super) program: Program<'p>,
     pub(super) table: &'w mut [u32],
     pub(super) places: &'w mut [u32],
@@ -264,7 +269,7 @@ pub(super) struct Decoder<'p, 'w> {
 }
 
 /// The span of blocks of a function, as indices.
-pub(super) fn blocks_of(function: &Function) -> core::ops::Range<u32> {
+pub(super) fn span_of(function: &Function) -> core::ops::Range<u32> {
     function.first_block..function.first_block.saturating_add(function.block_count)
 }
 
@@ -296,8 +301,6 @@ impl<'p> Decoder<'p, '_> {
     pub(super) fn place(&self, value: u32) -> Result<u32, Error> {
         match self.places.get(value as usize) {
             Some(&place) if place < self.frame.words() => Ok(place),
-            // A value that no path from the entry defines before this use: its block is never reached.
-            Some(&NONE) => Ok(self.frame.scratch()),
             _ => Err(internal!()),
         }
     }
@@ -305,6 +308,12 @@ impl<'p> Decoder<'p, '_> {
     pub(super) fn set_place(&mut self, value: u32, place: u32) -> Result<(), Error> {
         *self.places.get_mut(value as usize).ok_or(internal!())? = place;
         Ok(())
+    }
+
+    /// The blocks of a function that a way from its entry leads to; the others are not decoded.
+    pub(super) fn blocks_of(&self, function: &Function) -> impl Iterator<Item = u32> + use<'p> {
+        let verified = self.verified;
+        span_of(function).filter(move |&block| verified.is_reachable(block))
     }
 
     /// The indices of a block's ops.
@@ -319,7 +328,7 @@ impl<'p> Decoder<'p, '_> {
         self.frame = Frame::default();
         self.count_uses(function)?;
         self.swallow_comparisons(function)?;
-        for block in blocks_of(function) {
+        for block in self.blocks_of(function) {
             self.find_last_uses(block)?;
         }
         self.find_loops(function)?;
@@ -378,10 +387,10 @@ impl<'p> Decoder<'p, '_> {
     }
 
     fn write_function(&mut self, function: &Function) -> Result<(), Error> {
-        let all = blocks_of(function);
+        let all = span_of(function);
         let span = all.start as usize..all.end as usize;
         self.blocks.get_mut(span).ok_or(internal!())?.fill(NONE);
-        for block in all.clone() {
+        for block in self.blocks_of(function) {
             for value in self.ops_of(block) {
                 if self.has(value, fact::AT_ENTRY) {
                     let op = self.op(value)?;
@@ -390,7 +399,7 @@ impl<'p> Decoder<'p, '_> {
                 }
             }
         }
-        for block in all.clone() {
+        for block in self.blocks_of(function) {
             self.begin_block(block)?;
             self.frame.taken = 0;
             self.frame.free = 0;

@@ -30,6 +30,7 @@ mod uses;
 use crate::error::{Error, Place, Rule};
 use crate::ir::Program;
 use crate::runtime::{Context, Status};
+use crate::verify::Verified;
 
 /// A fault of the interpreter's own, at this line.
 macro_rules! internal {
@@ -67,15 +68,15 @@ pub struct Decoded<'a> {
 }
 
 /// How many words [`decode`] needs for this program. Takes time linear in the program's size.
-pub fn workspace_words(program: &Program<'_>) -> usize {
-    decode::Sizes::measure(program).total()
+pub fn workspace_words(verified: &Verified<'_>) -> usize {
+    decode::Sizes::measure(verified).total()
 }
 
 /// Decodes a program into the caller's words. [`Error::Full`] says how many are needed if there are too few.
-pub fn decode<'a>(program: &Program<'a>, workspace: &'a mut [u32]) -> Result<Decoded<'a>, Error> {
+pub fn decode<'a>(verified: &Verified<'a>, workspace: &'a mut [u32]) -> Result<Decoded<'a>, Error> {
     Ok(Decoded {
-        program: *program,
-        image: decode::decode(program, workspace)?,
+        program: *verified.program(),
+        image: decode::decode(verified, workspace)?,
     })
 }
 
