@@ -13,6 +13,7 @@ pub fn x86_64(code: &[u8], first_offset: u64) -> String {
     options.set_hex_suffix("");
     options.set_branch_leading_zeros(false);
     options.set_small_hex_numbers_in_decimal(true);
+    options.set_signed_immediate_operands(true);
     options.set_rip_relative_addresses(true);
     let mut text = String::new();
     let mut decoder = Decoder::with_ip(64, code, first_offset, DecoderOptions::NONE);
@@ -26,6 +27,18 @@ pub fn x86_64(code: &[u8], first_offset: u64) -> String {
         let mut printed = String::new();
         formatter.format(&instruction, &mut printed);
         let _ = writeln!(text, "{:6x}  {bytes:<22} {printed}", instruction.ip());
+    }
+    text
+}
+
+/// Prints data, four bytes a line as a number, after the offset.
+pub fn words(data: &[u8], first_offset: u64) -> String {
+    let mut text = String::new();
+    for (index, bytes) in data.chunks(4).enumerate() {
+        let mut word = [0; 4];
+        word[..bytes.len()].copy_from_slice(bytes);
+        let offset = first_offset + 4 * index as u64;
+        let _ = writeln!(text, "{offset:6x}  {:08x}", u32::from_le_bytes(word));
     }
     text
 }

@@ -3,7 +3,11 @@
 //! Tests of the whole project use this library to run programs the way the command line does.
 
 pub mod disassemble;
+pub mod engine;
 pub mod hosts;
 pub mod instance;
+pub mod module;
 pub mod object_file;
+pub mod outcome;
+pub mod stack;
 pub mod value;

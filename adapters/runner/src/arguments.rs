@@ -1,0 +1,176 @@
+//! What the command line takes.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use patchjit_cli::instance::DEFAULT_DEPTH;
+use std::path::PathBuf;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "patchjit",
+    version,
+    about = "Runs, compiles, explains and measures micro-op programs",
+    after_help = "Exit status: 0 done; 1 the program trapped or left through an exit; 2 bad usage or bad input; \
+                  3 a promise of the file is broken, or two engines differ."
+)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a function, or everything that the file promises with `; run:`
+    Run(RunArguments),
+    /// Compile to machine code
+    Compile(CompileArguments),
+    /// Show what each stage makes of a program
+    Explain(ExplainArguments),
+    /// Measure compilation and running
+    Bench(BenchArguments),
+}
+
+/// What executes the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Machine code; the interpreter where this machine has no target
+    Jit,
+    /// The interpreter
+    Interp,
+    /// Both, compared in everything that can be observed
+    Both,
+}
+
+/// Whether the optimizer runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Optimization {
+    /// Code from the program as it stands
+    None,
+    /// All passes. There is no optimizer yet: the same as `none`, which the JSON field `opt` says
+    Full,
+}
+
+/// `run`
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// The program, a `.uop` file
+    pub file: PathBuf,
+    /// The function's arguments: integers in decimal or 0x hexadecimal, floats in decimal, `nan`, `inf`,
+    /// `bits:0x...`; what begins with `-` and is no decimal number stands behind `--`
+    #[arg(requires = "invoke", allow_negative_numbers = true)]
+    pub arguments: Vec<String>,
+    /// The function to run, instead of the file's `; run:` lines
+    #[arg(long, value_name = "NAME")]
+    pub invoke: Option<String>,
+    /// What executes the program
+    #[arg(long, value_enum, default_value = "jit")]
+    pub engine: Engine,
+    /// Whether the optimizer runs
+    #[arg(long, value_enum, default_value = "full")]
+    pub opt: Optimization,
+    /// Print one JSON object; what the program prints goes to standard error
+    #[arg(long)]
+    pub json: bool,
+    /// Permit programs that are not contained: they can reach any memory of this process
+    #[arg(long)]
+    pub allow_raw: bool,
+    /// Stop after this many function entries and back-edges [default: never]
+    #[arg(long, value_name = "N")]
+    pub fuel: Option<u64>,
+    /// How many calls may be within each other
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_DEPTH)]
+    pub depth: u32,
+    /// First contents of the guest slots, from slot 0 on, with commas between them
+    #[arg(
+        long,
+        value_name = "VALUES",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub slots: Vec<String>,
+}
+
+/// `compile`
+#[derive(Args, Debug)]
+pub struct CompileArguments {
+    /// The program, a `.uop` file
+    pub file: PathBuf,
+    /// The machine and its conventions
+    #[arg(long)]
+    pub target: String,
+    /// Where to write [default: standard output]
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, default_value = "bin")]
+    pub emit: Emit,
+    /// Whether the optimizer runs
+    #[arg(long, value_enum, default_value = "full")]
+    pub opt: Optimization,
+    /// Charge fuel at function entries and back-edges
+    #[arg(long)]
+    pub fuel: bool,
+}
+
+/// What `compile` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Emit {
+    /// The code's bytes
+    Bin,
+    /// An ELF object file with a symbol for each function
+    Obj,
+    /// The code's disassembly
+    Asm,
+    /// The program that is compiled, in its text form
+    Uop,
+}
+
+/// `explain`
+#[derive(Args, Debug)]
+pub struct ExplainArguments {
+    /// The program, a `.uop` file
+    pub file: PathBuf,
+    /// The machine and its conventions [default: this machine's]
+    #[arg(long)]
+    pub target: Option<String>,
+}
+
+/// `bench`
+#[derive(Args, Debug)]
+pub struct BenchArguments {
+    /// The programs [default: all of tests/programs]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CommandLine;
+    use clap::{CommandFactory, Parser};
+
+    #[test]
+    fn the_declarations_are_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn negative_arguments_need_no_escape() {
+        let line = "patchjit run f.uop --invoke f -5 -1.5e3 7 --json --slots -1,0x10 -- -inf -0x5";
+        let parsed = CommandLine::parse_from(line.split(' '));
+        let super::Command::Run(run) = parsed.command else {
+            panic!("{parsed:?}");
+        };
+        assert_eq!(run.arguments, ["-5", "-1.5e3", "7", "-inf", "-0x5"]);
+        assert_eq!(run.slots, ["-1", "0x10"]);
+        assert!(run.json);
+    }
+
+    #[test]
+    fn arguments_need_a_function() {
+        assert!(CommandLine::try_parse_from(["patchjit", "run", "f.uop", "5"]).is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! `patchjit compile`.
+
+use crate::arguments::{CompileArguments, Emit};
+use crate::common;
+use crate::report::Failure;
+use patchjit::code::CodeBuffer;
+use patchjit::compile::{FunctionCode, Observer, Options, Silent};
+use patchjit::stencil::StencilSet;
+use patchjit::verify::Verified;
+use patchjit_cli::disassemble;
+use patchjit_cli::engine::Compilation;
+use patchjit_cli::module::Module;
+use patchjit_cli::object_file::{self, FunctionSymbol};
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+
+/// Code for some target, and where its functions are.
+pub struct Code {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// In the order of the program.
+    pub functions: Vec<FunctionCode>,
+    /// The most bytes of stack that a call uses.
+    pub frame_bytes: u32,
+}
+
+/// Compiles to bytes that are not executable; they are the same on every host.
+pub fn to_bytes(
+    module: &Module,
+    verified: Verified<'_>,
+    set: &'static StencilSet,
+    fuel: bool,
+    observer: &mut impl Observer,
+) -> Result<Code, Failure> {
+    let mut compilation = Compilation::new(verified, set, Options { fuel });
+    let mut bytes = vec![0; compilation.code_bytes()];
+    let buffer = CodeBuffer {
+        write: &mut bytes,
+        execute_at: 0,
+    };
+    let compiled = compilation
+        .compile_observed(buffer, observer)
+        .map_err(|error| Failure::input(module.program_error(&error)))?;
+    bytes.truncate(compiled.code_length as usize);
+    Ok(Code {
+        functions: compilation.functions().to_vec(),
+        frame_bytes: compiled.frame_bytes,
+        bytes,
+    })
+}
+
+/// Compiles and writes what the arguments ask for.
+pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
+    let set = common::set(&arguments.target)?;
+    let module = Module::load(&arguments.file).map_err(Failure::input)?;
+    let mut storage = Vec::new();
+    let verified = module.verify(&mut storage).map_err(Failure::input)?;
+    let output = match arguments.emit {
+        Emit::Uop => module.text().to_string().into_bytes(),
+        emit => {
+            let code = to_bytes(&module, verified, set, arguments.fuel, &mut Silent)?;
+            match emit {
+                Emit::Asm => listing(&module, &code, set, &[]).into_bytes(),
+                Emit::Obj => object(&module, &code, set)?,
+                Emit::Bin | Emit::Uop => code.bytes,
+            }
+        }
+    };
+    let binary = matches!(arguments.emit, Emit::Bin | Emit::Obj);
+    if binary && arguments.output.is_none() && std::io::stdout().is_terminal() {
+        let what = "error: bytes are not for a terminal; name a file with -o, or --emit asm";
+        return Err(Failure::input(what.to_string()));
+    }
+    let written = match &arguments.output {
+        Some(path) => std::fs::write(path, output)
+            .map_err(|error| format!("{}: error: {error}", path.display())),
+        None => std::io::stdout()
+            .write_all(&output)
+            .map_err(|error| format!("error: standard output: {error}")),
+    };
+    written.map_err(Failure::input)
+}
+
+/// The disassembly, with a heading for each function, its body and its tables, and with notes at the
+/// offsets in the code that they are about, in ascending order.
+pub fn listing(module: &Module, code: &Code, set: &StencilSet, notes: &[(u32, &str)]) -> String {
+    let mut headings: Vec<(u32, String, bool)> = vec![(0, "ends of runs".to_string(), true)];
+    for (index, function) in code.functions.iter().enumerate() {
+        let name = module.function_name(index);
+        headings.push((function.entry, format!("@{name}: entry"), true));
+        headings.push((function.body, format!("@{name}: body"), true));
+        if function.data < function.end {
+            headings.push((function.data, format!("@{name}: jump tables"), false));
+        }
+    }
+    headings.sort_by_key(|&(offset, ..)| offset);
+    let mut text = String::new();
+    let mut notes = notes.iter().peekable();
+    for (index, (start, heading, is_code)) in headings.iter().enumerate() {
+        let next = headings.get(index + 1);
+        let end = next.map_or(code.bytes.len() as u32, |next| next.0);
+        let _ = writeln!(text, "; {heading}, {} bytes", end - start);
+        let mut at = *start;
+        while at < end {
+            while let Some((_, note)) = notes.next_if(|note| note.0 <= at) {
+                let _ = writeln!(text, "        ; {note}");
+            }
+            let stop = notes.peek().map_or(end, |note| note.0.min(end));
+            let bytes = &code.bytes[at as usize..stop as usize];
+            if *is_code && is_x86_64(set) {
+                text.push_str(&disassemble::x86_64(bytes, u64::from(at)));
+            } else {
+                text.push_str(&disassemble::words(bytes, u64::from(at)));
+            }
+            at = stop;
+        }
+    }
+    text
+}
+
+fn is_x86_64(set: &StencilSet) -> bool {
+    set.target.starts_with("x86_64")
+}
+
+fn object(module: &Module, code: &Code, set: &StencilSet) -> Result<Vec<u8>, Failure> {
+    let architecture = if is_x86_64(set) {
+        object::Architecture::X86_64
+    } else {
+        object::Architecture::Aarch64
+    };
+    let symbols: Vec<_> = code
+        .functions
+        .iter()
+        .enumerate()
+        .map(|(index, function)| FunctionSymbol {
+            name: module.function_name(index),
+            offset: u64::from(function.entry),
+            length: u64::from(function.end - function.entry),
+        })
+        .collect();
+    object_file::write(&code.bytes, architecture, &symbols).map_err(Failure::input)
+}

@@ -1,0 +1,181 @@
+//! `patchjit explain`: what each stage makes of a program.
+
+use crate::arguments::ExplainArguments;
+use crate::report::Failure;
+use crate::{common, compile};
+use patchjit::compile::{Event, Observer, Place, ValueName};
+use patchjit::stencil::StencilSet;
+use patchjit_cli::engine;
+use patchjit_cli::module::Module;
+use std::fmt::Write as _;
+
+/// Prints the stages.
+pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
+    let set = match &arguments.target {
+        Some(target) => common::set(target)?,
+        None => engine::host_set().unwrap_or(engine::sets()[0]),
+    };
+    let module = Module::load(&arguments.file).map_err(Failure::input)?;
+    let mut storage = Vec::new();
+    let verified = module.verify(&mut storage).map_err(Failure::input)?;
+    let program = module.program();
+    println!("== program");
+    println!(
+        "; {} functions, {} blocks, {} ops, size {}, {}",
+        program.functions.len(),
+        program.blocks.len(),
+        program.ops.len(),
+        verified.size(),
+        if verified.is_contained() {
+            "contained"
+        } else {
+            "not contained"
+        },
+    );
+    print!("{}", module.text());
+
+    let mut events = Events(Vec::new());
+    let code = compile::to_bytes(&module, verified, set, false, &mut events)?;
+    let names = Names {
+        module: &module,
+        set,
+    };
+    println!("\n== registers");
+    print!("{}", names.decisions(&events.0));
+
+    println!("\n== code");
+    println!(
+        "; {}, {} bytes, {:.1} for each unit of size, at most {} bytes of stack in a call",
+        set.target,
+        code.bytes.len(),
+        code.bytes.len() as f64 / verified.size().max(1) as f64,
+        code.frame_bytes,
+    );
+    let notes = notes(&module, &events.0);
+    print!("{}", compile::listing(&module, &code, set, &notes));
+    Ok(())
+}
+
+/// Every decision of a compilation.
+struct Events(Vec<Event>);
+
+impl Observer for Events {
+    fn event(&mut self, event: Event) {
+        self.0.push(event);
+    }
+}
+
+/// For each run of code that one op is the reason for: where it begins, and the op's line in the file.
+fn notes<'a>(module: &'a Module, events: &[Event]) -> Vec<(u32, &'a str)> {
+    let mut emitted: Vec<(u32, u32)> = events
+        .iter()
+        .filter_map(|event| match *event {
+            Event::Emit { op, at, .. } => Some((at, op)),
+            _ => None,
+        })
+        .collect();
+    emitted.sort_by_key(|&(at, _)| at);
+    emitted.dedup_by_key(|&mut (_, op)| op);
+    emitted
+        .into_iter()
+        .filter_map(|(at, op)| Some((at, module.line(op)?)))
+        .collect()
+}
+
+/// Prints decisions with the names of values and registers.
+struct Names<'a> {
+    module: &'a Module,
+    set: &'static StencilSet,
+}
+
+impl Names<'_> {
+    /// A line for each decision that is about where values are.
+    fn decisions(&self, events: &[Event]) -> String {
+        let mut text = String::new();
+        for event in events {
+            let _ = match *event {
+                Event::Function { function } => {
+                    let name = self.module.function_name(function as usize);
+                    writeln!(text, "@{name}")
+                }
+                Event::Block { block } => writeln!(text, "{}:", self.module.block_name(block)),
+                Event::Entry { register, value } => {
+                    writeln!(
+                        text,
+                        "    {}: {}",
+                        self.register(register),
+                        self.value(value)
+                    )
+                }
+                Event::Copy { to, from } => {
+                    writeln!(text, "    {} = {}", self.place(to), self.place(from))
+                }
+                Event::Make { to, value } => {
+                    writeln!(
+                        text,
+                        "    {} = {}, made",
+                        self.register(to),
+                        self.value(value)
+                    )
+                }
+                Event::Define { register, value } => {
+                    let (register, line) = (self.register(register), self.line(value));
+                    writeln!(text, "    {register}: {line}")
+                }
+                Event::Snapshot { place, value, .. } => writeln!(
+                    text,
+                    "    the exit finds {} in {}",
+                    self.value(value),
+                    self.place(place)
+                ),
+                Event::Clobber { set } => {
+                    let lost = (0..64).filter(|register| set >> register & 1 != 0);
+                    let lost: Vec<_> = lost.map(|register| self.register(register)).collect();
+                    writeln!(text, "    lost: {}", lost.join(" "))
+                }
+                Event::Edge { at } => {
+                    let block = self.module.program().edge(at).block;
+                    writeln!(text, "    to {}:", self.module.block_name(block))
+                }
+                Event::EdgeEnd | Event::Use { .. } | Event::Emit { .. } => Ok(()),
+            };
+        }
+        text
+    }
+
+    fn register(&self, register: u32) -> String {
+        let (bank, number) = (register as usize / 32, register as usize % 32);
+        let name = self
+            .set
+            .registers
+            .names
+            .get(bank)
+            .and_then(|names| names.get(number));
+        name.map_or_else(|| format!("register {register}"), |name| name.to_string())
+    }
+
+    fn place(&self, place: Place) -> String {
+        match place {
+            Place::Register(register) => self.register(register),
+            Place::Slot(slot) => format!("spill slot {slot}"),
+            Place::Outgoing(word) => format!("argument word {word}"),
+        }
+    }
+
+    fn value(&self, value: ValueName) -> String {
+        match value {
+            ValueName::Op(op) => self.module.value_name(op),
+            ValueName::Slots => "the address of the guest slots".to_string(),
+            ValueName::Region(region) => format!("the address of region {region}"),
+        }
+    }
+
+    /// The line of the op that gives a value, else its name.
+    fn line(&self, value: ValueName) -> String {
+        match value {
+            ValueName::Op(op) => self.module.line(op).map(str::to_string),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.value(value))
+    }
+}

@@ -1,0 +1,208 @@
+//! A program file with everything that the runner needs of it.
+
+use crate::instance::{Content, Instance, Limits};
+use crate::outcome::{Ending, Expected};
+use patchjit::error::Error;
+use patchjit::ir::{NONE, Program};
+use patchjit::types::Type;
+use patchjit::verify::{self, Verified};
+use std::path::Path;
+
+/// A program, and what its file says beside it.
+#[derive(Debug)]
+pub struct Module {
+    path: String,
+    lines: Vec<String>,
+    text: patchjit_text::Module,
+    contents: Vec<Content>,
+    promises: Vec<Promise>,
+    bench: Option<Promise>,
+}
+
+/// A run that the file makes a promise about.
+#[derive(Clone, Debug)]
+pub struct Promise {
+    /// Its line in the file, from 1.
+    pub line: u32,
+    /// Its column in the line, from 1.
+    pub column: u32,
+    /// As it would be written: `@f(5) == 30`.
+    pub text: String,
+    /// The function.
+    pub function: usize,
+    /// Its arguments.
+    pub arguments: Vec<u64>,
+    /// What is promised.
+    pub expected: Expected,
+}
+
+impl Module {
+    /// Reads a file, whose name's ending says what it holds. The error is a message for people.
+    pub fn load(path: &Path) -> Result<Module, String> {
+        let name = path.display().to_string();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("uop") => {}
+            _ => return Err(format!("{name}: error: not a .uop file by its name")),
+        }
+        let source = std::fs::read(path).map_err(|error| format!("{name}: error: {error}"))?;
+        let source = String::from_utf8(source)
+            .map_err(|error| format!("{name}: error: not UTF-8: {}", error.utf8_error()))?;
+        Module::parse(name, &source)
+    }
+
+    /// Reads a source in the text form. The name stands in messages.
+    pub fn parse(name: String, source: &str) -> Result<Module, String> {
+        let text = patchjit_text::parse(source).map_err(|error| format!("{name}:{error}"))?;
+        let contents = text.contents.iter().map(|contents| Content {
+            region: contents.region as usize,
+            offset: contents.offset,
+            bytes: contents.bytes.clone(),
+        });
+        let contents = contents.collect();
+        let promises = text
+            .promises
+            .iter()
+            .map(|line| promise(&text, line))
+            .collect();
+        let bench = text.bench.as_ref().map(|line| promise(&text, line));
+        Ok(Module {
+            path: name,
+            lines: source.lines().map(|line| line.trim().to_string()).collect(),
+            contents,
+            promises,
+            bench,
+            text,
+        })
+    }
+
+    /// The program's records.
+    pub fn program(&self) -> Program<'_> {
+        self.text.program()
+    }
+
+    /// The program as it was read, for printing.
+    pub fn text(&self) -> &patchjit_text::Module {
+        &self.text
+    }
+
+    /// Checks the program; the storage, whose contents do not matter, then belongs to the result. The error
+    /// is a message for people.
+    pub fn verify<'a>(&'a self, storage: &'a mut Vec<u32>) -> Result<Verified<'a>, String> {
+        let program = self.program();
+        storage.resize(verify::workspace_words(&program), 0);
+        verify::verify(program, storage).map_err(|error| self.program_error(&error))
+    }
+
+    /// What is needed to run it once, with the slots beginning as zeros.
+    pub fn instance(&self, limits: Limits) -> Result<Instance, String> {
+        let (program, names) = (self.program(), &self.text.names.hosts);
+        Instance::new(&program, names, &self.contents, limits).map_err(|error| self.error(&error))
+    }
+
+    /// The `; run:` lines.
+    pub fn promises(&self) -> &[Promise] {
+        &self.promises
+    }
+
+    /// The `; bench:` line.
+    pub fn bench(&self) -> Option<&Promise> {
+        self.bench.as_ref()
+    }
+
+    /// The function with this name.
+    pub fn function(&self, name: &str) -> Option<usize> {
+        self.text.function(name).map(|index| index as usize)
+    }
+
+    /// A function's name.
+    pub fn function_name(&self, function: usize) -> String {
+        named(&self.text.names.functions, function as u32, "f")
+    }
+
+    /// A block's name.
+    pub fn block_name(&self, block: u32) -> String {
+        named(&self.text.names.blocks, block, "block ")
+    }
+
+    /// A value's name.
+    pub fn value_name(&self, op: u32) -> String {
+        named(&self.text.names.values, op, "v")
+    }
+
+    /// The line of the file in which an op stands.
+    pub fn line(&self, op: u32) -> Option<&str> {
+        let (line, _) = self.text.place(op)?;
+        let line = self.lines.get(line as usize - 1)?;
+        Some(line)
+    }
+
+    /// The types of a function's parameters.
+    pub fn parameters(&self, function: usize) -> &[Type] {
+        let program = self.program();
+        let function = program.functions.get(function);
+        function.map_or(&[], |function| program.parameters(function.signature))
+    }
+
+    /// The types of a function's results.
+    pub fn results(&self, function: usize) -> &[Type] {
+        let program = self.program();
+        let function = program.functions.get(function);
+        function.map_or(&[], |function| program.results(function.signature))
+    }
+
+    /// A message about the file as a whole.
+    pub fn error(&self, what: &str) -> String {
+        format!("{}: error: {what}", self.path)
+    }
+
+    /// A message about a place in the file.
+    pub fn error_at(&self, line: u32, column: u32, what: &str) -> String {
+        format!("{}:{line}:{column}: error: {what}", self.path)
+    }
+
+    /// An error of core's, with the place in the file that it is about.
+    pub fn program_error(&self, error: &Error) -> String {
+        let (function, block, op) = match *error {
+            Error::Invalid { place, .. } => (place.function(), place.block(), place.op()),
+            _ => (None, None, None),
+        };
+        let place = self.text.place_of(
+            function.unwrap_or(NONE),
+            block.unwrap_or(NONE),
+            op.unwrap_or(NONE),
+        );
+        match (place, error) {
+            (Some((line, column)), Error::Invalid { rule, .. }) => {
+                self.error_at(line, column, &format!("broken rule: {rule}"))
+            }
+            _ => self.error(&error.to_string()),
+        }
+    }
+}
+
+/// A name, or a prefix and the index where there is none.
+fn named(names: &[String], index: u32, prefix: &str) -> String {
+    match names.get(index as usize) {
+        Some(name) if !name.is_empty() => name.clone(),
+        _ => format!("{prefix}{index}"),
+    }
+}
+
+fn promise(module: &patchjit_text::Module, line: &patchjit_text::Promise) -> Promise {
+    use patchjit_text::Outcome;
+    let expected = match &line.outcome {
+        Outcome::Returns(values) => Expected::Results(values.clone()),
+        Outcome::Exits(number, slots) => Expected::Ending(Ending::Exit(*number), slots.clone()),
+        Outcome::Traps(number, slots) => Expected::Ending(Ending::Trap(*number), slots.clone()),
+        Outcome::TooDeep => Expected::Ending(Ending::TooDeep, Vec::new()),
+        Outcome::OutOfFuel => Expected::Ending(Ending::OutOfFuel, Vec::new()),
+    };
+    Promise {
+        line: line.place.line,
+        column: line.place.column,
+        text: patchjit_text::print_promise(module, line),
+        function: line.function as usize,
+        arguments: line.arguments.clone(),
+        expected,
+    }
+}
