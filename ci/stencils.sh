@@ -7,8 +7,4 @@ if [ "$(rustc --version | cut -d' ' -f2)" != "$pinned" ]; then
     echo "skipped: the tables are made with rustc $pinned, and this is $(rustc --version)"
     exit 77
 fi
-if ! grep -q 'check' stencils/generator/src/main.rs; then
-    echo "skipped: there is no generator yet"
-    exit 77
-fi
 cargo run --quiet --release --package patchjit-stencil-generator -- --check
