@@ -67,9 +67,9 @@ fn compare(r: &Records, function: u32, first: usize, successors: &[Vec<u32>]) ->
     r.verify_with(|result| {
         let verified = result.unwrap();
         let mut in_order = true;
-        for block in 0..count {
+        for (block, &is_reached) in reached.iter().enumerate() {
             let at = (first + block) as u32;
-            assert_eq!(verified.is_reachable(at), reached[block], "{successors:?}");
+            assert_eq!(verified.is_reachable(at), is_reached, "{successors:?}");
             // The immediate dominator is dominated by all others.
             let strict: Vec<usize> = (0..count)
                 .filter(|&a| a != block && dominates(a, block))

@@ -17,8 +17,11 @@ pub(super) struct Uses<'a> {
     op_count: u32,
     /// The block.
     block: u32,
-    /// The block's first op.
-    block_first: u32,
+    /// The first op of the blocks that stand right before this one and dominate it, each the next, or its own: what
+    /// is made from here on is there.
+    near: u32,
+    /// How many ops the entry block has, which dominates all others. None where this is the entry.
+    entry_ops: u32,
     /// Whether a way leads to the block.
     reachable: bool,
     numbers: &'a [u32],
@@ -76,14 +79,17 @@ impl Uses<'_> {
     /// A value is there when op `at` of the block runs.
     #[inline(always)]
     fn comes_before(&self, value: u32, at: u32) -> Result<(), Rule> {
-        // Mostly it was made in the same block. What stands before the block wraps around.
-        if value.wrapping_sub(self.block_first) < at.wrapping_sub(self.block_first) {
+        // Mostly it was made nearby, or in the entry; one branch for both, as nobody can predict which. What stands
+        // before wraps around.
+        let near = value.wrapping_sub(self.near) < at.wrapping_sub(self.near);
+        let in_entry = value.wrapping_sub(self.first_op) < self.entry_ops;
+        if near | in_entry {
             return Ok(());
         }
         self.comes_from_afar(value)
     }
 
-    /// The same for a value that the block has not made before.
+    /// The same for any other value.
     #[inline]
     fn comes_from_afar(&self, value: u32) -> Result<(), Rule> {
         if value.wrapping_sub(self.first_op) >= self.op_count {
@@ -207,6 +213,8 @@ impl State<'_> {
             facts: 0,
             results: 0,
         };
+        let mut near = record.first_op;
+        let mut entry_ops = 0;
         for (block, index) in program.blocks_of(record).iter().zip(record.first_block..) {
             let first = block.first_op as usize;
             let Some((last, ops)) = program
@@ -216,12 +224,19 @@ impl State<'_> {
             else {
                 return Err(internal(line!()));
             };
+            if index != record.first_block {
+                let dominator = self.dominators.get(index as usize).copied();
+                if dominator != Some(index - 1) {
+                    near = block.first_op;
+                }
+            }
             let uses = Uses {
                 program: &program,
                 first_op: record.first_op,
                 op_count: record.op_count,
                 block: index,
-                block_first: block.first_op,
+                near,
+                entry_ops,
                 reachable: self.numbers.get(index as usize) != Some(&NONE),
                 numbers: self.numbers,
                 last_numbers: self.last_numbers,
@@ -251,6 +266,9 @@ impl State<'_> {
             {
                 *next = *last_caller;
                 *last_caller = index;
+            }
+            if index == record.first_block {
+                entry_ops = block.op_count;
             }
         }
         self.size = tally.size;
