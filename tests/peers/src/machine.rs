@@ -7,7 +7,7 @@
 use crate::enter;
 use crate::pages::Pages;
 use crate::plan::Plan;
-use crate::subject::Engine;
+use crate::subject::{Engine, Made, Maker};
 use crate::translate::{self, Names};
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -16,6 +16,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleError};
 use patchjit::ir::Program;
 use patchjit::runtime::{Context, EntryCell, Status};
+use patchjit::verify::Verified;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -139,7 +140,8 @@ pub struct Translated {
 
 /// A program in machine code.
 pub struct Compiled {
-    module: JITModule,
+    /// Owns what the code refers to; the code itself is in the pages.
+    _module: JITModule,
     entries: Vec<u64>,
     cells: Vec<EntryCell>,
     pages: Pages,
@@ -149,13 +151,12 @@ pub struct Compiled {
     pub code_bytes: usize,
 }
 
-/// Translates a verified program for a compiler, into code that will stand in these pages.
+/// Translates a verified program for a compiler, into code that will stand in these pages, which are empty.
 pub fn translate(
     program: &Program,
     isa: &OwnedTargetIsa,
     pages: &Pages,
 ) -> Result<Translated, Error> {
-    pages.clear().map_err(Error::of)?;
     let mut builder = JITBuilder::with_isa(isa.clone(), cranelift_module::default_libcall_names());
     builder.memory_provider(Box::new(pages.clone()));
     builder.symbol("leave", enter::leave_address());
@@ -273,7 +274,7 @@ impl Translated {
         Ok(Compiled {
             entries,
             cells,
-            module: self.module,
+            _module: self.module,
             pages: self.pages,
             compilation,
             code_bytes,
@@ -309,39 +310,57 @@ impl Compiled {
         // SAFETY: the caller promises the rest; the entry belongs to this module, which is alive.
         unsafe { enter::run(self.entries[function], context, values.as_mut_ptr()) }
     }
-
-    /// The same code as an [`Engine`] of a program that was given to it whole.
-    ///
-    /// # Safety
-    ///
-    /// Every context that the engine is given is bound for the program, as [`patchjit::call::enter`] asks.
-    pub unsafe fn engine<'a>(&'a self, settings: Settings) -> impl Engine + 'a {
-        Running {
-            compiled: self,
-            settings,
-        }
-    }
-
-    /// Gives the module's memory back; no code of it may run any more.
-    pub fn free(self) {
-        // SAFETY: the code is reachable through this value only, which ends here.
-        unsafe { self.module.free_memory() };
-    }
 }
 
-/// Compiled code as an engine; made where its caller vouches for the contexts.
-struct Running<'a> {
-    compiled: &'a Compiled,
+/// Cranelift as a [`Maker`] of engines.
+pub struct Cranelift {
     settings: Settings,
+    isa: OwnedTargetIsa,
+    context: cranelift_codegen::Context,
 }
 
-impl Engine for Running<'_> {
+impl Cranelift {
+    /// With these settings, for this processor.
+    pub fn new(settings: Settings, processor: Processor) -> Result<Cranelift, Error> {
+        Ok(Cranelift {
+            settings,
+            isa: compiler(settings, processor)?,
+            context: cranelift_codegen::Context::new(),
+        })
+    }
+
+    /// Compiles a program once, into pages of its own.
+    pub fn compile(&mut self, program: &Program) -> Result<(Compiled, Duration), Error> {
+        let pages = Pages::new((1 << 16) + program.ops.len() * 96).map_err(Error::of)?;
+        let translated = translate(program, &self.isa, &pages)?;
+        let translation = translated.translation;
+        Ok((translated.compile(program, &mut self.context)?, translation))
+    }
+}
+
+impl Maker for Cranelift {
     fn name(&self) -> String {
         format!("cranelift {}", self.settings.name())
     }
 
-    fn run(&self, function: u32, context: &mut Context, values: &mut [u64]) -> Status {
-        // SAFETY: whoever made this vouched for its contexts.
-        unsafe { self.compiled.run(function as usize, context, values) }
+    fn make<'a>(&mut self, verified: &'a Verified<'a>) -> Result<Made<'a>, String> {
+        let compiled = self.compile(verified.program());
+        let (compiled, translation) = compiled.map_err(|error| error.to_string())?;
+        Ok(Made {
+            compilation: Some(compiled.compilation),
+            translation: Some(translation),
+            code_bytes: Some(compiled.code_bytes),
+            engine: Box::new(Running(compiled)),
+        })
+    }
+}
+
+/// Compiled code as an engine.
+struct Running(Compiled);
+
+impl Engine for Running {
+    unsafe fn run(&self, function: u32, context: &mut Context, values: &mut [u64]) -> Status {
+        // SAFETY: the caller promises what is asked for here.
+        unsafe { self.0.run(function as usize, context, values) }
     }
 }

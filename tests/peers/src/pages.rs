@@ -49,14 +49,11 @@ impl Pages {
 
     /// Makes everything executable, and nothing writable.
     pub fn publish(&self) -> io::Result<()> {
-        self.protect(region::Protection::READ_EXECUTE)
-    }
-
-    /// Forgets what was taken; the code is gone.
-    pub fn clear(&self) -> io::Result<()> {
-        self.protect(region::Protection::READ_WRITE)?;
-        self.shared.used.store(0, Ordering::Relaxed);
-        Ok(())
+        let Memory(memory) = &self.shared.memory;
+        let protection = region::Protection::READ_EXECUTE;
+        // SAFETY: the pages are this allocation's own, and nobody writes to them any more.
+        unsafe { region::protect(memory.as_ptr::<u8>(), memory.len(), protection) }
+            .map_err(io::Error::other)
     }
 
     /// How many bytes were taken, padding between functions included.
@@ -66,13 +63,6 @@ impl Pages {
 
     fn start(&self) -> *mut u8 {
         core::ptr::with_exposed_provenance_mut(self.shared.start)
-    }
-
-    fn protect(&self, protection: region::Protection) -> io::Result<()> {
-        let Memory(memory) = &self.shared.memory;
-        // SAFETY: the pages are this allocation's own, and no code of it runs while they change.
-        unsafe { region::protect(memory.as_ptr::<u8>(), memory.len(), protection) }
-            .map_err(io::Error::other)
     }
 }
 

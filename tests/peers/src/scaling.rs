@@ -3,8 +3,6 @@
 //! A compiler whose time is linear has the same figure in every line of a table. First-touch figures
 //! include the system's page faults in fresh buffers; touched ones do not.
 
-use crate::machine::{self, Error, Processor, Settings};
-use crate::pages::Pages;
 use patchjit::ir::Program;
 use patchjit_tests::synthetic::{GENERATORS, Generator};
 use std::fmt::Write as _;
@@ -38,34 +36,6 @@ pub fn size(program: &Program) -> usize {
         1 + edges + snapshot
     };
     program.ops.iter().map(of_op).sum()
-}
-
-/// Compile times of Cranelift with these settings: the best of some.
-pub struct Cranelift {
-    settings: Settings,
-    pages: Pages,
-    context: cranelift_codegen::Context,
-}
-
-impl Cranelift {
-    /// Room for the code of programs of this many ops.
-    pub fn new(settings: Settings, most: usize) -> Result<Cranelift, Error> {
-        Ok(Cranelift {
-            settings,
-            pages: Pages::new(most * 64 + (1 << 20)).map_err(Error::of)?,
-            context: cranelift_codegen::Context::new(),
-        })
-    }
-
-    /// Compiles a program once.
-    pub fn compile(&mut self, program: &Program) -> Result<Duration, Error> {
-        let isa = machine::compiler(self.settings, Processor::Native)?;
-        let translated = machine::translate(program, &isa, &self.pages)?;
-        let compiled = translated.compile(program, &mut self.context)?;
-        let time = compiled.compilation;
-        compiled.free();
-        Ok(time)
-    }
 }
 
 /// The median of some times.

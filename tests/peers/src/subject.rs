@@ -4,6 +4,7 @@
 
 use patchjit::runtime::{Context, Status};
 use patchjit::types::Type;
+use patchjit::verify::Verified;
 use patchjit_cli::instance::{Content, DEFAULT_DEPTH, Instance, Limits};
 use patchjit_cli::value;
 use patchjit_text::{Module, Outcome, Promise};
@@ -11,16 +12,38 @@ use std::time::{Duration, Instant};
 
 /// Something that runs the functions of one program.
 pub trait Engine {
-    /// What reports call it.
-    fn name(&self) -> String;
-
     /// Runs a function under a context; `values` has room for its parameters and its results.
-    fn run(&self, function: u32, context: &mut Context, values: &mut [u64]) -> Status;
+    ///
+    /// # Safety
+    ///
+    /// The context is bound for the engine's program, as [`patchjit::call::enter`] asks.
+    unsafe fn run(&self, function: u32, context: &mut Context, values: &mut [u64]) -> Status;
 
     /// Whether it counts fuel.
     fn has_fuel(&self) -> bool {
         false
     }
+}
+
+/// An engine, and what making it took.
+pub struct Made<'a> {
+    /// The engine.
+    pub engine: Box<dyn Engine + 'a>,
+    /// From the IR in memory to code in memory; `None` for an engine that makes no code.
+    pub compilation: Option<Duration>,
+    /// From our IR to the engine's own, which does not count as compilation.
+    pub translation: Option<Duration>,
+    /// Bytes of machine code.
+    pub code_bytes: Option<usize>,
+}
+
+/// Something that makes engines for programs.
+pub trait Maker {
+    /// What reports call it.
+    fn name(&self) -> String;
+
+    /// Makes an engine for a program.
+    fn make<'a>(&mut self, verified: &'a Verified<'a>) -> Result<Made<'a>, String>;
 }
 
 /// How a run ended, and what it left behind.
@@ -65,8 +88,12 @@ fn contents(module: &Module) -> Vec<Content> {
     parts.collect()
 }
 
-/// Runs one call of a module's program on an engine.
-pub fn run(
+/// Runs one call of a module's program on an engine that was made for it.
+///
+/// # Safety
+///
+/// The engine's program is the module's.
+pub unsafe fn run(
     module: &Module,
     engine: &dyn Engine,
     function: u32,
@@ -84,7 +111,8 @@ pub fn run(
     values.resize(values.len().max(results), 0);
     let mut context = instance.context();
     let start = Instant::now();
-    let status = engine.run(function, &mut context, &mut values);
+    // SAFETY: the caller promises that the instance is one of the engine's program; it outlives the context.
+    let status = unsafe { engine.run(function, &mut context, &mut values) };
     let time = start.elapsed();
     if context.depth != i64::from(DEFAULT_DEPTH) {
         return Err(format!("the depth afterwards is {}", context.depth));

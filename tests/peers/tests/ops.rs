@@ -168,7 +168,6 @@ fn scalar_ops_do_what_the_table_says() {
             }
         }
         assert!(compared > 30_000, "{compared}");
-        compiled.free();
     }
 }
 
@@ -218,6 +217,5 @@ fn frames_are_abandoned() {
         let (status, number, slot, _) = run(outer, -4, 3);
         assert_eq!((status, number), (Status::Trapped, 5));
         assert_eq!(slot.cast_signed(), -4);
-        compiled.free();
     }
 }

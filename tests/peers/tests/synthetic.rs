@@ -7,7 +7,6 @@ use patchjit_tests::synthetic::GENERATORS;
 
 #[test]
 fn generated_programs_compile() {
-    let pages = Pages::new(4 << 20).unwrap();
     let mut context = CompilerContext::new();
     for generator in GENERATORS {
         let assembly = (generator.make)(3000);
@@ -16,11 +15,11 @@ fn generated_programs_compile() {
         assert!((2700..3400).contains(&size), "{}: {size}", generator.name);
         for settings in Settings::ALL {
             let isa = compiler(settings, Processor::Native).unwrap();
+            let pages = Pages::new(1 << 20).unwrap();
             let translated = translate(&program, &isa, &pages).unwrap();
             translated.verify().unwrap();
             let compiled = translated.compile(&program, &mut context).unwrap();
             assert!(compiled.code_bytes > 0, "{}", generator.name);
-            compiled.free();
         }
     }
 }
