@@ -251,6 +251,15 @@ const STORES: [Opcode; 4] = [
     Opcode::I64Store8,
 ];
 
+const ATOMICS: [Opcode; 6] = [
+    Opcode::I64AtomicLoad,
+    Opcode::I32AtomicStore,
+    Opcode::I64AtomicAdd,
+    Opcode::I32AtomicXor,
+    Opcode::I64AtomicXchg,
+    Opcode::I32AtomicCmpxchg,
+];
+
 /// Random code under way.
 struct Code<'a> {
     assembly: &'a mut Assembly,
@@ -342,7 +351,12 @@ impl Code<'_> {
             snapshot.push((slot, self.value(ty)));
         }
         let number = self.random.below(1000) as u32;
-        self.assembly.exit(ExitKind::Trap, number, &snapshot)
+        let kind = if self.random.percent(50) {
+            ExitKind::Trap
+        } else {
+            ExitKind::Deoptimize
+        };
+        self.assembly.exit(kind, number, &snapshot)
     }
 
     fn scopes(&self) -> [usize; 4] {
@@ -368,7 +382,8 @@ impl Code<'_> {
             75..81 => self.load(),
             81..85 => self.store(),
             85..87 => self.guard(),
-            87..90 => self.select(),
+            87..89 => self.select(),
+            89 => self.rare(nesting, end),
             90..91 if self.calls_left > 0 => self.call(),
             91..97 if nesting < 8 => self.diamond(nesting, end),
             97..100 if nesting < 4 => self.repeat(nesting, end),
@@ -448,8 +463,75 @@ impl Code<'_> {
         self.calls_left -= 1;
         let callee = this - 1 - self.random.below(this as usize % 8) as u32;
         let arguments = PARAMETERS.map(|ty| self.value(ty));
-        let results = self.assembly.call(Opcode::Call, callee, &arguments, NONE);
+        let exit = self.exit();
+        let results = match self.random.below(10) {
+            0 => {
+                let index = self.assembly.push(Opcode::FunctionIndex, 0, 0, callee, 0);
+                let signature = self.assembly.signature(&PARAMETERS, &[Type::I64]);
+                self.assembly
+                    .call_indirect(signature, index, &arguments, exit)
+            }
+            1 => self
+                .assembly
+                .call(Opcode::CallCell, callee, &arguments, exit),
+            _ => self.assembly.call(Opcode::Call, callee, &arguments, exit),
+        };
         for value in results {
+            self.keep(value);
+        }
+    }
+
+    /// What front ends emit now and then.
+    fn rare(&mut self, nesting: usize, end: usize) {
+        match self.random.below(4) {
+            0 => {
+                let slot = self.random.below(8) as u32;
+                self.assembly.slots(8);
+                let value = self.value(Type::I64);
+                self.assembly.push(Opcode::I64SlotSet, 0, value, 0, slot);
+            }
+            1 => {
+                let slot = self.random.below(8) as u32;
+                self.assembly.slots(8);
+                let value = self.assembly.push(Opcode::I32SlotGet, 0, 0, 0, slot);
+                self.keep(value);
+            }
+            2 => {
+                let code = *self.random.pick(&ATOMICS);
+                let index = self.index();
+                let ty = code.info().operands[1];
+                let (second, third) = (self.value(ty), self.value(ty));
+                let exit = self.exit();
+                let place = (self.region, self.random.below(4) as u8, 8);
+                let value = self
+                    .assembly
+                    .access(code, place, (index, second, third), exit);
+                self.keep(value);
+            }
+            _ if nesting < 8 => self.switch(nesting, end),
+            _ => {}
+        }
+    }
+
+    /// Some blocks, of which an index takes one, and a merge.
+    fn switch(&mut self, nesting: usize, end: usize) {
+        let index = self.value(Type::I32);
+        let mask = self.assembly.constant(Type::I32, 7);
+        let index = self.assembly.scalar(Opcode::I32And, index, mask, NONE);
+        let count = 2 + self.random.below(5);
+        let merge = self.assembly.label();
+        let cases: Vec<_> = (0..count).map(|_| self.assembly.label()).collect();
+        let edges: Vec<_> = cases.iter().map(|&label| (label, &[][..])).collect();
+        self.assembly.switch(index, &edges);
+        let scopes = self.scopes();
+        for label in cases {
+            self.assembly.place(label, &[]);
+            self.body(nesting, end);
+            let value = self.value(Type::I64);
+            self.assembly.jump(merge, &[value]);
+            self.leave_scope(scopes);
+        }
+        for value in self.assembly.place(merge, &[Type::I64]) {
             self.keep(value);
         }
     }

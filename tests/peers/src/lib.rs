@@ -8,6 +8,7 @@ pub mod enter;
 pub mod machine;
 mod memory;
 pub mod order;
+pub mod ours;
 pub mod pages;
 pub mod plan;
 pub mod report;

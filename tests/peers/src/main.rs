@@ -2,6 +2,7 @@
 
 use patchjit_peers::compare::{Comparison, Rounds, compare};
 use patchjit_peers::machine::{Cranelift, Processor, Settings};
+use patchjit_peers::ours::Oracle;
 use patchjit_peers::report;
 use patchjit_peers::scaling::{self, Compiler, SIZES};
 use patchjit_peers::subject::{Maker, on_long_stack};
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 
 /// The engines that take part. The first is the one that the others are compared with.
 fn makers(processor: Processor) -> Result<Vec<Box<dyn Maker>>, String> {
-    let mut makers: Vec<Box<dyn Maker>> = Vec::new();
+    let mut makers: Vec<Box<dyn Maker>> = vec![Box::new(Oracle)];
     for settings in Settings::ALL {
         let cranelift = Cranelift::new(settings, processor).map_err(|error| error.to_string())?;
         makers.push(Box::new(cranelift));
