@@ -1,8 +1,9 @@
 //! Compares Patchjit with Cranelift: see `--help`.
 
+use patchjit::ir::Program;
 use patchjit_peers::compare::{Comparison, Rounds, compare};
 use patchjit_peers::machine::{Cranelift, Processor, Settings};
-use patchjit_peers::ours::Oracle;
+use patchjit_peers::ours::{Jit, Oracle, Storage};
 use patchjit_peers::report;
 use patchjit_peers::scaling::{self, Compiler, SIZES};
 use patchjit_peers::subject::{Maker, on_long_stack};
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
 /// The engines that take part. The first is the one that the others are compared with.
 fn makers(processor: Processor) -> Result<Vec<Box<dyn Maker>>, String> {
     let mut makers: Vec<Box<dyn Maker>> = vec![Box::new(Oracle)];
+    if let Some(jit) = Jit::new() {
+        makers.push(Box::new(jit));
+    }
     for settings in Settings::ALL {
         let cranelift = Cranelift::new(settings, processor).map_err(|error| error.to_string())?;
         makers.push(Box::new(cranelift));
@@ -104,6 +108,22 @@ fn scaling_table(arguments: &[&str]) -> Result<(), String> {
     let most = number(0, SIZES[SIZES.len() - 1])?;
     let most_cranelift = number(1, 31_623)?;
     let mut compilers: Vec<Compiler> = Vec::new();
+    for (name, storage) in [
+        ("jit", Storage::Touched),
+        ("jit, first touch", Storage::Fresh),
+    ] {
+        let Some(mut jit) = Jit::new() else {
+            continue;
+        };
+        let compile = move |program: &Program| {
+            jit.compile(program, storage).ok()?;
+            let mut times: Vec<_> = (0..5)
+                .map_while(|_| Some(jit.compile(program, storage).ok()?.1))
+                .collect();
+            Some(scaling::median(&mut times))
+        };
+        compilers.push((name, Box::new(compile)));
+    }
     for settings in Settings::ALL {
         let mut cranelift =
             Cranelift::new(settings, Processor::Native).map_err(|error| error.to_string())?;

@@ -2,11 +2,17 @@
 
 use crate::report;
 use crate::subject::{Engine, Made, Maker};
-use patchjit::interp::{self, Decoded, Options};
-use patchjit::runtime::{Context, Status};
-use patchjit::verify::Verified;
+use patchjit::code::CodeBuffer;
+use patchjit::compile::{self, FunctionCode};
+use patchjit::interp::{self, Decoded};
+use patchjit::ir::Program;
+use patchjit::runtime::{Context, EntryCell, Status};
+use patchjit::stencil::StencilSet;
+use patchjit::verify::{self, Verified};
 use patchjit_cli::instance::DEFAULT_DEPTH;
+use patchjit_memory::Arena;
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 /// The interpreter in core.
 #[derive(Debug, Default)]
@@ -21,10 +27,9 @@ impl Maker for Oracle {
     }
 
     fn make<'a>(&mut self, verified: &'a Verified<'a>) -> Result<Made<'a>, String> {
-        let program = verified.program();
         // Never given back: some kilobytes a program, in a process that ends soon.
-        let words = vec![0; interp::workspace_words(program)].leak();
-        let decoded = interp::decode(program, words).map_err(|error| format!("{error:?}"))?;
+        let words = vec![0; interp::workspace_words(verified)].leak();
+        let decoded = interp::decode(verified, words).map_err(|error| error.to_string())?;
         let stack = vec![0; decoded.stack_words(DEFAULT_DEPTH + 1).min(STACK_WORDS)];
         Ok(Made {
             engine: Box::new(Interpreting {
@@ -45,7 +50,7 @@ struct Interpreting<'a> {
 
 impl Engine for Interpreting<'_> {
     unsafe fn run(&self, function: u32, context: &mut Context, values: &mut [u64]) -> Status {
-        let options = Options { charge_fuel: false };
+        let options = interp::Options { charge_fuel: false };
         let mut stack = self.stack.borrow_mut();
         // SAFETY: the caller's promise; the stack is this engine's own.
         let outcome = unsafe {
@@ -54,7 +59,162 @@ impl Engine for Interpreting<'_> {
         };
         match outcome {
             Ok(outcome) => outcome.status,
-            Err(error) => panic!("the oracle cannot run this: {error:?}"),
+            Err(error) => panic!("the oracle cannot run this: {error}"),
         }
+    }
+}
+
+/// The stencil set of this machine, if there is one.
+pub fn host_set() -> Option<&'static StencilSet> {
+    if cfg!(all(target_arch = "x86_64", not(windows))) {
+        Some(&patchjit_stencils::X86_64_SYSV)
+    } else {
+        None
+    }
+}
+
+/// Whether a compilation finds its workspace and its code buffer in memory, or has the system bring each page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// The storage of the compilation before: what an embedder that keeps its buffers sees.
+    Touched,
+    /// Fresh from the system.
+    Fresh,
+}
+
+/// Our compiler. What is timed runs from the program in memory to the last patched byte, verification included.
+pub struct Jit {
+    set: &'static StencilSet,
+    verifier: Vec<u32>,
+    workspace: Vec<u32>,
+    code: Vec<u8>,
+    functions: Vec<FunctionCode>,
+}
+
+impl Jit {
+    /// For this machine, if it has a stencil set.
+    pub fn new() -> Option<Jit> {
+        Some(Jit {
+            set: host_set()?,
+            verifier: Vec::new(),
+            workspace: Vec::new(),
+            code: Vec::new(),
+            functions: Vec::new(),
+        })
+    }
+
+    /// Compiles a program; gives the length of the code and the time.
+    pub fn compile(
+        &mut self,
+        program: &Program,
+        storage: Storage,
+    ) -> Result<(usize, Duration), String> {
+        self.take_storage(program, storage)?;
+        let start = Instant::now();
+        let verified =
+            verify::verify(*program, &mut self.verifier).map_err(|error| error.to_string())?;
+        let compiled = compile::compile(
+            &verified,
+            self.set,
+            &compile::Options::default(),
+            &mut self.workspace,
+            CodeBuffer {
+                write: &mut self.code,
+                execute_at: 0,
+            },
+            &mut self.functions,
+        )
+        .map_err(|error| error.to_string())?;
+        let time = start.elapsed();
+        Ok((compiled.code_length as usize, time))
+    }
+
+    /// Makes all storage long enough; none of it is touched where it is to be fresh.
+    fn take_storage(&mut self, program: &Program, storage: Storage) -> Result<(), String> {
+        fn take<T: Clone>(vector: &mut Vec<T>, length: usize, zero: T, storage: Storage) {
+            if storage == Storage::Fresh || vector.len() < length {
+                *vector = Vec::new();
+                *vector = vec![zero; length];
+            }
+        }
+        let words = verify::workspace_words(program);
+        take(&mut self.verifier, words, 0, storage);
+        let verified =
+            verify::verify(*program, &mut self.verifier).map_err(|error| error.to_string())?;
+        let (words, bytes) = (
+            compile::workspace_words(&verified),
+            compile::code_bytes(&verified),
+        );
+        take(&mut self.workspace, words, 0, storage);
+        take(&mut self.code, bytes, 0, storage);
+        let none = FunctionCode::default();
+        self.functions.resize(program.functions.len(), none);
+        if storage == Storage::Fresh {
+            let words = self.verifier.len();
+            take(&mut self.verifier, words, 0, storage);
+        }
+        Ok(())
+    }
+}
+
+impl Maker for Jit {
+    fn name(&self) -> String {
+        report::PLAIN.to_owned()
+    }
+
+    fn make<'a>(&mut self, verified: &'a Verified<'a>) -> Result<Made<'a>, String> {
+        let program = verified.program();
+        let (length, time) = self.compile(program, Storage::Touched)?;
+        let engine = Executing::publish(program, &self.code[..length], &self.functions)?;
+        Ok(Made {
+            engine: Box::new(engine),
+            compilation: Some(time),
+            translation: None,
+            code_bytes: Some(length),
+        })
+    }
+}
+
+/// Machine code of ours.
+struct Executing {
+    entries: Vec<u64>,
+    cells: Vec<EntryCell>,
+    _arena: Arena,
+}
+
+impl Executing {
+    /// Brings code to where it can run.
+    fn publish(
+        program: &Program,
+        code: &[u8],
+        functions: &[FunctionCode],
+    ) -> Result<Executing, String> {
+        let shown = |error: patchjit_memory::Error| error.to_string();
+        let mut arena = Arena::new(code.len() + 4096).map_err(shown)?;
+        let mut block = arena.reserve(code.len()).map_err(shown)?;
+        let mut writing = arena.write(&mut block).map_err(shown)?;
+        writing.buffer().write[..code.len()].copy_from_slice(code);
+        let base = writing.publish(code.len()).map_err(shown)?;
+        let entries = functions.iter().map(|code| base + u64::from(code.entry));
+        let cells = functions.iter().zip(program.functions);
+        let cells = cells.map(|(code, function)| EntryCell {
+            code: base + u64::from(code.body),
+            signature: u64::from(function.signature),
+        });
+        Ok(Executing {
+            entries: entries.collect(),
+            cells: cells.collect(),
+            _arena: arena,
+        })
+    }
+}
+
+impl Engine for Executing {
+    unsafe fn run(&self, function: u32, context: &mut Context, values: &mut [u64]) -> Status {
+        context.cells = self.cells.as_ptr();
+        context.cell_count = self.cells.len() as u64;
+        let entry = self.entries[function as usize];
+        // SAFETY: the caller's promise; the entry was compiled for this machine and is published.
+        unsafe { patchjit::call::enter(entry, context, values.as_mut_ptr()) }
     }
 }

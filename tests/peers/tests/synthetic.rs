@@ -107,9 +107,9 @@ fn generated_programs_run_as_on_the_oracle() {
         };
         let program = assembly.program();
         let mut workspace = vec![0; verify::workspace_words(&program)];
-        verify::verify(program, &mut workspace).unwrap();
-        let mut words = vec![0; interp::workspace_words(&program)];
-        let decoded = interp::decode(&program, &mut words).unwrap();
+        let verified = verify::verify(program, &mut workspace).unwrap();
+        let mut words = vec![0; interp::workspace_words(&verified)];
+        let decoded = interp::decode(&verified, &mut words).unwrap();
         let mut stack = vec![0; decoded.stack_words(51)];
         let compiled = Settings::ALL.map(|settings| compile(&program, settings));
         let mut random = Random::new(seed);
