@@ -3,6 +3,7 @@
 //! The same verified programs, translated one to one into Cranelift's IR, compiled by it and run under the same
 //! context: a second oracle, and the yardstick for compile time and for the speed of code.
 
+pub mod clock;
 pub mod compare;
 pub mod enter;
 pub mod machine;

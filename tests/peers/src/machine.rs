@@ -4,6 +4,7 @@
 //! be run under a [`Context`]. What is timed is Cranelift's own work alone: from its IR in memory to
 //! linked code in memory, with its verifier off and its context reused.
 
+use crate::clock::Clock;
 use crate::enter;
 use crate::pages::Pages;
 use crate::plan::Plan;
@@ -18,7 +19,7 @@ use patchjit::ir::Program;
 use patchjit::runtime::{Context, EntryCell, Status};
 use patchjit::verify::Verified;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How Cranelift is asked to compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +181,7 @@ pub fn translate(
         let entry = module.declare_anonymous_function(&translate::pointer_signature(convention));
         entries.push(entry.map_err(Error::in_module)?);
     }
-    let start = Instant::now();
+    let start = Clock::start();
     let mut bodies = Vec::with_capacity(program.functions.len());
     for (index, &id) in names.bodies.iter().enumerate() {
         let mut func = ir::Function::new();
@@ -232,7 +233,7 @@ impl Translated {
     ) -> Result<Compiled, Error> {
         let bodies = core::mem::take(&mut self.bodies);
         let mut done = Vec::with_capacity(bodies.len());
-        let start = Instant::now();
+        let start = Clock::start();
         for (&id, func) in self.names.bodies.iter().zip(bodies) {
             let before = core::mem::replace(&mut context.func, func);
             done.push(before);

@@ -116,7 +116,10 @@ fn scaling_table(arguments: &[&str]) -> Result<(), String> {
             continue;
         };
         let compile = move |program: &Program| {
-            jit.compile(program, storage).ok()?;
+            if let Err(error) = jit.compile(program, storage) {
+                eprintln!("{name}: {error}");
+                return None;
+            }
             let mut times: Vec<_> = (0..5)
                 .map_while(|_| Some(jit.compile(program, storage).ok()?.1))
                 .collect();

@@ -1,5 +1,6 @@
 //! Our own engines as [`Maker`]s: the oracle, and the compiler.
 
+use crate::clock::Clock;
 use crate::report;
 use crate::subject::{Engine, Made, Maker};
 use patchjit::code::CodeBuffer;
@@ -12,7 +13,7 @@ use patchjit::verify::{self, Verified};
 use patchjit_cli::instance::DEFAULT_DEPTH;
 use patchjit_memory::Arena;
 use std::cell::RefCell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The interpreter in core.
 #[derive(Debug, Default)]
@@ -110,7 +111,7 @@ impl Jit {
         storage: Storage,
     ) -> Result<(usize, Duration), String> {
         self.take_storage(program, storage)?;
-        let start = Instant::now();
+        let start = Clock::start();
         let verified =
             verify::verify(*program, &mut self.verifier).map_err(|error| error.to_string())?;
         let compiled = compile::compile(
@@ -127,6 +128,16 @@ impl Jit {
         .map_err(|error| error.to_string())?;
         let time = start.elapsed();
         Ok((compiled.code_length as usize, time))
+    }
+
+    /// Compiles a program to code that can run; gives the length of the code and the time too.
+    pub fn engine(
+        &mut self,
+        program: &Program,
+    ) -> Result<(impl Engine + use<>, usize, Duration), String> {
+        let (length, time) = self.compile(program, Storage::Touched)?;
+        let engine = Executing::publish(program, &self.code[..length], &self.functions)?;
+        Ok((engine, length, time))
     }
 
     /// Makes all storage long enough; none of it is touched where it is to be fresh.
@@ -163,9 +174,7 @@ impl Maker for Jit {
     }
 
     fn make<'a>(&mut self, verified: &'a Verified<'a>) -> Result<Made<'a>, String> {
-        let program = verified.program();
-        let (length, time) = self.compile(program, Storage::Touched)?;
-        let engine = Executing::publish(program, &self.code[..length], &self.functions)?;
+        let (engine, length, time) = self.engine(verified.program())?;
         Ok(Made {
             engine: Box::new(engine),
             compilation: Some(time),

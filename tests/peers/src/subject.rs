@@ -2,13 +2,14 @@
 //!
 //! Every run gets an [`Instance`] of its own: regions with their first contents, guest slots, host functions.
 
+use crate::clock::Clock;
 use patchjit::runtime::{Context, Status};
 use patchjit::types::Type;
 use patchjit::verify::Verified;
 use patchjit_cli::instance::{Content, DEFAULT_DEPTH, Instance, Limits};
 use patchjit_cli::value;
 use patchjit_text::{Module, Outcome, Promise};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Something that runs the functions of one program.
 pub trait Engine {
@@ -110,7 +111,7 @@ pub unsafe fn run(
     let mut values = arguments.to_vec();
     values.resize(values.len().max(results), 0);
     let mut context = instance.context();
-    let start = Instant::now();
+    let start = Clock::start();
     // SAFETY: the caller promises that the instance is one of the engine's program; it outlives the context.
     let status = unsafe { engine.run(function, &mut context, &mut values) };
     let time = start.elapsed();

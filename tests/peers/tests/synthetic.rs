@@ -8,7 +8,9 @@ use patchjit::runtime::{Binding, Context, Status};
 use patchjit::verify;
 use patchjit_cli::value;
 use patchjit_peers::machine::{Compiled, Processor, Settings, compiler, translate};
+use patchjit_peers::ours::{Jit, host_set};
 use patchjit_peers::pages::Pages;
+use patchjit_peers::subject::Engine;
 use patchjit_tests::random::Random;
 use patchjit_tests::synthetic::{GENERATORS, REGION_SIZE, many_functions, one_function};
 
@@ -98,7 +100,7 @@ fn assert_same(a: &End, b: &End, what: &str) {
 
 #[test]
 fn generated_programs_run_as_on_the_oracle() {
-    let (mut ran, mut returned) = (0, 0);
+    let (mut ran, mut returned, mut compiled_by_us) = (0, 0, 0);
     for seed in 0..60 {
         let assembly = if seed % 2 == 0 {
             many_functions(900, seed)
@@ -112,6 +114,8 @@ fn generated_programs_run_as_on_the_oracle() {
         let decoded = interp::decode(&verified, &mut words).unwrap();
         let mut stack = vec![0; decoded.stack_words(51)];
         let compiled = Settings::ALL.map(|settings| compile(&program, settings));
+        let ours = Jit::new().and_then(|mut jit| Some(jit.engine(&program).ok()?.0));
+        compiled_by_us += usize::from(ours.is_some());
         let mut random = Random::new(seed);
         for function in 0..program.functions.len() as u32 {
             for _ in 0..6 {
@@ -129,6 +133,14 @@ fn generated_programs_run_as_on_the_oracle() {
                     continue;
                 }
                 ran += 1;
+                if let Some(ours) = &ours {
+                    let end = run(&program, values, |context, values| {
+                        // SAFETY: as above.
+                        unsafe { ours.run(function, context, values) }
+                    });
+                    let what = format!("seed {seed}, @f{function}, {values:x?}, ours");
+                    assert_same(&end, &expected, &what);
+                }
                 returned += usize::from(expected.status == Status::Returned);
                 for (compiled, settings) in compiled.iter().zip(Settings::ALL) {
                     let end = run(&program, values, |context, values| {
@@ -141,5 +153,7 @@ fn generated_programs_run_as_on_the_oracle() {
             }
         }
     }
+    println!("{compiled_by_us} programs of 60 compiled by us");
+    assert!(compiled_by_us > 0 || host_set().is_none());
     assert!(ran > 500 && returned > 50, "{ran} {returned}");
 }
