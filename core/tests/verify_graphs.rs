@@ -325,24 +325,24 @@ fn live_across(blocks: u32) -> Records {
 #[test]
 fn time_is_linear() {
     is_linear("straight", straight, 1 << 16);
-    is_linear("live across", live_across, 4096);
-    is_linear("chain of functions", chain_of_functions, 4096);
-    is_linear("ladder", |size| graph(&ladder(size, false)), 4096);
-    is_linear("crossed ladder", |size| graph(&ladder(size, true)), 4096);
-    is_linear("nested loops", |size| graph(&nested(size)), 4096);
-    is_linear("fan", |size| graph(&fan(size)), 4096);
-    is_linear("zigzag", |size| graph(&zigzag(size)), 4096);
+    is_linear("live across", live_across, 1024);
+    is_linear("chain of functions", chain_of_functions, 1024);
+    is_linear("ladder", |size| graph(&ladder(size, false)), 1024);
+    is_linear("crossed ladder", |size| graph(&ladder(size, true)), 1024);
+    is_linear("nested loops", |size| graph(&nested(size)), 1024);
+    is_linear("fan", |size| graph(&fan(size)), 1024);
+    is_linear("zigzag", |size| graph(&zigzag(size)), 1024);
     is_linear(
         "ladder backward",
         |size| graph(&backward(&ladder(size, false))),
-        4096,
+        1024,
     );
     is_linear(
         "nested loops backward",
         |size| graph(&backward(&nested(size))),
-        4096,
+        1024,
     );
-    is_linear("fan backward", |size| graph(&backward(&fan(size))), 4096);
+    is_linear("fan backward", |size| graph(&backward(&fan(size))), 1024);
 }
 
 /// Loops over some arithmetic and accesses: what compiled programs look like.

@@ -90,7 +90,7 @@ impl Uses<'_> {
     }
 
     /// The same for any other value.
-    #[inline]
+    #[inline(never)]
     fn comes_from_afar(&self, value: u32) -> Result<(), Rule> {
         if value.wrapping_sub(self.first_op) >= self.op_count {
             return Err(Rule::ValueRange);

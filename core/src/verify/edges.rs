@@ -103,15 +103,7 @@ pub(super) fn check_edges(
     size: &mut usize,
     mut each: impl FnMut(usize),
 ) -> Result<(), Rule> {
-    let count = edge_count(program, op);
-    if op.code == Opcode::Switch {
-        // The list with the default behind it.
-        let list = list(program, op.b, 0)?;
-        words(program, op.b, 1 + list.len(), 1).ok_or(Rule::ExtraRange)?;
-        grow(size, count)?;
-    }
-    for index in 0..count {
-        let at = edge_at(program, op, index as u32).ok_or(Rule::ExtraRange)?;
+    let mut edge = |at: u32, size: &mut usize| {
         let target = *program.extra.get(at as usize).ok_or(Rule::ExtraRange)?;
         let arguments = list(program, at, 1)?;
         let target = target.wrapping_sub(first) as usize;
@@ -124,8 +116,23 @@ pub(super) fn check_edges(
         }
         grow(size, arguments.len())?;
         each(target);
+        Ok(())
+    };
+    match op.code {
+        Opcode::Jump => edge(op.b, size),
+        Opcode::Branch => {
+            edge(op.b, size)?;
+            edge(op.c, size)
+        }
+        Opcode::Switch => {
+            // The list, with the default behind it.
+            let count = list(program, op.b, 0)?.len() as u32;
+            let edges = words(program, op.b, 1, count + 1).ok_or(Rule::ExtraRange)?;
+            grow(size, edges.len())?;
+            edges.iter().try_for_each(|&at| edge(at, size))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Adds to the size of the program, as far as it may grow.
