@@ -2,13 +2,14 @@
 
 use crate::arguments::{BenchArguments, Engine};
 use crate::common::{Engines, Task};
-use crate::report::{Failure, milliseconds};
+use crate::report::{self, Failure, milliseconds};
 use patchjit::code::CodeBuffer;
 use patchjit::compile::Options;
 use patchjit_cli::engine::{self, Compilation};
 use patchjit_cli::instance::Limits;
 use patchjit_cli::module::Module;
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -65,7 +66,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<(), Failure> {
         return Err(Failure::input(what.to_string()));
     }
     let ratios: Vec<f64> = rows.iter().filter_map(|row| row.ratio).collect();
-    let report = Report {
+    let measured = Report {
         machine: machine(),
         engine: if engine::host_set().is_some() {
             "both"
@@ -79,16 +80,16 @@ pub fn bench(arguments: &BenchArguments) -> Result<(), Failure> {
         programs: rows,
     };
     if arguments.json {
-        let text =
-            serde_json::to_string(&report).map_err(|error| Failure::input(error.to_string()))?;
-        println!("{text}");
+        report::print_json(&measured)?;
     } else {
-        print(&report);
+        report::print(&table(&measured));
     }
     Ok(())
 }
 
-fn print(report: &Report) {
+/// The table that people read.
+fn table(report: &Report) -> String {
+    let mut text = String::new();
     let width = report
         .programs
         .iter()
@@ -96,7 +97,8 @@ fn print(report: &Report) {
         .max()
         .unwrap_or(0)
         .max("program".len());
-    println!(
+    let _ = writeln!(
+        text,
         "{:width$} {:>7} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7}",
         "program", "uops", "ns/uop", "first", "code bytes", "jit ms", "interp ms", "ratio"
     );
@@ -104,7 +106,8 @@ fn print(report: &Report) {
         value.map_or_else(|| "-".to_string(), |value| format!("{value:.digits$}"))
     };
     for row in &report.programs {
-        println!(
+        let _ = writeln!(
+            text,
             "{:width$} {:>7} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7}",
             row.program,
             row.uops,
@@ -118,9 +121,13 @@ fn print(report: &Report) {
         );
     }
     if let Some(mean) = report.ratio_geomean {
-        println!("interpreter / machine code, geometric mean: {mean:.2}");
+        let _ = writeln!(
+            text,
+            "interpreter / machine code, geometric mean: {mean:.2}"
+        );
     }
-    println!("machine: {}", report.machine);
+    let _ = writeln!(text, "machine: {}", report.machine);
+    text
 }
 
 /// Measures a program's `; bench:` line, else its last `; run:` line; nothing where there is neither.

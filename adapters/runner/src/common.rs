@@ -6,7 +6,7 @@ use patchjit::compile::Options;
 use patchjit::stencil::StencilSet;
 use patchjit::types::Type;
 use patchjit::verify::Verified;
-use patchjit_cli::engine::{self, Interpreter, Native};
+use patchjit_cli::engine::{self, Interpreter, InterpreterError, Native};
 use patchjit_cli::instance::{Instance, Limits};
 use patchjit_cli::module::{Module, Promise};
 use patchjit_cli::outcome::{self, Outcome};
@@ -142,7 +142,15 @@ impl<'a> Engines<'a> {
         let run_interpreter = |interpreter: &Interpreter<'_>, instance: &mut Instance| {
             interpreter
                 .run(instance, task.function, &task.arguments, types.len())
-                .map_err(|error| Failure::input(self.module.program_error(&error)))
+                .map_err(|error| match error {
+                    InterpreterError::Core(error) => {
+                        Failure::input(self.module.program_error(&error))
+                    }
+                    InterpreterError::Frames => {
+                        let depth = self.limits.depth;
+                        failed(format!("no memory for {depth} frames: lower --depth"))
+                    }
+                })
         };
         let mut instance = self.instance()?;
         match (&self.native, &self.interpreter) {

@@ -3,6 +3,7 @@
 use crate::instance::Instance;
 use crate::outcome::{Ending, Outcome};
 use crate::stack;
+use crate::zeroed::Zeroed;
 use patchjit::call;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, Compiled, FunctionCode, Observer, Options};
@@ -174,6 +175,21 @@ impl Native {
     }
 }
 
+/// Why the interpreter did not run.
+#[derive(Debug)]
+pub enum InterpreterError {
+    /// It refused.
+    Core(Error),
+    /// There is no memory for as many frames as the depth allows.
+    Frames,
+}
+
+impl From<Error> for InterpreterError {
+    fn from(error: Error) -> InterpreterError {
+        InterpreterError::Core(error)
+    }
+}
+
 /// The oracle, for one program.
 #[derive(Clone, Copy, Debug)]
 pub struct Interpreter<'a> {
@@ -194,11 +210,14 @@ impl<'a> Interpreter<'a> {
         function: usize,
         arguments: &[u64],
         result_count: usize,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, InterpreterError> {
         let mut words = vec![0; interp::workspace_words(&self.verified)];
         let decoded = interp::decode(&self.verified, &mut words)?;
-        // Zeroed pages come from the system as they are touched: a deep limit costs address space only.
-        let mut frames = vec![0; decoded.stack_words(instance.limits().depth)];
+        let depth = instance.limits().depth;
+        let frame_words = decoded.stack_words(depth);
+        // A deep limit costs address space only, but there may not be enough of it.
+        let mut frames =
+            Zeroed::new((frame_words as u64).saturating_mul(8)).ok_or(InterpreterError::Frames)?;
         let options = interp::Options {
             charge_fuel: instance.limits().fuel.is_some(),
         };
@@ -212,7 +231,7 @@ impl<'a> Interpreter<'a> {
                 function as u32,
                 &raw mut context,
                 &mut values,
-                &mut frames,
+                frames.words_mut(),
                 options,
             )
         }?;

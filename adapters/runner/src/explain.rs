@@ -1,7 +1,7 @@
 //! `patchjit explain`: what each stage makes of a program.
 
 use crate::arguments::ExplainArguments;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use crate::{common, compile};
 use patchjit::compile::{Event, Observer, Place, ValueName};
 use patchjit::stencil::StencilSet;
@@ -19,40 +19,34 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let mut storage = Vec::new();
     let verified = module.verify(&mut storage).map_err(Failure::input)?;
     let program = module.program();
-    println!("== program");
-    println!(
-        "; {} functions, {} blocks, {} ops, size {}, {}",
-        program.functions.len(),
-        program.blocks.len(),
-        program.ops.len(),
-        verified.size(),
-        if verified.is_contained() {
-            "contained"
-        } else {
-            "not contained"
-        },
-    );
-    print!("{}", module.text());
-
     let mut events = Events(Vec::new());
     let code = compile::to_bytes(&module, verified, set, false, &mut events)?;
     let names = Names {
         module: &module,
         set,
     };
-    println!("\n== registers");
-    print!("{}", names.decisions(&events.0));
-
-    println!("\n== code");
-    println!(
-        "; {}, {} bytes, {:.1} for each unit of size, at most {} bytes of stack in a call",
+    let contained = if verified.is_contained() {
+        "contained"
+    } else {
+        "not contained"
+    };
+    report::print(&format!(
+        "== program\n; {} functions, {} blocks, {} ops, size {}, {contained}\n{}",
+        program.functions.len(),
+        program.blocks.len(),
+        program.ops.len(),
+        verified.size(),
+        module.text(),
+    ));
+    report::print(&format!("\n== registers\n{}", names.decisions(&events.0)));
+    report::print(&format!(
+        "\n== code\n; {}, {} bytes, {:.1} for each unit of size, at most {} bytes of stack in a call\n{}",
         set.target,
         code.bytes.len(),
         code.bytes.len() as f64 / verified.size().max(1) as f64,
         code.frame_bytes,
-    );
-    let notes = notes(&module, &events.0);
-    print!("{}", compile::listing(&module, &code, set, &notes));
+        compile::listing(&module, &code, set, &notes(&module, &events.0)),
+    ));
     Ok(())
 }
 

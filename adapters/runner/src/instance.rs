@@ -5,13 +5,9 @@
 
 use crate::hosts::{self, HostState};
 use crate::value;
+use crate::zeroed::Zeroed;
 use patchjit::ir::{MAX_REGIONS, Program};
 use patchjit::runtime::{Binding, Context, EntryCell, HostCode};
-use std::alloc::Layout;
-use std::ptr::NonNull;
-
-/// The alignment of a region's first byte: a cache line, and enough for every access.
-const REGION_ALIGNMENT: usize = 64;
 
 /// Initial bytes of a region; what no content covers is zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,52 +41,10 @@ impl Default for Limits {
     }
 }
 
-/// Memory of a region. Zeroed pages come from the system as they are touched.
-#[derive(Debug)]
-struct RegionMemory {
-    start: NonNull<u8>,
-    layout: Layout,
-    size: usize,
-}
-
-// SAFETY: the memory belongs to this value alone.
-unsafe impl Send for RegionMemory {}
-
-impl RegionMemory {
-    fn new(size: u64) -> Option<RegionMemory> {
-        let size = usize::try_from(size).ok()?;
-        let layout = Layout::from_size_align(size.max(1), REGION_ALIGNMENT).ok()?;
-        // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
-        Some(RegionMemory {
-            start,
-            layout,
-            size,
-        })
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: that many initialised bytes belong to this value.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.size) }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: that many initialised bytes belong to this value.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.size) }
-    }
-}
-
-impl Drop for RegionMemory {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout.
-        unsafe { std::alloc::dealloc(self.start.as_ptr(), self.layout) };
-    }
-}
-
 /// What a program runs on.
 #[derive(Debug)]
 pub struct Instance {
-    regions: Vec<RegionMemory>,
+    regions: Vec<Zeroed>,
     /// The guest slots: at least as many as the program names.
     pub slots: Vec<u64>,
     hosts: Vec<HostCode>,
@@ -111,7 +65,7 @@ impl Instance {
     ) -> Result<Instance, String> {
         let mut regions = Vec::new();
         for (index, region) in program.regions.iter().enumerate() {
-            let memory = RegionMemory::new(region.size)
+            let memory = Zeroed::new(region.size)
                 .ok_or_else(|| format!("no memory for region {index} of {} bytes", region.size))?;
             regions.push(memory);
         }
@@ -173,7 +127,7 @@ impl Instance {
 
     /// The bytes of a region.
     pub fn region(&self, index: usize) -> &[u8] {
-        self.regions.get(index).map_or(&[], RegionMemory::bytes)
+        self.regions.get(index).map_or(&[], Zeroed::bytes)
     }
 
     /// A context for one run. It points into this instance: it must not outlive it, and nothing else of
@@ -184,8 +138,8 @@ impl Instance {
             size: 0,
         }; MAX_REGIONS];
         for (binding, memory) in regions.iter_mut().zip(&self.regions) {
-            binding.base = memory.start.as_ptr();
-            binding.size = memory.size as u64;
+            binding.base = memory.start();
+            binding.size = memory.bytes().len() as u64;
         }
         Context {
             slots: self.slots.as_mut_ptr(),

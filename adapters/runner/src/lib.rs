@@ -11,3 +11,4 @@ pub mod object_file;
 pub mod outcome;
 pub mod stack;
 pub mod value;
+pub mod zeroed;

@@ -4,6 +4,7 @@ use patchjit::types::Type;
 use patchjit_cli::outcome::{Ending, Outcome};
 use patchjit_cli::value;
 use serde::Serialize;
+use std::io::Write as _;
 use std::time::Duration;
 
 /// Why a command did not end with status 0.
@@ -30,6 +31,22 @@ impl Failure {
     pub fn broken(message: String) -> Failure {
         Failure { status: 3, message }
     }
+}
+
+/// Writes to standard output. A reader that has gone away ends the process, quietly, as it does for other
+/// commands.
+pub fn print(text: &str) {
+    let written = std::io::stdout().write_all(text.as_bytes());
+    if written.and_then(|()| std::io::stdout().flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Writes an object as one line of JSON.
+pub fn print_json(object: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(object).map_err(|error| Failure::input(error.to_string()))?;
+    print(&format!("{text}\n"));
+    Ok(())
 }
 
 /// The object that `run --json` prints. What is said of one run is of the last one.

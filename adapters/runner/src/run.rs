@@ -2,7 +2,7 @@
 
 use crate::arguments::RunArguments;
 use crate::common::{self, Engines, Task};
-use crate::report::{Failure, RunLine, RunReport};
+use crate::report::{self, Failure, RunLine, RunReport};
 use patchjit_cli::module::Module;
 use patchjit_cli::outcome::Ending;
 use patchjit_cli::value;
@@ -30,9 +30,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
         }
     }
     if arguments.json {
-        let text =
-            serde_json::to_string(&report).map_err(|error| Failure::input(error.to_string()))?;
-        println!("{text}");
+        report::print_json(&report)?;
     }
     failure.map_or(Ok(()), Err)
 }
@@ -51,7 +49,7 @@ fn one(
     if json {
         eprint!("{printed}");
     } else {
-        print!("{printed}");
+        report::print(printed);
     }
     let (parameters, types) = (
         module.parameters(task.function),
@@ -88,7 +86,7 @@ fn one(
         }
         (Some(promise), _) => {
             if !json {
-                println!("{}", promise.text);
+                report::print(&format!("{}\n", promise.text));
             }
             None
         }
@@ -97,7 +95,7 @@ fn one(
         }
         (None, _) => {
             if !json && !types.is_empty() {
-                println!("{described}");
+                report::print(&format!("{described}\n"));
             }
             None
         }

@@ -378,3 +378,49 @@ fn measurements() {
     assert!(ran.output.contains("ns/uop"));
     assert!(ran.output.contains("machine: "));
 }
+
+#[test]
+fn absurd_limits_are_refused() {
+    let file = File::new("uop", SAMPLE);
+    for engine in ["jit", "interp"] {
+        let limits = ["--invoke", "deep", "1", "--depth", "4294967295"];
+        let start = ["run", file.path(), "--engine", engine];
+        let ran = patchjit(&[&start[..], &limits].concat());
+        // A machine with that much memory runs out of depth instead.
+        assert!(
+            [1, 2].contains(&ran.status),
+            "{}: {}",
+            ran.status,
+            ran.errors
+        );
+        assert!(ran.errors.contains(if ran.status == 2 {
+            "lower --depth"
+        } else {
+            "too deep"
+        }));
+    }
+    let source = "region @r 9223372036854775807\nfunc @f() {\nentry:\n    return\n}\n";
+    let file = File::new("uop", source);
+    let ran = patchjit(&["run", file.path(), "--invoke", "f"]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.errors.contains("no memory for region 0"),
+        "{}",
+        ran.errors
+    );
+}
+
+#[test]
+fn a_reader_may_go_away() {
+    let file = File::new("uop", SAMPLE);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_patchjit"))
+        .args(["explain", file.path()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success());
+}
