@@ -2,18 +2,21 @@
 //!
 //! Runs each program's `; bench:` line, the best of three, and prints the time for each op of the IR
 //! (parameters and terminators included), counted by the plain reference where that does not take too long, and
-//! the time that decoding takes.
+//! the time that decoding takes. With `--decode`, only how long large made-up programs take to decode.
 
 use patchjit::interp::{self, Options};
 use patchjit::verify;
 use patchjit_tests::machine::Machine;
-use patchjit_tests::reference;
+use patchjit_tests::{reference, synthetic};
 use std::time::Instant;
 
 const MOST_OPS: u64 = 400_000_000;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if wanted.first().is_some_and(|first| first == "--decode") {
+        return decoding();
+    }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/programs");
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -97,4 +100,32 @@ fn main() {
         );
     }
     println!("geomean {:.3} ns/op", (product / f64::from(count)).exp());
+}
+
+/// The time and the words of decoding, for each unit of size.
+fn decoding() {
+    println!("{:20} {:>9} {:>9} {:>9}", "program", "size", "ns", "words");
+    for generator in synthetic::GENERATORS {
+        for size in [2_000, 20_000, 200_000] {
+            let assembly = (generator.make)(size);
+            let program = assembly.program();
+            let mut facts = vec![0; verify::workspace_words(&program)];
+            let verified = verify::verify(program, &mut facts).unwrap();
+            let words = interp::workspace_words(&verified);
+            let mut workspace = vec![0; words];
+            let mut best = f64::INFINITY;
+            for _ in 0..10 {
+                let begun = Instant::now();
+                interp::decode(&verified, &mut workspace).unwrap();
+                best = best.min(begun.elapsed().as_secs_f64());
+            }
+            let size = verified.size() as f64;
+            println!(
+                "{:20} {size:9} {:9.1} {:9.1}",
+                generator.name,
+                best * 1e9 / size,
+                words as f64 / size
+            );
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! Costs time linear in the function's size, and two words for each value beside its place.
 
 use crate::ir::{Function, NONE, Op};
-use crate::ops::{Opcode, Shape, flags};
+use crate::ops::{Opcode, flags};
 
 use super::decode::{Decoder, Frame, fact, span_of};
 use super::internal;
@@ -20,7 +20,7 @@ impl Decoder<'_, '_> {
         for block in self.blocks_of(function) {
             for value in self.ops_of(block) {
                 let op = self.op(value)?;
-                uses::for_each_use(&program, &op, |used, _| {
+                uses::for_each_use(program, &op, |used, _| {
                     if let Some(facts) = self.facts.get_mut(used as usize)
                         && *facts & fact::COUNT < 2
                     {
@@ -38,7 +38,7 @@ impl Decoder<'_, '_> {
             let ops = self.ops_of(block);
             for value in ops.clone() {
                 let op = self.op(value)?;
-                if !matches!(op.code.info().shape, Shape::Branch | Shape::Guard) {
+                if !matches!(op.code, Opcode::Branch | Opcode::Guard | Opcode::GuardNot) {
                     continue;
                 }
                 let condition = op.a;
@@ -89,7 +89,7 @@ impl Decoder<'_, '_> {
 
     /// The comparison that a branch or guard does itself.
     pub(super) fn swallowed(&self, op: &Op) -> Result<Option<Op>, Error> {
-        if matches!(op.code.info().shape, Shape::Branch | Shape::Guard)
+        if matches!(op.code, Opcode::Branch | Opcode::Guard | Opcode::GuardNot)
             && self.has(op.a, fact::SWALLOWED)
         {
             return self.op(op.a).map(Some);
@@ -99,9 +99,9 @@ impl Decoder<'_, '_> {
 
     fn use_operands(&mut self, op: &Op, at: u32, block_start: u32) {
         let program = self.program;
-        let immediate = uses::immediate_form(&program, op);
-        uses::for_each_use(&program, op, |used, how| {
-            if uses::constant_value(&program, used).is_some() {
+        let immediate = uses::immediate_form(program, op);
+        uses::for_each_use(program, op, |used, how| {
+            if uses::constant_value(program, used).is_some() {
                 let folded = match how {
                     Use::Anywhere => true,
                     Use::Operand(operand) => immediate.is_some_and(|form| form.folded == operand),
@@ -179,7 +179,7 @@ impl Decoder<'_, '_> {
                     edge(op.b);
                     edge(op.c);
                 }
-                Opcode::Switch => uses::switch_edges(&program, &op).for_each(edge),
+                Opcode::Switch => uses::switch_edges(program, &op).for_each(edge),
                 _ => {}
             }
         }
@@ -208,7 +208,7 @@ impl Decoder<'_, '_> {
             let is_entry = block == function.first_block;
             for value in self.ops_of(block) {
                 let op = self.op(value)?;
-                outgoing = outgoing.max(uses::outgoing_words(&program, &op));
+                outgoing = outgoing.max(uses::outgoing_words(program, &op));
                 let facts = self.fact(value);
                 let is_own = match op.code {
                     Opcode::Parameter => is_entry || facts & fact::COUNT != 0,

@@ -139,8 +139,8 @@ pub(super) fn decode<'w>(
     last.fill(0);
     facts.fill(0);
     let mut decoder = Decoder {
-        verified: *verified,
-        program: *program,
+        verified,
+        program,
         table,
         places,
         last,
@@ -252,8 +252,8 @@ pub(super) struct Position {
 }
 
 pub(super) struct Decoder<'p, 'w> {
-    pub(super) verified: Verified<'p>,
-    pub(super) program: Program<'p>,
+    pub(super) verified: &'p Verified<'p>,
+    pub(super) program: &'p Program<'p>,
     pub(super) table: &'w mut [u32],
     pub(super) places: &'w mut [u32],
     pub(super) last: &'w mut [u32],
@@ -351,11 +351,17 @@ impl<'p> Decoder<'p, '_> {
         Ok(())
     }
 
-    pub(super) fn push_all(&mut self, words: &[u32]) -> Result<(), Error> {
-        for &word in words {
-            self.push(word)?;
-        }
+    pub(super) fn push_all<const N: usize>(&mut self, words: [u32; N]) -> Result<(), Error> {
+        let room = self.code.get_mut(self.length..);
+        *room
+            .and_then(|room| room.first_chunk_mut())
+            .ok_or(internal!())? = words;
+        self.length += N;
         Ok(())
+    }
+
+    pub(super) fn push_each(&mut self, words: &[u32]) -> Result<(), Error> {
+        words.iter().try_for_each(|&word| self.push(word))
     }
 
     pub(super) fn patch(&mut self, at: usize, word: u32) -> Result<(), Error> {
@@ -415,7 +421,7 @@ impl<'p> Decoder<'p, '_> {
     /// Gives back the registers of the pool that are used here for the last time.
     fn release(&mut self, op: &Op, at: u32) {
         let program = self.program;
-        uses::for_each_use(&program, op, |used, _| {
+        uses::for_each_use(program, op, |used, _| {
             if self.has(used, fact::POOLED) && self.last.get(used as usize) == Some(&at) {
                 let place = self.places.get(used as usize).copied().unwrap_or(NONE);
                 if let Some(entry) = self.pool.get_mut(self.frame.free) {
@@ -466,7 +472,7 @@ impl<'p> Decoder<'p, '_> {
 
     pub(super) fn push_constant(&mut self, to: u32, bits: u64) -> Result<(), Error> {
         let head = u32::from(code::CONSTANT);
-        self.push_all(&[head, to, bits as u32, (bits >> 32) as u32])
+        self.push_all([head, to, bits as u32, (bits >> 32) as u32])
     }
 
     fn write_op(&mut self, position: Position) -> Result<(), Error> {
@@ -477,7 +483,7 @@ impl<'p> Decoder<'p, '_> {
             return Ok(());
         }
         let program = self.program;
-        let exit = uses::exit_of(&program, &op).unwrap_or(NONE);
+        let exit = uses::exit_of(program, &op).unwrap_or(NONE);
         if exit != NONE && exit as usize >= program.exits.len() {
             return Err(internal!());
         }
@@ -492,7 +498,7 @@ impl<'p> Decoder<'p, '_> {
                 }
             }
             Shape::Unary | Shape::Binary => {
-                let immediate = uses::immediate_form(&program, &op);
+                let immediate = uses::immediate_form(program, &op);
                 let (head, operands) = match immediate {
                     Some(form) => (
                         u32::from(code::IMMEDIATE + form.code as u16),
@@ -503,12 +509,10 @@ impl<'p> Decoder<'p, '_> {
                 };
                 self.release(&op, value);
                 let to = self.define(value)?;
-                let words = [head, to, operands[0], operands[1]];
-                self.push_all(
-                    words
-                        .get(..2 + info.operand_count as usize)
-                        .unwrap_or(&words),
-                )?;
+                match info.shape {
+                    Shape::Unary => self.push_all([head, to, operands[0]])?,
+                    _ => self.push_all([head, to, operands[0], operands[1]])?,
+                }
                 if info.has(flags::LEAVES) {
                     self.push(exit)?;
                 }
@@ -517,8 +521,8 @@ impl<'p> Decoder<'p, '_> {
                 let operands = [self.place(op.a)?, self.place(op.b)?, self.place(op.c)?];
                 self.release(&op, value);
                 let to = self.define(value)?;
-                self.push_all(&[u32::from(code::SELECT), to])?;
-                self.push_all(&operands)?;
+                self.push_all([u32::from(code::SELECT), to])?;
+                self.push_all(operands)?;
             }
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
                 self.write_access(&op, value, exit)?;
@@ -535,7 +539,7 @@ impl<'p> Decoder<'p, '_> {
                     code::SLOT_GET
                 };
                 let to = self.define(value)?;
-                self.push_all(&[u32::from(head), to, op.c])?;
+                self.push_all([u32::from(head), to, op.c])?;
             }
             Shape::SlotSet => {
                 if op.c >= program.slot_count {
@@ -543,7 +547,7 @@ impl<'p> Decoder<'p, '_> {
                 }
                 let from = self.place(op.a)?;
                 self.release(&op, value);
-                self.push_all(&[u32::from(code::SLOT_SET), from, op.c])?;
+                self.push_all([u32::from(code::SLOT_SET), from, op.c])?;
             }
             Shape::Guard => {
                 let condition = self.condition(&op)?;
@@ -558,11 +562,11 @@ impl<'p> Decoder<'p, '_> {
                 };
                 self.push_condition(condition, 0)?;
                 let behind = self.length as u32 + 3;
-                self.push_all(&[behind, u32::from(code::EXIT), exit])?;
+                self.push_all([behind, u32::from(code::EXIT), exit])?;
             }
             Shape::Poll => {
                 self.release(&op, value);
-                self.push_all(&[u32::from(code::POLL), exit])?;
+                self.push_all([u32::from(code::POLL), exit])?;
             }
             Shape::Call | Shape::CallCell | Shape::CallIndirect => {
                 self.write_call(&op, value, exit)?;
@@ -580,12 +584,12 @@ impl<'p> Decoder<'p, '_> {
                 self.push(head)?;
                 self.push_places(values)?;
             }
-            Shape::Exit => self.push_all(&[u32::from(code::EXIT), exit])?,
+            Shape::Exit => self.push_all([u32::from(code::EXIT), exit])?,
             Shape::ReturnCall => {
                 let arguments = program.list(op.b);
                 self.check_callee(op.a, arguments)?;
                 let head = u32::from(code::RETURN_CALL);
-                self.push_all(&[head, op.a, arguments.len() as u32, self.frame.own])?;
+                self.push_all([head, op.a, arguments.len() as u32, self.frame.own])?;
                 self.push_places(arguments)?;
             }
         }
@@ -625,7 +629,7 @@ impl<'p> Decoder<'p, '_> {
             _ => self.place(op.b)?,
         };
         let replacement = match info.shape {
-            Shape::CompareExchange => self.place(uses::extra(&program, op.c, 2))?,
+            Shape::CompareExchange => self.place(uses::extra(program, op.c, 2))?,
             _ => 0,
         };
         self.release(op, value);
@@ -635,13 +639,13 @@ impl<'p> Decoder<'p, '_> {
             None => stored,
         };
         if info.has(flags::RAW) {
-            return self.push_all(&[u32::from(op.code as u16), to, index, op.c]);
+            return self.push_all([u32::from(op.code as u16), to, index, op.c]);
         }
         let region = program.regions.get(op.region()).ok_or(internal!())?;
-        let offset = uses::extra(&program, op.c, 0);
+        let offset = uses::extra(program, op.c, 0);
         let end = u64::from(offset) + u64::from(info.width);
         let Some(room) = region.size.checked_sub(end) else {
-            return self.push_all(&[u32::from(code::EXIT), exit]);
+            return self.push_all([u32::from(code::EXIT), exit]);
         };
         let bound = room >> op.scale();
         let number = if info.has(flags::ATOMIC) {
@@ -650,10 +654,10 @@ impl<'p> Decoder<'p, '_> {
             op.code as u16
         };
         let head = u32::from(number) | u32::from(op.aux) << 16;
-        self.push_all(&[head, to, index, offset, exit])?;
-        self.push_all(&[bound as u32, (bound >> 32) as u32])?;
+        self.push_all([head, to, index, offset, exit])?;
+        self.push_all([bound as u32, (bound >> 32) as u32])?;
         if info.has(flags::ATOMIC) {
-            self.push_all(&[u32::from(op.code as u16), stored, replacement])?;
+            self.push_all([u32::from(op.code as u16), stored, replacement])?;
         }
         Ok(())
     }
@@ -671,7 +675,7 @@ impl<'p> Decoder<'p, '_> {
         let program = self.program;
         let (arguments, signature, callee, number) = if op.code == Opcode::CallIndirect {
             let arguments = program.list(op.b.saturating_add(1));
-            let signature = uses::extra(&program, op.b, 0);
+            let signature = uses::extra(program, op.b, 0);
             self.check_arguments(signature, arguments)?;
             (arguments, signature, self.place(op.a)?, code::CALL_INDIRECT)
         } else {
@@ -680,7 +684,7 @@ impl<'p> Decoder<'p, '_> {
             (arguments, signature, op.a, code::CALL)
         };
         let count = arguments.len() as u32;
-        self.push_all(&[u32::from(number), callee, exit, count, signature])?;
+        self.push_all([u32::from(number), callee, exit, count, signature])?;
         self.push_places(arguments)?;
         self.release(op, value);
         self.push_results(value, signature)
@@ -693,7 +697,7 @@ impl<'p> Decoder<'p, '_> {
         self.check_arguments(host.signature, arguments)?;
         let results = program.results(host.signature).len() as u32;
         let head = u32::from(code::CALL_HOST);
-        self.push_all(&[head, op.a, exit, arguments.len() as u32, results])?;
+        self.push_all([head, op.a, exit, arguments.len() as u32, results])?;
         self.push(self.frame.own)?;
         self.push_places(arguments)?;
         self.release(op, value);
@@ -705,7 +709,7 @@ impl<'p> Decoder<'p, '_> {
             let value = self.place(op.a)?;
             return Ok(Condition::If(value));
         };
-        if let Some(form) = uses::immediate_form(&self.program, &compare) {
+        if let Some(form) = uses::immediate_form(self.program, &compare) {
             return Ok(Condition::Compare {
                 code: form.code,
                 first: self.place(form.register)?,
@@ -746,11 +750,11 @@ impl<'p> Decoder<'p, '_> {
                     code::FUSED
                 };
                 let head = u32::from(form + code as u16) | charge;
-                self.push_all(&[head, first, second])
+                self.push_all([head, first, second])
             }
-            Condition::If(value) => self.push_all(&[u32::from(code::BRANCH_IF) | charge, value]),
+            Condition::If(value) => self.push_all([u32::from(code::BRANCH_IF) | charge, value]),
             Condition::IfNot(value) => {
-                self.push_all(&[u32::from(code::BRANCH_IF_NOT) | charge, value])
+                self.push_all([u32::from(code::BRANCH_IF_NOT) | charge, value])
             }
         }
     }

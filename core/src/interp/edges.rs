@@ -33,7 +33,7 @@ impl<'p> Decoder<'p, '_> {
             .filter(|&(_, parameter)| self.count(parameter) != 0)
             .map(|(&argument, parameter)| {
                 let to = self.place(parameter)?;
-                Ok(match uses::constant_value(&self.program, argument) {
+                Ok(match uses::constant_value(self.program, argument) {
                     Some(_) => Copy::Constant { to },
                     None => Copy::Register {
                         to,
@@ -55,7 +55,7 @@ impl<'p> Decoder<'p, '_> {
     fn push_group(&mut self, number: u16, group: &mut Group) -> Result<(), Error> {
         let count = group.words / 2;
         self.push(u32::from(number) + count as u32)?;
-        self.push_all(group.copies.get(..group.words).unwrap_or(&[]))?;
+        self.push_each(group.copies.get(..group.words).unwrap_or(&[]))?;
         group.words = 0;
         Ok(())
     }
@@ -102,7 +102,7 @@ impl<'p> Decoder<'p, '_> {
         let parameters = self.ops_of(edge.block).start..;
         for (&argument, parameter) in edge.arguments.iter().zip(parameters) {
             if let (Some(bits), true) = (
-                uses::constant_value(&self.program, argument),
+                uses::constant_value(self.program, argument),
                 self.count(parameter) != 0,
             ) {
                 let to = self.place(parameter)?;
@@ -139,7 +139,7 @@ impl<'p> Decoder<'p, '_> {
         let count = (group.words / 2) as u32;
         self.push((u32::from(code::JUMP) + count) | (charge << 16))?;
         self.push_target(edge.block, written)?;
-        self.push_all(group.copies.get(..group.words).unwrap_or(&[]))
+        self.push_each(group.copies.get(..group.words).unwrap_or(&[]))
     }
 
     pub(super) fn write_jump(&mut self, op: &Op, position: Position) -> Result<(), Error> {
@@ -164,7 +164,7 @@ impl<'p> Decoder<'p, '_> {
 
     /// The branch that a jump to this block can make in the block's place: nothing else that it decodes to is missed.
     fn loop_test(&self, block: u32) -> Result<Option<Op>, Error> {
-        let Some(branch) = uses::loop_test(&self.program, block) else {
+        let Some(branch) = uses::loop_test(self.program, block) else {
             return Ok(None);
         };
         let mut ops = self.ops_of(block);
@@ -229,12 +229,12 @@ impl<'p> Decoder<'p, '_> {
         let program = self.program;
         let index = self.place(op.a)?;
         let count = program.list(op.b).len() as u32;
-        self.push_all(&[u32::from(code::SWITCH), index, count])?;
+        self.push_all([u32::from(code::SWITCH), index, count])?;
         let first = self.length;
         let direct = |decoder: &Self, edge: &Edge<'p>| -> Result<bool, Error> {
             Ok(edge.block > position.block && !decoder.has_copies(edge)?)
         };
-        for edge in uses::switch_edges(&program, op) {
+        for edge in uses::switch_edges(program, op) {
             let edge = program.edge(edge);
             if direct(self, &edge)? {
                 self.push_target(edge.block, position.block)?;
@@ -242,7 +242,7 @@ impl<'p> Decoder<'p, '_> {
                 self.push(0)?;
             }
         }
-        for (index, edge) in uses::switch_edges(&program, op).enumerate() {
+        for (index, edge) in uses::switch_edges(program, op).enumerate() {
             let edge = program.edge(edge);
             if !direct(self, &edge)? {
                 self.patch(first + index, self.length as u32)?;

@@ -33,74 +33,73 @@ pub(super) struct Immediate {
     pub word: u32,
 }
 
-/// Calls `each` with every value that the op at this index uses, in the order of the record.
+/// For each op: how many of `a`, `b` and `c` are operands, and [`MORE`] if it may use values beside them.
+static OPERANDS: [u8; Opcode::COUNT] = {
+    let mut table = [0; Opcode::COUNT];
+    let mut at = 0;
+    while at < table.len() {
+        let info = crate::ops::ALL[at].info();
+        table[at] = match info.shape {
+            Shape::Parameter | Shape::Result | Shape::Constant | Shape::Fence => 0,
+            Shape::SlotGet | Shape::FunctionIndex => 0,
+            Shape::Unary | Shape::Load | Shape::SlotSet | Shape::Guard => 1,
+            Shape::Binary | Shape::Store | Shape::Update => 2,
+            Shape::Select => 3,
+            Shape::CompareExchange => 2 | MORE,
+            Shape::CallIndirect | Shape::Branch | Shape::Switch => 1 | MORE,
+            Shape::Poll | Shape::Exit | Shape::Call | Shape::CallCell | Shape::CallHost => MORE,
+            Shape::Return | Shape::ReturnCall | Shape::Jump => MORE,
+        };
+        if info.has(flags::LEAVES) {
+            table[at] |= MORE;
+        }
+        at += 1;
+    }
+    table
+};
+
+/// In [`OPERANDS`]: there are lists, edges or a snapshot.
+const MORE: u8 = 1 << 7;
+
+/// Calls `each` with every value that the op uses, in the order of the record.
 #[inline]
 pub(super) fn for_each_use(program: &Program<'_>, op: &Op, mut each: impl FnMut(u32, Use)) {
-    let info = op.code.info();
-    match info.shape {
-        Shape::Parameter | Shape::Result | Shape::Constant | Shape::Fence => {}
-        Shape::SlotGet | Shape::FunctionIndex => {}
-        Shape::Unary | Shape::Load | Shape::SlotSet | Shape::Guard => each(op.a, Use::Operand(0)),
-        Shape::Binary | Shape::Store | Shape::Update => {
-            each(op.a, Use::Operand(0));
+    let operands = OPERANDS[op.code as usize];
+    if operands & 3 != 0 {
+        each(op.a, Use::Operand(0));
+        if operands & 2 != 0 {
             each(op.b, Use::Operand(1));
-        }
-        Shape::Select => {
-            each(op.a, Use::Operand(0));
-            each(op.b, Use::Operand(1));
-            each(op.c, Use::Operand(2));
-        }
-        Shape::CompareExchange => {
-            each(op.a, Use::Operand(0));
-            each(op.b, Use::Operand(1));
-            each(extra(program, op.c, 2), Use::Operand(2));
-        }
-        Shape::Poll | Shape::Exit => {}
-        Shape::Call | Shape::CallCell | Shape::CallHost => {
-            program
-                .list(op.b)
-                .iter()
-                .for_each(|&value| each(value, Use::Listed));
-        }
-        Shape::CallIndirect => {
-            each(op.a, Use::Operand(0));
-            program
-                .list(op.b.saturating_add(1))
-                .iter()
-                .for_each(|&value| each(value, Use::Listed));
-        }
-        Shape::Return | Shape::ReturnCall => program
-            .list(op.b)
-            .iter()
-            .for_each(|&value| each(value, Use::Listed)),
-        Shape::Jump => program
-            .edge(op.b)
-            .arguments
-            .iter()
-            .for_each(|&value| each(value, Use::Anywhere)),
-        Shape::Branch => {
-            each(op.a, Use::Operand(0));
-            program
-                .edge(op.b)
-                .arguments
-                .iter()
-                .for_each(|&value| each(value, Use::Anywhere));
-            program
-                .edge(op.c)
-                .arguments
-                .iter()
-                .for_each(|&value| each(value, Use::Anywhere));
-        }
-        Shape::Switch => {
-            each(op.a, Use::Operand(0));
-            for edge in switch_edges(program, op) {
-                program
-                    .edge(edge)
-                    .arguments
-                    .iter()
-                    .for_each(|&value| each(value, Use::Anywhere));
+            if operands & 1 != 0 {
+                each(op.c, Use::Operand(2));
             }
         }
+    }
+    if operands & MORE != 0 {
+        for_each_further_use(program, op, &mut each);
+    }
+}
+
+/// The uses that do not stand in the record itself.
+#[inline(never)]
+fn for_each_further_use(program: &Program<'_>, op: &Op, each: &mut dyn FnMut(u32, Use)) {
+    let mut list = |values: &[u32], how: Use| values.iter().for_each(|&value| each(value, how));
+    match op.code.info().shape {
+        Shape::CompareExchange => list(&[extra(program, op.c, 2)], Use::Operand(2)),
+        Shape::Call | Shape::CallCell | Shape::CallHost | Shape::Return | Shape::ReturnCall => {
+            list(program.list(op.b), Use::Listed);
+        }
+        Shape::CallIndirect => list(program.list(op.b.saturating_add(1)), Use::Listed),
+        Shape::Jump => list(program.edge(op.b).arguments, Use::Anywhere),
+        Shape::Branch => {
+            list(program.edge(op.b).arguments, Use::Anywhere);
+            list(program.edge(op.c).arguments, Use::Anywhere);
+        }
+        Shape::Switch => {
+            for edge in switch_edges(program, op) {
+                list(program.edge(edge).arguments, Use::Anywhere);
+            }
+        }
+        _ => {}
     }
     if let Some(exit) = exit_of(program, op).and_then(|exit| program.exits.get(exit as usize)) {
         for pair in program.snapshot(exit).chunks_exact(2) {
