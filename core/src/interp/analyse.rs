@@ -6,66 +6,60 @@
 use crate::ir::{Function, NONE, Op};
 use crate::ops::{Opcode, flags};
 
-use super::decode::{Decoder, Frame, fact, span_of};
+use super::decode::{Decoder, fact, span_of};
 use super::internal;
-use super::uses::{self, Use};
+use super::uses::{self, Immediate, Use};
 use crate::error::Error;
 
 /// The most constants that a function sets at its entry for the sake of its loops.
 const MOST_AT_ENTRY: u32 = 32;
 
 impl Decoder<'_, '_> {
+    /// Counts the uses of each value, finds the constants, and how many outgoing registers there must be.
     pub(super) fn count_uses(&mut self, function: &Function) -> Result<(), Error> {
         let program = self.program;
+        let mut outgoing = 0;
         for block in self.blocks_of(function) {
             for value in self.ops_of(block) {
                 let op = self.op(value)?;
+                if op.code.info().has(flags::CONSTANT) {
+                    self.note(value, fact::CONSTANT);
+                }
+                if matches!(op.code, Opcode::CallHost | Opcode::ReturnCall) {
+                    outgoing = outgoing.max(uses::outgoing_words(program, &op));
+                }
                 uses::for_each_use(program, &op, |used, _| {
-                    if let Some(facts) = self.facts.get_mut(used as usize)
-                        && *facts & fact::COUNT < 2
-                    {
-                        *facts += 1;
+                    if let Some(facts) = self.facts.get_mut(used as usize) {
+                        *facts += u32::from(*facts & fact::COUNT < 2);
                     }
                 });
             }
         }
+        self.frame.outgoing = outgoing as u32;
         Ok(())
     }
 
-    /// Lets branches and guards do the comparisons that nobody else wants.
-    pub(super) fn swallow_comparisons(&mut self, function: &Function) -> Result<(), Error> {
-        for block in self.blocks_of(function) {
-            let ops = self.ops_of(block);
-            for value in ops.clone() {
-                let op = self.op(value)?;
-                if !matches!(op.code, Opcode::Branch | Opcode::Guard | Opcode::GuardNot) {
-                    continue;
-                }
-                let condition = op.a;
-                if !(ops.start..value).contains(&condition) || self.count(condition) != 1 {
-                    continue;
-                }
-                let code = self.op(condition)?.code;
-                let inverts =
-                    code.inverse().is_some() || matches!(code, Opcode::I32Eqz | Opcode::I64Eqz);
-                if uses::fuses_with_branch(code) && (op.code != Opcode::GuardNot || inverts) {
-                    self.note(condition, fact::SWALLOWED);
-                }
-            }
+    /// Whether this branch or guard of a block can do the comparison that it decides on: nobody else wants its result.
+    fn can_swallow(&self, op: &Op, block_start: u32, at: u32) -> Result<bool, Error> {
+        let condition = op.a;
+        if !(block_start..at).contains(&condition) || self.count(condition) != 1 {
+            return Ok(false);
         }
-        Ok(())
+        let code = self.op(condition)?.code;
+        let inverts = code.inverse().is_some() || matches!(code, Opcode::I32Eqz | Opcode::I64Eqz);
+        Ok(uses::fuses_with_branch(code) && (op.code != Opcode::GuardNot || inverts))
     }
 
-    /// Notes where the values that a block uses are used last, and what kind of use that is.
+    /// Notes where the values that a block uses are used last, and what kind of use that is. Lets branches and
+    /// guards do the comparisons that nobody else wants: their operands are used there then.
     pub(super) fn find_last_uses(&mut self, block: u32) -> Result<(), Error> {
         let ops = self.ops_of(block);
         for value in ops.clone() {
-            if self.has(value, fact::SWALLOWED) {
-                continue;
-            }
             let op = self.op(value)?;
             self.use_operands(&op, value, ops.start);
-            if let Some(compare) = self.swallowed(&op)? {
+            if decides(&op) && self.can_swallow(&op, ops.start, value)? {
+                self.note(op.a, fact::SWALLOWED);
+                let compare = self.op(op.a)?;
                 self.use_operands(&compare, value, ops.start);
             }
         }
@@ -89,35 +83,47 @@ impl Decoder<'_, '_> {
 
     /// The comparison that a branch or guard does itself.
     pub(super) fn swallowed(&self, op: &Op) -> Result<Option<Op>, Error> {
-        if matches!(op.code, Opcode::Branch | Opcode::Guard | Opcode::GuardNot)
-            && self.has(op.a, fact::SWALLOWED)
-        {
+        if decides(op) && self.has(op.a, fact::SWALLOWED) {
             return self.op(op.a).map(Some);
         }
         Ok(None)
     }
 
+    /// The form of an op with an immediate, if it has one.
+    pub(super) fn immediate(&self, op: &Op) -> Option<Immediate> {
+        // Most ops have no constant operand, which is known already.
+        if (self.fact(op.a) | self.fact(op.b)) & fact::CONSTANT == 0 {
+            return None;
+        }
+        uses::immediate_form(self.program, op)
+    }
+
     fn use_operands(&mut self, op: &Op, at: u32, block_start: u32) {
         let program = self.program;
-        let immediate = uses::immediate_form(program, op);
         uses::for_each_use(program, op, |used, how| {
-            if uses::constant_value(program, used).is_some() {
+            let (Some(facts), Some(last)) = (
+                self.facts.get_mut(used as usize),
+                self.last.get_mut(used as usize),
+            ) else {
+                return;
+            };
+            if *facts & fact::CONSTANT != 0 {
                 let folded = match how {
                     Use::Anywhere => true,
-                    Use::Operand(operand) => immediate.is_some_and(|form| form.folded == operand),
+                    Use::Operand(operand) => {
+                        uses::immediate_form(program, op).is_some_and(|form| form.folded == operand)
+                    }
                     Use::Listed => false,
                 };
                 if folded {
                     return;
                 }
-                self.note(used, fact::IN_REGISTER);
+                *facts |= fact::IN_REGISTER;
             }
             if !(block_start..at).contains(&used) {
-                self.note(used, fact::ESCAPES);
+                *facts |= fact::ESCAPES;
             }
-            if let Some(last) = self.last.get_mut(used as usize) {
-                *last = at;
-            }
+            *last = at;
         });
     }
 
@@ -186,6 +192,9 @@ impl Decoder<'_, '_> {
         let mut depth = 0u32;
         let mut constants = 0;
         for block in all {
+            if constants == MOST_AT_ENTRY {
+                break;
+            }
             depth = depth.wrapping_add(self.blocks.get(block as usize).copied().unwrap_or(0));
             if depth == 0 {
                 continue;
@@ -197,26 +206,29 @@ impl Decoder<'_, '_> {
                 }
             }
         }
+        self.frame.at_entry = constants;
         Ok(())
     }
 
+    /// Numbers the registers of parameters, of values that leave their block, and of constants that do or that are set
+    /// at the entry.
     pub(super) fn give_own_registers(&mut self, function: &Function) -> Result<(), Error> {
-        let program = self.program;
         let mut own = 0u32;
-        let mut outgoing = 0usize;
         for block in self.blocks_of(function) {
             let is_entry = block == function.first_block;
-            for value in self.ops_of(block) {
-                let op = self.op(value)?;
-                outgoing = outgoing.max(uses::outgoing_words(program, &op));
+            let parameters = self.program.blocks.get(block as usize);
+            let parameters = parameters.map_or(0, |block| block.parameter_count);
+            let ops = self.ops_of(block);
+            for value in ops.clone() {
                 let facts = self.fact(value);
-                let is_own = match op.code {
-                    Opcode::Parameter => is_entry || facts & fact::COUNT != 0,
-                    code if code.info().has(flags::CONSTANT) => {
-                        facts & fact::AT_ENTRY != 0
-                            || facts & fact::IN_REGISTER != 0 && facts & fact::ESCAPES != 0
-                    }
-                    _ => facts & fact::COUNT != 0 && facts & fact::ESCAPES != 0,
+                let is_own = if value - ops.start < parameters {
+                    is_entry || facts & fact::COUNT != 0
+                } else if facts & fact::CONSTANT != 0 {
+                    facts & fact::AT_ENTRY != 0
+                        || facts & (fact::IN_REGISTER | fact::ESCAPES)
+                            == fact::IN_REGISTER | fact::ESCAPES
+                } else {
+                    facts & fact::ESCAPES != 0
                 };
                 if is_own {
                     self.note(value, fact::OWN);
@@ -225,11 +237,12 @@ impl Decoder<'_, '_> {
                 }
             }
         }
-        self.frame = Frame {
-            own,
-            outgoing: outgoing as u32,
-            ..Frame::default()
-        };
+        self.frame.own = own;
         Ok(())
     }
+}
+
+/// Whether an op decides on a condition that it can compute itself.
+fn decides(op: &Op) -> bool {
+    matches!(op.code, Opcode::Branch | Opcode::Guard | Opcode::GuardNot)
 }

@@ -7,9 +7,9 @@
 //! A value has one register for its whole life. Block parameters and values that other blocks use have registers of
 //! their own; all others share a pool, block by block. Per function:
 //!
-//! 1. count the uses of each value, and let branches and guards swallow their comparisons;
-//! 2. find last uses, which values leave their block, which constants need a register, and which values can be made
-//!    in the register of the parameter that they are passed to;
+//! 1. count the uses of each value;
+//! 2. find last uses, which values leave their block, which constants need a register, which comparisons branches and
+//!    guards do themselves, and which values can be made in the register of the parameter that they are passed to;
 //! 3. give out the registers of their own, constants of loops included, which are set once at the entry;
 //! 4. write the instructions, block by block; the pool's registers are given out on the way.
 
@@ -42,6 +42,8 @@ pub(super) mod fact {
     pub const SHARES_IF_LOCAL: u32 = 1 << 7;
     /// A constant that is set at the entry of its function.
     pub const AT_ENTRY: u32 = 1 << 8;
+    /// A constant.
+    pub const CONSTANT: u32 = 1 << 9;
 }
 
 /// How the caller's words are divided.
@@ -73,7 +75,9 @@ impl Sizes {
         let mut outgoing = 0usize;
         for op in program.ops {
             code = code.saturating_add(uses::op_words(program, op));
-            outgoing = outgoing.max(uses::outgoing_words(program, op));
+            if matches!(op.code, Opcode::CallHost | Opcode::ReturnCall) {
+                outgoing = outgoing.max(uses::outgoing_words(program, op));
+            }
         }
         Sizes {
             table: program.functions.len().saturating_mul(code::FUNCTION_WORDS),
@@ -179,6 +183,8 @@ pub(super) struct Frame {
     pub(super) pooled: u32,
     /// Registers of the pool that are used now or wait in the free list.
     pub(super) taken: u32,
+    /// How many constants are set at the entry.
+    pub(super) at_entry: u32,
     /// Length of the free list.
     pub(super) free: usize,
 }
@@ -327,7 +333,6 @@ impl<'p> Decoder<'p, '_> {
     fn function(&mut self, index: usize, function: &Function) -> Result<(), Error> {
         self.frame = Frame::default();
         self.count_uses(function)?;
-        self.swallow_comparisons(function)?;
         for block in self.blocks_of(function) {
             self.find_last_uses(block)?;
         }
@@ -396,9 +401,14 @@ impl<'p> Decoder<'p, '_> {
         let all = span_of(function);
         let span = all.start as usize..all.end as usize;
         self.blocks.get_mut(span).ok_or(internal!())?.fill(NONE);
+        let mut at_entry = self.frame.at_entry;
         for block in self.blocks_of(function) {
+            if at_entry == 0 {
+                break;
+            }
             for value in self.ops_of(block) {
                 if self.has(value, fact::AT_ENTRY) {
+                    at_entry -= 1;
                     let op = self.op(value)?;
                     let to = self.place(value)?;
                     self.push_constant(to, uses::constant(&op).ok_or(internal!())?)?;
@@ -498,7 +508,7 @@ impl<'p> Decoder<'p, '_> {
                 }
             }
             Shape::Unary | Shape::Binary => {
-                let immediate = uses::immediate_form(program, &op);
+                let immediate = self.immediate(&op);
                 let (head, operands) = match immediate {
                     Some(form) => (
                         u32::from(code::IMMEDIATE + form.code as u16),
@@ -709,7 +719,7 @@ impl<'p> Decoder<'p, '_> {
             let value = self.place(op.a)?;
             return Ok(Condition::If(value));
         };
-        if let Some(form) = uses::immediate_form(self.program, &compare) {
+        if let Some(form) = self.immediate(&compare) {
             return Ok(Condition::Compare {
                 code: form.code,
                 first: self.place(form.register)?,

@@ -248,35 +248,60 @@ pub(super) fn loop_test<'a>(program: &Program<'a>, block: u32) -> Option<&'a Op>
     (tests <= 1).then_some(last)
 }
 
+/// For each op: the most words that it decodes to, or 0 where that depends on the record.
+static WORDS: [u8; Opcode::COUNT] = {
+    let mut table = [0; Opcode::COUNT];
+    let mut at = 0;
+    while at < table.len() {
+        let info = crate::ops::ALL[at].info();
+        let leaves = info.has(flags::LEAVES);
+        table[at] = match info.shape {
+            Shape::Parameter | Shape::Fence => 1,
+            // The call in front of it lists the register.
+            Shape::Result => 1,
+            Shape::Constant | Shape::FunctionIndex => 4,
+            Shape::Unary | Shape::Binary if leaves => 5,
+            Shape::Unary | Shape::Binary => 4,
+            Shape::Select => 5,
+            Shape::Load | Shape::Store if !leaves => 4,
+            Shape::Load | Shape::Store if !info.has(flags::ATOMIC) => 7,
+            Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => 10,
+            Shape::SlotGet | Shape::SlotSet => 3,
+            Shape::Guard => 6,
+            Shape::Poll | Shape::Exit => 2,
+            Shape::Call | Shape::CallCell | Shape::CallIndirect | Shape::CallHost => 0,
+            Shape::Jump | Shape::Branch | Shape::Switch | Shape::Return | Shape::ReturnCall => 0,
+        };
+        at += 1;
+    }
+    table
+};
+
 /// The most words that an op decodes to.
+#[inline]
 pub(super) fn op_words(program: &Program<'_>, op: &Op) -> usize {
-    let info = op.code.info();
-    match info.shape {
-        Shape::Parameter | Shape::Fence => 1,
-        // The call in front of it lists the register.
-        Shape::Result => 1,
-        Shape::Constant | Shape::FunctionIndex => 4,
-        Shape::Unary | Shape::Binary if info.has(flags::LEAVES) => 5,
-        Shape::Unary | Shape::Binary => 4,
-        Shape::Select => 5,
-        Shape::Load | Shape::Store if !info.has(flags::LEAVES) => 4,
-        Shape::Load | Shape::Store if !info.has(flags::ATOMIC) => 7,
-        Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => 10,
-        Shape::SlotGet | Shape::SlotSet => 3,
-        Shape::Guard => 6,
-        Shape::Poll | Shape::Exit => 2,
-        Shape::Call | Shape::CallCell => code::CALL_HEAD + 1 + program.list(op.b).len(),
-        Shape::CallIndirect => code::CALL_HEAD + 1 + program.list(op.b.saturating_add(1)).len(),
-        Shape::CallHost => code::CALL_HOST_HEAD + 1 + program.list(op.b).len(),
-        Shape::Jump => edge_words(program, op.b) + loop_test_words(program, op.b),
-        Shape::Branch => 4 + edge_words(program, op.b) + edge_words(program, op.c),
-        Shape::Switch => {
+    match WORDS[op.code as usize] {
+        0 => variable_words(program, op),
+        words => usize::from(words),
+    }
+}
+
+/// The same for ops of which the record says how long they are.
+fn variable_words(program: &Program<'_>, op: &Op) -> usize {
+    match op.code {
+        Opcode::Call | Opcode::CallCell => code::CALL_HEAD + 1 + program.list(op.b).len(),
+        Opcode::CallIndirect => code::CALL_HEAD + 1 + program.list(op.b.saturating_add(1)).len(),
+        Opcode::CallHost => code::CALL_HOST_HEAD + 1 + program.list(op.b).len(),
+        Opcode::Jump => edge_words(program, op.b) + loop_test_words(program, op.b),
+        Opcode::Branch => 4 + edge_words(program, op.b) + edge_words(program, op.c),
+        Opcode::Switch => {
             3 + switch_edges(program, op)
                 .map(|edge| 1 + edge_words(program, edge))
                 .sum::<usize>()
         }
-        Shape::Return => 1 + program.list(op.b).len(),
-        Shape::ReturnCall => code::RETURN_CALL_HEAD + program.list(op.b).len(),
+        Opcode::Return => 1 + program.list(op.b).len(),
+        Opcode::ReturnCall => code::RETURN_CALL_HEAD + program.list(op.b).len(),
+        _ => 0,
     }
 }
 
