@@ -127,48 +127,51 @@ impl Default for Context {
     }
 }
 
-/// Byte offsets in [`Context`] that are written into stencils.
+/// Byte offsets in [`Context`] that are written into stencils: those of 64-bit targets, whatever the host.
 pub mod offset {
-    use super::Context;
-    use core::mem::offset_of;
-
     /// Of [`Context::slots`].
-    pub const SLOTS: u32 = offset_of!(Context, slots) as u32;
+    pub const SLOTS: u32 = 0;
     /// Of [`Context::hosts`].
-    pub const HOSTS: u32 = offset_of!(Context, hosts) as u32;
+    pub const HOSTS: u32 = 8;
     /// Of [`Context::host_context`].
-    pub const HOST_CONTEXT: u32 = offset_of!(Context, host_context) as u32;
+    pub const HOST_CONTEXT: u32 = 16;
     /// Of [`Context::cells`].
-    pub const CELLS: u32 = offset_of!(Context, cells) as u32;
+    pub const CELLS: u32 = 24;
     /// Of [`Context::fuel`].
-    pub const FUEL: u32 = offset_of!(Context, fuel) as u32;
+    pub const FUEL: u32 = 32;
     /// Of [`Context::depth`].
-    pub const DEPTH: u32 = offset_of!(Context, depth) as u32;
+    pub const DEPTH: u32 = 40;
     /// Of [`Context::interrupt`].
-    pub const INTERRUPT: u32 = offset_of!(Context, interrupt) as u32;
+    pub const INTERRUPT: u32 = 48;
     /// Of [`Context::status`].
-    pub const STATUS: u32 = offset_of!(Context, status) as u32;
+    pub const STATUS: u32 = 52;
     /// Of [`Context::exit_number`].
-    pub const EXIT_NUMBER: u32 = offset_of!(Context, exit_number) as u32;
+    pub const EXIT_NUMBER: u32 = 56;
     /// Of [`Context::stack`].
-    pub const STACK: u32 = offset_of!(Context, stack) as u32;
+    pub const STACK: u32 = 64;
     /// Of [`Context::cell_count`].
-    pub const CELL_COUNT: u32 = offset_of!(Context, cell_count) as u32;
+    pub const CELL_COUNT: u32 = 72;
     /// Of the first binding in [`Context::regions`]; a binding is 16 bytes, its address first.
-    pub const REGIONS: u32 = offset_of!(Context, regions) as u32;
+    pub const REGIONS: u32 = 80;
 }
 
-const _: () = assert!(
-    offset::SLOTS == 0
-        && offset::HOSTS == 8
-        && offset::HOST_CONTEXT == 16
-        && offset::CELLS == 24
-        && offset::FUEL == 32
-        && offset::DEPTH == 40
-        && offset::INTERRUPT == 48
-        && offset::STATUS == 52
-        && offset::EXIT_NUMBER == 56
-        && offset::STACK == 64
-        && offset::CELL_COUNT == 72
-        && offset::REGIONS == 80
-);
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    use core::mem::offset_of;
+    assert!(
+        offset_of!(Context, slots) == offset::SLOTS as usize
+            && offset_of!(Context, hosts) == offset::HOSTS as usize
+            && offset_of!(Context, host_context) == offset::HOST_CONTEXT as usize
+            && offset_of!(Context, cells) == offset::CELLS as usize
+            && offset_of!(Context, fuel) == offset::FUEL as usize
+            && offset_of!(Context, depth) == offset::DEPTH as usize
+            && offset_of!(Context, interrupt) == offset::INTERRUPT as usize
+            && offset_of!(Context, status) == offset::STATUS as usize
+            && offset_of!(Context, exit_number) == offset::EXIT_NUMBER as usize
+            && offset_of!(Context, stack) == offset::STACK as usize
+            && offset_of!(Context, cell_count) == offset::CELL_COUNT as usize
+            && offset_of!(Context, regions) == offset::REGIONS as usize
+            && size_of::<Binding>() == 16
+            && offset_of!(Binding, base) == 0
+    );
+};

@@ -9,7 +9,12 @@
 
 use crate::ops::Opcode;
 use crate::types::Type;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+#[cfg(target_has_atomic = "64")]
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// Whether the host has atomic accesses of 64 bits; where it has not, programs with such ops are not decoded.
+pub(super) const HAS_WIDE_ATOMICS: bool = cfg!(target_has_atomic = "64");
 
 /// A place in the decoded words.
 #[derive(Clone, Copy)]
@@ -270,6 +275,29 @@ pub(super) unsafe fn atomic(
         };
         return Some(u64::from(old));
     }
+    // SAFETY: the caller's promise.
+    unsafe { atomic_wide(code, at, value, replacement) }
+}
+
+/// The same for 64 bits, on a host that has no such accesses: none, for the decoder lets none through.
+///
+/// # Safety
+///
+/// None is needed.
+#[cfg(not(target_has_atomic = "64"))]
+unsafe fn atomic_wide(_: Opcode, _: *mut u8, _: u64, _: u64) -> Option<u64> {
+    None
+}
+
+/// The same for 64 bits.
+///
+/// # Safety
+///
+/// As for [`atomic`].
+#[cfg(target_has_atomic = "64")]
+unsafe fn atomic_wide(code: Opcode, at: *mut u8, value: u64, replacement: u64) -> Option<u64> {
+    use Opcode::*;
+    let order = Ordering::SeqCst;
     // SAFETY: the caller's promise.
     let place = unsafe { AtomicU64::from_ptr(at.cast()) };
     Some(match code {

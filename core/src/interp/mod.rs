@@ -27,8 +27,9 @@ mod moves;
 mod run;
 mod uses;
 
-use crate::error::{Error, Place, Rule};
-use crate::ir::Program;
+use crate::error::{Error, Feature, Place, Rule};
+use crate::ir::{Op, Program};
+use crate::ops::flags;
 use crate::runtime::{Context, Status};
 use crate::verify::Verified;
 
@@ -73,10 +74,41 @@ pub fn workspace_words(verified: &Verified<'_>) -> usize {
 }
 
 /// Decodes a program into the caller's words. [`Error::Full`] says how many are needed if there are too few.
+/// [`Error::Unsupported`] names a 64-bit atomic op on a host that has no 64-bit atomic accesses.
 pub fn decode<'a>(verified: &Verified<'a>, workspace: &'a mut [u32]) -> Result<Decoded<'a>, Error> {
+    refuse_wide_atomics(verified)?;
     Ok(Decoded {
         program: *verified.program(),
         image: decode::decode(verified, workspace)?,
+    })
+}
+
+/// An error at the first 64-bit atomic op, if the host cannot do it.
+fn refuse_wide_atomics(verified: &Verified<'_>) -> Result<(), Error> {
+    if memory::HAS_WIDE_ATOMICS {
+        return Ok(());
+    }
+    let program = verified.program();
+    let is_wide = |op: &Op| op.code.info().has(flags::ATOMIC) && op.code.info().width == 8;
+    let Some(op) = program.ops.iter().position(is_wide) else {
+        return Ok(());
+    };
+    let op = op as u32;
+    let place = match program
+        .functions
+        .iter()
+        .position(|function| op.wrapping_sub(function.first_op) < function.op_count)
+    {
+        Some(function) => Place::Op {
+            function: function as u32,
+            block: verified.block_of(op),
+            op,
+        },
+        None => Place::Program,
+    };
+    Err(Error::Unsupported {
+        what: Feature::Op,
+        place,
     })
 }
 
