@@ -652,6 +652,9 @@ impl Opcode {
         TOTAL_INFO.len() + LEAVING_INFO.len() + MEMORY_INFO.len() + STRUCTURAL_INFO.len();
 
     /// Every op, in the order of the table.
+    pub const ALL: [Opcode; Opcode::COUNT] = ALL;
+
+    /// Every op, in the order of the table.
     pub fn all() -> impl Iterator<Item = Opcode> {
         ALL.into_iter()
     }

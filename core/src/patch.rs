@@ -8,27 +8,54 @@
 //! holds the code offset of the last hole that waits for it, that hole the offset of the one before.
 
 use crate::error::{Error, Feature, Part, Place, Storage};
-use crate::stencil::{ABSENT, Form, MAX_OPERANDS, RegisterNumber, StencilSet, Template};
+use crate::stencil::{ABSENT, Family, Form, MAX_OPERANDS, StencilSet, Template};
+
+/// Why compilation stops, in few enough bits to be passed in a register. [`Fault::error`] says it to the embedder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The code buffer is too small.
+    CodeFull,
+    /// The workspace is too small.
+    WorkspaceFull,
+    /// The target cannot do it.
+    Unsupported(Feature),
+    /// The core contradicts itself at this line of a file of this part.
+    Internal(Part, u16),
+}
+
+const _: () = assert!(core::mem::size_of::<Fault>() == 4);
+
+impl Fault {
+    /// The same for the embedder, with the place and the sizes that would suffice.
+    pub fn error(self, place: Place, code: usize, workspace: usize) -> Error {
+        match self {
+            Fault::CodeFull => Error::Full {
+                storage: Storage::Code,
+                needed: code,
+            },
+            Fault::WorkspaceFull => Error::Full {
+                storage: Storage::Workspace,
+                needed: workspace,
+            },
+            Fault::Unsupported(what) => Error::Unsupported { what, place },
+            Fault::Internal(part, line) => Error::Internal {
+                part,
+                line: line.into(),
+            },
+        }
+    }
+}
 
 /// The core contradicts itself at this line of a file.
 #[cold]
-pub(crate) const fn internal(part: Part, line: u32) -> Error {
-    Error::Internal { part, line }
+pub(crate) const fn internal(part: Part, line: u32) -> Fault {
+    Fault::Internal(part, line as u16)
 }
 
-/// A piece of storage is too small.
+/// The target cannot do it.
 #[cold]
-pub(crate) const fn full(storage: Storage, needed: usize) -> Error {
-    Error::Full { storage, needed }
-}
-
-/// The target cannot do it; the place is filled in by the caller who knows it.
-#[cold]
-pub(crate) const fn unsupported(what: Feature) -> Error {
-    Error::Unsupported {
-        what,
-        place: Place::Program,
-    }
+pub(crate) const fn unsupported(what: Feature) -> Fault {
+    Fault::Unsupported(what)
 }
 
 /// A place in the code: bound to an offset, or the head of the chain of holes that wait for it.
@@ -63,6 +90,36 @@ impl Holes {
 
 /// The least room that must be left in the buffer before a template is written.
 const MOST_CHUNKS: usize = 5;
+
+/// The chunks of a template behind the first.
+#[cold]
+fn write_rest(
+    set: &StencilSet,
+    template: &Template,
+    registers: [u32; MAX_OPERANDS],
+    room: &mut [u8; MOST_TEMPLATE_BYTES],
+) -> Result<(), Fault> {
+    let wrong = internal(Part::Patch, line!());
+    for (chunk, bytes) in room.chunks_exact_mut(16).enumerate().skip(1) {
+        if 16 * chunk >= template.length as usize {
+            break;
+        }
+        let [mut low, mut high] = *set
+            .chunks
+            .get(template.chunk as usize + chunk)
+            .ok_or(wrong)?;
+        for (&row, register) in template.masks.iter().zip(registers) {
+            let row = if row == 0 { 0 } else { row as usize + chunk };
+            let row = set.masks.get(row).ok_or(wrong)?;
+            let [mask_low, mask_high] = row[(register & 15) as usize];
+            low ^= mask_low;
+            high ^= mask_high;
+        }
+        bytes[..8].copy_from_slice(&low.to_le_bytes());
+        bytes[8..].copy_from_slice(&high.to_le_bytes());
+    }
+    Ok(())
+}
 
 /// The most bytes that one template writes, rounded up to whole chunks.
 pub(crate) const MOST_TEMPLATE_BYTES: usize = MOST_CHUNKS * 16;
@@ -119,50 +176,52 @@ impl<'c> Patcher<'c> {
     pub fn emit(
         &mut self,
         form: Form,
-        registers: [RegisterNumber; MAX_OPERANDS],
+        registers: [u32; MAX_OPERANDS],
         immediate: i64,
-    ) -> Result<Holes, Error> {
+    ) -> Result<Holes, Fault> {
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        self.emit_family(family, registers, immediate)
+    }
+
+    /// The same for a family that is known already.
+    #[inline]
+    pub fn emit_family(
+        &mut self,
+        family: &Family,
+        registers: [u32; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Result<Holes, Fault> {
         let template = self
             .set
             .template(family, registers, immediate)
             .ok_or(unsupported(Feature::Op))?;
-        self.write(template, registers, immediate)
-    }
-
-    #[inline]
-    fn write(
-        &mut self,
-        template: &Template,
-        registers: [RegisterNumber; MAX_OPERANDS],
-        immediate: i64,
-    ) -> Result<Holes, Error> {
         let start = self.at;
         let length = template.length as usize;
         if start + MOST_TEMPLATE_BYTES > self.tail || length > MOST_TEMPLATE_BYTES {
-            return Err(full(Storage::Code, 0));
+            return Err(Fault::CodeFull);
         }
-        let numbers = registers.map(|register| (register & 15) as usize);
-        let set = self.set;
-        let mut chunk = 0;
-        loop {
-            let bytes = set.chunks.get(template.chunk as usize + chunk);
-            let mut word = u128::from_le_bytes(*bytes.ok_or(internal(Part::Patch, line!()))?);
-            for (&row, &number) in template.masks.iter().zip(&numbers) {
-                let row = if row == 0 { 0 } else { row as usize + chunk };
-                let row = set.masks.get(row).ok_or(internal(Part::Patch, line!()))?;
-                word ^= u128::from_le_bytes(row[number]);
-            }
-            let to = start + 16 * chunk;
-            self.code[to..to + 16].copy_from_slice(&word.to_le_bytes());
-            chunk += 1;
-            if 16 * chunk >= length {
-                break;
-            }
+        // Room for every template, so that what follows needs no checks of its own.
+        let wrong = internal(Part::Patch, line!());
+        let room = self.code.get_mut(start..).unwrap_or_default();
+        let room = room.first_chunk_mut::<MOST_TEMPLATE_BYTES>().ok_or(wrong)?;
+        let chunk = template.chunk as usize;
+        let [mut low, mut high] = *self.set.chunks.get(chunk).ok_or(wrong)?;
+        for (&row, register) in template.masks.iter().zip(registers) {
+            let [mask_low, mask_high] = self.set.masks[row as usize][(register & 15) as usize];
+            low ^= mask_low;
+            high ^= mask_high;
         }
-        if template.immediate_at != ABSENT {
-            self.fill(start + template.immediate_at as usize, template, immediate);
+        room[..8].copy_from_slice(&low.to_le_bytes());
+        room[8..16].copy_from_slice(&high.to_le_bytes());
+        if length > 16 {
+            write_rest(self.set, template, registers, room)?;
         }
+        // A hole is zero in the template, so the immediate is laid over the eight bytes from where it begins.
+        let at = (template.immediate_at & 63) as usize;
+        let hole: &mut [u8] = &mut room[at..at + 8];
+        let mask = template.immediate.mask();
+        let word = u64::from_le_bytes(hole.try_into().unwrap_or([0; 8]));
+        hole.copy_from_slice(&(word | (immediate as u64 & mask)).to_le_bytes());
         self.at = start + length;
         Ok(Holes {
             start: start as u32,
@@ -171,23 +230,8 @@ impl<'c> Patcher<'c> {
         })
     }
 
-    /// Writes an immediate that the template was chosen to take.
-    #[inline]
-    fn fill(&mut self, at: usize, template: &Template, immediate: i64) {
-        use crate::stencil::Immediate;
-        let bytes = immediate.to_le_bytes();
-        match template.immediate {
-            Immediate::None => {}
-            Immediate::Signed8 => self.code[at] = bytes[0],
-            Immediate::Signed32 | Immediate::Bits32 => {
-                self.code[at..at + 4].copy_from_slice(&bytes[..4]);
-            }
-            Immediate::Bits64 => self.code[at..at + 8].copy_from_slice(&bytes),
-        }
-    }
-
     /// Reads the 32 bits at a code offset.
-    pub fn word(&self, at: u32) -> Result<u32, Error> {
+    pub fn word(&self, at: u32) -> Result<u32, Fault> {
         let at = at as usize;
         let bytes = self
             .code
@@ -197,7 +241,7 @@ impl<'c> Patcher<'c> {
     }
 
     /// Writes 32 bits at a code offset.
-    pub fn set_word(&mut self, at: u32, word: u32) -> Result<(), Error> {
+    pub fn set_word(&mut self, at: u32, word: u32) -> Result<(), Fault> {
         let at = at as usize;
         let bytes = self
             .code
@@ -209,7 +253,7 @@ impl<'c> Patcher<'c> {
 
     /// Makes the target holes of a template lead to a label.
     #[inline]
-    pub fn link(&mut self, holes: Holes, label: &mut Label) -> Result<(), Error> {
+    pub fn link(&mut self, holes: Holes, label: &mut Label) -> Result<(), Fault> {
         for at in holes.target {
             if at != ABSENT {
                 self.link_hole(holes.start + u32::from(at), label)?;
@@ -218,7 +262,7 @@ impl<'c> Patcher<'c> {
         Ok(())
     }
 
-    fn link_hole(&mut self, hole: u32, label: &mut Label) -> Result<(), Error> {
+    fn link_hole(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
         match label.offset() {
             Some(target) => self.set_word(hole, target.wrapping_sub(hole + 4)),
             None => {
@@ -231,7 +275,7 @@ impl<'c> Patcher<'c> {
     }
 
     /// Binds a label to an offset: everything that waits for it is patched.
-    pub fn bind_to(&mut self, label: &mut Label, target: u32) -> Result<(), Error> {
+    pub fn bind_to(&mut self, label: &mut Label, target: u32) -> Result<(), Fault> {
         let mut next = label.0;
         if label.offset().is_some() {
             return Err(internal(Part::Patch, line!()));
@@ -246,14 +290,14 @@ impl<'c> Patcher<'c> {
     }
 
     /// Binds a label to the offset of the next byte.
-    pub fn bind(&mut self, label: &mut Label) -> Result<(), Error> {
+    pub fn bind(&mut self, label: &mut Label) -> Result<(), Fault> {
         self.bind_to(label, self.offset())
     }
 
     /// Pushes a word onto the stack of words at the far end of the buffer.
-    pub fn push_tail(&mut self, word: u32) -> Result<(), Error> {
+    pub fn push_tail(&mut self, word: u32) -> Result<(), Fault> {
         if self.at + MOST_TEMPLATE_BYTES + 4 > self.tail {
-            return Err(full(Storage::Code, 0));
+            return Err(Fault::CodeFull);
         }
         self.tail -= 4;
         self.set_word(self.tail as u32, word)
@@ -270,9 +314,9 @@ impl<'c> Patcher<'c> {
     }
 
     /// Writes a word of data behind the code.
-    pub fn emit_word(&mut self, word: u32) -> Result<(), Error> {
+    pub fn emit_word(&mut self, word: u32) -> Result<(), Fault> {
         if self.at + 4 > self.tail {
-            return Err(full(Storage::Code, 0));
+            return Err(Fault::CodeFull);
         }
         self.set_word(self.offset(), word)?;
         self.at += 4;

@@ -26,6 +26,9 @@ pub const ABSENT: u8 = 0xff;
 /// "No family", in [`StencilSet::forms`].
 pub const NO_FAMILY: u16 = 0xffff;
 
+/// How many rows of masks a stencil set has, unused ones included: as many as a byte names.
+pub const MASK_ROWS: usize = 256;
+
 /// The ways in which an op's code is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -175,16 +178,20 @@ pub enum Immediate {
 }
 
 impl Immediate {
+    /// The bits of a value that go into the hole.
+    #[inline(always)]
+    pub const fn mask(self) -> u64 {
+        const MASKS: [u64; 5] = [0, 0xff, 0xffff_ffff, 0xffff_ffff, u64::MAX];
+        MASKS[self as usize]
+    }
+
     /// Whether a value fits.
-    #[inline]
+    #[inline(always)]
     pub const fn takes(self, value: i64) -> bool {
-        match self {
-            Immediate::None => value == 0,
-            Immediate::Signed8 => value == value as i8 as i64,
-            Immediate::Signed32 => value == value as i32 as i64,
-            Immediate::Bits32 => value >= i32::MIN as i64 && value <= u32::MAX as i64,
-            Immediate::Bits64 => true,
-        }
+        // Shifted so that the least value that fits is zero; the greatest one then is the limit.
+        const BIAS: [u64; 5] = [0, 1 << 7, 1 << 31, 1 << 31, 0];
+        const LIMIT: [u64; 5] = [0, 0xff, 0xffff_ffff, 0x1_7fff_ffff, u64::MAX];
+        (value as u64).wrapping_add(BIAS[self as usize]) <= LIMIT[self as usize]
     }
 }
 
@@ -195,7 +202,7 @@ pub struct RegisterSet(pub u64);
 /// A form in all its register assignments: what the allocator must know.
 ///
 /// Every assignment that `allowed`, `tied` and `distinct` permit has a template (the generator proves it).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
     /// Its templates in [`StencilSet::templates`], tried in order.
     pub first_template: u16,
@@ -224,6 +231,8 @@ pub struct Family {
 pub struct Template {
     /// For each operand the register numbers for which these bytes were proved.
     pub allowed: [u32; MAX_OPERANDS],
+    /// Whether `allowed` leaves out a register that the family allows; else it need not be asked.
+    pub restricted: bool,
     /// Bit k: operand k must be in the same register as operand 0.
     pub equal: u8,
     /// Bit k: operand k must be in another register than operand 0.
@@ -240,7 +249,7 @@ pub struct Template {
     pub chunk: u16,
     /// For each operand the row in [`StencilSet::masks`] for its first chunk; further chunks follow.
     /// Row 0 is all zeros.
-    pub masks: [u16; MAX_OPERANDS],
+    pub masks: [u8; MAX_OPERANDS],
 }
 
 /// Which registers a target has and what they are for.
@@ -285,10 +294,10 @@ pub struct StencilSet {
     pub families: &'static [Family],
     /// The templates.
     pub templates: &'static [Template],
-    /// The bytes.
-    pub chunks: &'static [[u8; 16]],
-    /// Rows of 16 masks of 16 bytes: what register number r XORs into a chunk is entry r of a row.
-    pub masks: &'static [[[u8; 16]; 16]],
+    /// The bytes, as two little-endian words for each 16.
+    pub chunks: &'static [[u64; 2]],
+    /// Rows of 16 masks for a chunk: what register number r XORs into it is entry r of a row.
+    pub masks: &'static [[[u64; 2]; 16]; MASK_ROWS],
 }
 
 impl StencilSet {
@@ -299,38 +308,53 @@ impl StencilSet {
         self.families.get(index as usize)
     }
 
-    /// The first template of a family that serves these registers and this immediate.
-    #[inline]
+    /// The first template of a family that serves these register numbers and this immediate.
+    #[inline(always)]
     pub fn template(
         &self,
         family: &Family,
-        registers: [RegisterNumber; MAX_OPERANDS],
+        registers: [u32; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Option<&'static Template> {
+        let first = self.templates.get(family.first_template as usize)?;
+        if family.template_count == 1 && !first.restricted && first.equal | first.unequal == 0 {
+            return first.immediate.takes(immediate).then_some(first);
+        }
+        self.template_of_many(family, registers, immediate)
+    }
+
+    /// The same where there is something to choose.
+    #[inline(never)]
+    fn template_of_many(
+        &self,
+        family: &Family,
+        registers: [u32; MAX_OPERANDS],
         immediate: i64,
     ) -> Option<&'static Template> {
         let first = family.first_template as usize;
         let candidates = self
             .templates
             .get(first..first + family.template_count as usize)?;
-        candidates
-            .iter()
-            .find(|template| template.serves(registers, immediate))
+        let [r0, r1, r2, r3] = registers;
+        let same = u8::from(r1 == r0) << 1 | u8::from(r2 == r0) << 2 | u8::from(r3 == r0) << 3;
+        candidates.iter().find(|template| {
+            same & (template.equal | template.unequal) == template.equal
+                && template.immediate.takes(immediate)
+                && (!template.restricted || template.allows(registers))
+        })
     }
 }
 
 impl Template {
-    /// Whether these bytes were proved for these registers and have room for this immediate.
+    /// Whether these bytes were proved for these registers.
     #[inline]
-    pub fn serves(&self, registers: [RegisterNumber; MAX_OPERANDS], immediate: i64) -> bool {
+    fn allows(&self, registers: [u32; MAX_OPERANDS]) -> bool {
         let [r0, r1, r2, r3] = registers.map(|register| register & 31);
-        let allowed = (self.allowed[0] >> r0)
+        (self.allowed[0] >> r0)
             & (self.allowed[1] >> r1)
             & (self.allowed[2] >> r2)
             & (self.allowed[3] >> r3)
-            & 1;
-        let same = u8::from(r1 == r0) << 1 | u8::from(r2 == r0) << 2 | u8::from(r3 == r0) << 3;
-        allowed == 1
-            && same & self.equal == self.equal
-            && same & self.unequal == 0
-            && self.immediate.takes(immediate)
+            & 1
+            != 0
     }
 }

@@ -1,6 +1,6 @@
 //! What generated tables are written in: short constructors for the records of the schema.
 
-pub(crate) use patchjit::stencil::{Family, Form, StencilSet, Template};
+pub(crate) use patchjit::stencil::{Family, Form, MASK_ROWS, StencilSet, Template};
 use patchjit::stencil::{
     Immediate, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile, RegisterSet,
 };
@@ -69,10 +69,11 @@ pub(crate) const fn template(
     target_at: [u8; 2],
     length: u8,
     chunk: u16,
-    masks: [u16; MAX_OPERANDS],
+    masks: [u8; MAX_OPERANDS],
 ) -> Template {
     Template {
         allowed,
+        restricted: false,
         equal,
         unequal,
         immediate,
@@ -84,14 +85,55 @@ pub(crate) const fn template(
     }
 }
 
+/// Marks the templates that do not serve every register that their family allows.
+pub(crate) const fn settle<const N: usize>(
+    families: &[Family],
+    mut templates: [Template; N],
+) -> [Template; N] {
+    let mut index = 0;
+    while index < families.len() {
+        let family = &families[index];
+        let mut at = family.first_template as usize;
+        let end = at + family.template_count as usize;
+        while at < end {
+            let mut operand = 0;
+            while operand < MAX_OPERANDS {
+                let wanted = family.allowed[operand];
+                let is_there = !matches!(family.kinds[operand], OperandKind::None);
+                if is_there && templates[at].allowed[operand] & wanted != wanted {
+                    templates[at].restricted = true;
+                }
+                operand += 1;
+            }
+            at += 1;
+        }
+        index += 1;
+    }
+    templates
+}
+
+/// The rows of masks, filled up with rows that no template names.
+pub(crate) const fn rows<const N: usize>(
+    known: [[[u64; 2]; 16]; N],
+) -> [[[u64; 2]; 16]; MASK_ROWS] {
+    let mut all = [[[0; 2]; 16]; MASK_ROWS];
+    let mut index = 0;
+    while index < N {
+        all[index] = known[index];
+        index += 1;
+    }
+    all
+}
+
 /// A chunk of code; the first byte is the number's highest.
-pub(crate) const fn chunk(bytes: u128) -> [u8; 16] {
-    bytes.to_be_bytes()
+pub(crate) const fn chunk(bytes: u128) -> [u64; 2] {
+    let bytes = bytes.swap_bytes();
+    [bytes as u64, (bytes >> 64) as u64]
 }
 
 /// A row of masks, from what each bit of the register's number changes.
-pub(crate) const fn row(bits: [u128; 4]) -> [[u8; 16]; 16] {
-    let mut masks = [[0; 16]; 16];
+pub(crate) const fn row(bits: [u128; 4]) -> [[u64; 2]; 16] {
+    let mut masks = [[0; 2]; 16];
     let mut register = 0;
     while register < 16 {
         let mut mask = 0;
@@ -102,7 +144,7 @@ pub(crate) const fn row(bits: [u128; 4]) -> [[u8; 16]; 16] {
             }
             bit += 1;
         }
-        masks[register] = mask.to_be_bytes();
+        masks[register] = chunk(mask);
         register += 1;
     }
     masks

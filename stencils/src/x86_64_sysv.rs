@@ -417,7 +417,7 @@ static FAMILIES: [Family; 328] = [
 ];
 
 #[rustfmt::skip]
-static TEMPLATES: [Template; 745] = [
+static TEMPLATES: [Template; 745] = settle(&FAMILIES, [
     // machine.MoveInt
     template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [N, N], 3, 0, [5, 6, 0, 0]),
     // machine.MoveFloat
@@ -1491,10 +1491,10 @@ static TEMPLATES: [Template; 745] = [
     // i64.atomic_xor.Immediate
     template([0x0001, 0xefea, 0xfbca, ALL], 0, 0, S32, 3, [N, N], 23, 779, [0, 198, 202, 0]),
     template([0x0001, 0x1000, 0xfbca, ALL], 0, 0, S32, 4, [N, N], 24, 781, [0, 0, 204, 0]),
-];
+]);
 
 #[rustfmt::skip]
-static CHUNKS: [[u8; 16]; 783] = [
+static CHUNKS: [[u64; 2]; 783] = [
     chunk(0x4889c000000000000000000000000000),
     chunk(0x400f28c0000000000000000000000000),
     chunk(0x4031c000000000000000000000000000),
@@ -2281,7 +2281,7 @@ static CHUNKS: [[u8; 16]; 783] = [
 ];
 
 #[rustfmt::skip]
-static MASKS: [[[u8; 16]; 16]; 206] = [
+static MASKS: [[[u64; 2]; 16]; MASK_ROWS] = rows([
     row([0, 0, 0, 0]),
     row([0, 0, 0, 0]),
     row([0, 0, 0, 0]),
@@ -2488,4 +2488,4 @@ static MASKS: [[[u8; 16]; 16]; 206] = [
     row([0, 0, 0, 0]),
     row([0, 0, 0, 0x00000000000000000000000000000400]),
     row([0x08000000000000000000000000000000, 0x10000000000000000000000000000000, 0x20000000000000000000000000000000, 0]),
-];
+]);

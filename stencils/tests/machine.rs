@@ -14,7 +14,11 @@ fn code(machine: Machine, registers: &[u8], immediate: i64) -> (&'static Templat
     let mut all = [0; 4];
     all[..registers.len()].copy_from_slice(registers);
     let template = SET
-        .template(family(Form::machine(machine)), all, immediate)
+        .template(
+            family(Form::machine(machine)),
+            all.map(u32::from),
+            immediate,
+        )
         .unwrap_or_else(|| panic!("{machine:?} {registers:?} {immediate:#x}"));
     (template, fill(template, &all, immediate))
 }

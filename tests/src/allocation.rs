@@ -10,17 +10,17 @@
 //!   edge   copies, then arguments become the target's parameters, then meet into the target's state
 //! ```
 
-use patchjit::compile::{Event, Observer, Place, ValueName};
+use patchjit::compile::{Event, Location, Observer, ValueName};
 use patchjit::ir::{NONE, Program};
 use patchjit::ops::{Opcode, Shape, flags};
-use patchjit::stencil::{Form, OperandKind, StencilSet};
+use patchjit::stencil::{Family, OperandKind};
 use std::collections::{HashMap, HashSet};
 
 /// Which values a place holds. Mostly one; two where an argument lives on beside the parameter that it became.
 type Values = Vec<ValueName>;
 
 /// What every place holds.
-type State = HashMap<Place, Values>;
+type State = HashMap<Location, Values>;
 
 /// The events of one block.
 struct BlockEvents {
@@ -31,7 +31,6 @@ struct BlockEvents {
 /// Collects the events of a compilation; [`Checker::check`] then judges them.
 pub struct Checker<'a> {
     program: &'a Program<'a>,
-    set: &'static StencilSet,
     functions: Vec<(u32, Vec<BlockEvents>)>,
 }
 
@@ -68,10 +67,9 @@ impl Observer for Checker<'_> {
 
 impl<'a> Checker<'a> {
     /// Nothing seen yet.
-    pub fn new(program: &'a Program<'a>, set: &'static StencilSet) -> Checker<'a> {
+    pub fn new(program: &'a Program<'a>) -> Checker<'a> {
         Checker {
             program,
-            set,
             functions: Vec::new(),
         }
     }
@@ -99,7 +97,7 @@ impl<'a> Checker<'a> {
         for events in blocks.iter().filter(|events| events.block == NONE ^ entry) {
             for event in &events.events {
                 if let Event::Entry { register, value } = *event {
-                    initial.insert(Place::Register(register), vec![value]);
+                    initial.insert(Location::Register(register), vec![value]);
                 }
             }
         }
@@ -227,7 +225,7 @@ impl<'c, 'a> Walk<'c, 'a> {
                 self.state.insert(to, values);
             }
             Event::Make { to, value } => {
-                self.state.insert(Place::Register(to), vec![value]);
+                self.state.insert(Location::Register(to), vec![value]);
             }
             Event::Use {
                 op,
@@ -236,7 +234,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             } => {
                 self.begin_op(op)?;
                 self.read.insert(value);
-                self.expect(Place::Register(register), value, op)?;
+                self.expect(Location::Register(register), value, op)?;
             }
             Event::Snapshot { op, place, value } => self.expect(place, value, op)?,
             Event::Define { register, value } => {
@@ -248,21 +246,21 @@ impl<'c, 'a> Walk<'c, 'a> {
                 for values in self.state.values_mut() {
                     values.retain(|other| *other != value);
                 }
-                self.state.insert(Place::Register(register), vec![value]);
+                self.state.insert(Location::Register(register), vec![value]);
             }
             Event::Clobber { set } => {
                 for register in (0..64).filter(|register| set >> register & 1 != 0) {
-                    self.state.remove(&Place::Register(register));
+                    self.state.remove(&Location::Register(register));
                 }
             }
             Event::Emit {
                 op,
-                form,
+                family,
                 registers,
                 ..
             } => {
                 self.begin_op(op)?;
-                self.overwrite(form, registers)?;
+                self.overwrite(family, registers);
             }
             Event::Edge { at } => {
                 self.finish_op()?;
@@ -280,20 +278,15 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     /// A template overwrites its output and what its family clobbers.
-    fn overwrite(&mut self, form: Form, registers: [u8; 4]) -> Result<(), String> {
-        let set = self.checker.set;
-        let family = set
-            .family(form)
-            .ok_or_else(|| format!("form {} has no family", form.0))?;
+    fn overwrite(&mut self, family: &Family, registers: [u8; 4]) {
         for register in (0..64).filter(|register| family.clobbers.0 >> register & 1 != 0) {
-            self.state.remove(&Place::Register(register));
+            self.state.remove(&Location::Register(register));
         }
         if family.has_output {
             let float = family.kinds[0] == OperandKind::Float;
             let register = u32::from(registers[0]) + if float { 32 } else { 0 };
-            self.state.remove(&Place::Register(register));
+            self.state.remove(&Location::Register(register));
         }
-        Ok(())
     }
 
     fn arrive(&mut self, mut arrived: State, at: u32) -> Result<(), String> {
@@ -321,7 +314,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         Ok(())
     }
 
-    fn expect(&self, place: Place, value: ValueName, op: u32) -> Result<(), String> {
+    fn expect(&self, place: Location, value: ValueName, op: u32) -> Result<(), String> {
         let holds = self
             .state
             .get(&place)

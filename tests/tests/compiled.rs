@@ -31,7 +31,7 @@ fn compile(module: &Module) -> Result<Code, String> {
     let mut workspace = vec![0xdead_beef; compile::workspace_words(&verified)];
     let mut code = vec![0; compile::code_bytes(&verified)];
     let mut functions = vec![FunctionCode::default(); program.functions.len()];
-    let mut checker = Checker::new(&program, &X86_64_SYSV);
+    let mut checker = Checker::new(&program);
     let compiled = compile::compile_observed(
         &verified,
         &X86_64_SYSV,

@@ -3,7 +3,7 @@
 use crate::arguments::ExplainArguments;
 use crate::report::{self, Failure};
 use crate::{common, compile};
-use patchjit::compile::{Event, Observer, Place, ValueName};
+use patchjit::compile::{Event, Location, Observer, ValueName};
 use patchjit::stencil::StencilSet;
 use patchjit_cli::engine;
 use patchjit_cli::module::Module;
@@ -148,11 +148,11 @@ impl Names<'_> {
         name.map_or_else(|| format!("register {register}"), |name| name.to_string())
     }
 
-    fn place(&self, place: Place) -> String {
+    fn place(&self, place: Location) -> String {
         match place {
-            Place::Register(register) => self.register(register),
-            Place::Slot(slot) => format!("spill slot {slot}"),
-            Place::Outgoing(word) => format!("argument word {word}"),
+            Location::Register(register) => self.register(register),
+            Location::Slot(slot) => format!("spill slot {slot}"),
+            Location::Outgoing(word) => format!("argument word {word}"),
         }
     }
 

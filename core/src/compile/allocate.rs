@@ -11,11 +11,11 @@ use super::workspace::{
     END, INFO, INFO_FLOAT, INFO_HINT_PARAMETER, INFO_HINT_SHIFT, INFO_HINTED, INFO_REMATERIALIZED,
     LOCATION, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER,
 };
-use super::{Event, FunctionCompiler, Observer, Place};
-use crate::error::{Error, Feature, Part};
+use super::{Event, FunctionCompiler, Location, Observer};
+use crate::error::{Feature, Part};
 use crate::ir::NONE;
 use crate::ops::Opcode;
-use crate::patch::{internal, unsupported};
+use crate::patch::{Fault, internal, unsupported};
 use crate::runtime::offset;
 use crate::stencil::{Form, FormKind, Machine};
 
@@ -102,7 +102,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// The spill slot of a value, which it gets when it is first asked for.
-    pub(super) fn slot_of(&mut self, value: u32) -> Result<u32, Error> {
+    pub(super) fn slot_of(&mut self, value: u32) -> Result<u32, Fault> {
         let location = self.word(value, LOCATION);
         if location >> 8 != 0 {
             return Ok((location >> 8) - 1);
@@ -150,7 +150,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Puts a value that is in a register into its spill slot, unless it is there.
-    pub(super) fn save(&mut self, value: u32) -> Result<(), Error> {
+    pub(super) fn save(&mut self, value: u32) -> Result<(), Fault> {
         let register = self.register_of(value);
         if register == NO_REGISTER || self.registers.valid & only(register) != 0 {
             return Ok(());
@@ -161,17 +161,17 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits the store of a value's register to its spill slot.
-    pub(super) fn store_slot(&mut self, register: Register, value: u32) -> Result<(), Error> {
+    pub(super) fn store_slot(&mut self, register: Register, value: u32) -> Result<(), Fault> {
         let slot = self.slot_of(value)?;
         self.frame_store(register, self.slot_offset(slot))?;
         self.observe(Event::Copy {
-            to: Place::Slot(slot),
-            from: Place::Register(register),
+            to: Location::Slot(slot),
+            from: Location::Register(register),
         });
         Ok(())
     }
 
-    pub(super) fn frame_store(&mut self, register: Register, at: i64) -> Result<(), Error> {
+    pub(super) fn frame_store(&mut self, register: Register, at: i64) -> Result<(), Fault> {
         let machine = if register >= 32 {
             Machine::FrameStoreFloat
         } else {
@@ -181,7 +181,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    pub(super) fn frame_load(&mut self, register: Register, at: i64) -> Result<(), Error> {
+    pub(super) fn frame_load(&mut self, register: Register, at: i64) -> Result<(), Fault> {
         let machine = if register >= 32 {
             Machine::FrameLoadFloat
         } else {
@@ -192,7 +192,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits a copy between two registers of a bank.
-    pub(super) fn copy(&mut self, to: Register, from: Register) -> Result<(), Error> {
+    pub(super) fn copy(&mut self, to: Register, from: Register) -> Result<(), Fault> {
         let machine = if to >= 32 {
             Machine::MoveFloat
         } else {
@@ -200,14 +200,14 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         };
         self.machine(machine, [to, from, 0, 0], 0)?;
         self.observe(Event::Copy {
-            to: Place::Register(to),
-            from: Place::Register(from),
+            to: Location::Register(to),
+            from: Location::Register(from),
         });
         Ok(())
     }
 
     /// Emits code that brings a value into a register from its spill slot, or makes it again.
-    pub(super) fn fetch(&mut self, to: Register, value: u32) -> Result<(), Error> {
+    pub(super) fn fetch(&mut self, to: Register, value: u32) -> Result<(), Fault> {
         if self.is_rematerialized(value) {
             self.rematerialize(to, value)?;
             self.observe(Event::Make {
@@ -222,14 +222,14 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             .ok_or(internal(Part::Allocate, line!()))?;
         self.frame_load(to, self.slot_offset(slot))?;
         self.observe(Event::Copy {
-            to: Place::Register(to),
-            from: Place::Slot(slot),
+            to: Location::Register(to),
+            from: Location::Slot(slot),
         });
         Ok(())
     }
 
     /// Emits code that makes a constant or an anchor.
-    fn rematerialize(&mut self, to: Register, value: u32) -> Result<(), Error> {
+    fn rematerialize(&mut self, to: Register, value: u32) -> Result<(), Fault> {
         if value >= self.op_count {
             let anchor = value - self.op_count;
             let at = match anchor {
@@ -262,7 +262,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits the shortest code that puts these bits into an integer register.
-    pub(super) fn make_integer(&mut self, to: Register, bits: u64) -> Result<(), Error> {
+    pub(super) fn make_integer(&mut self, to: Register, bits: u64) -> Result<(), Fault> {
         let machine = if bits == 0 {
             Machine::ConstZero
         } else if u32::try_from(bits).is_ok() {
@@ -316,7 +316,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Frees one register of a set by the farthest next use; none of them may be pinned.
-    fn evict_one(&mut self, allowed: u64) -> Result<Register, Error> {
+    fn evict_one(&mut self, allowed: u64) -> Result<Register, Fault> {
         let mut farthest = (0, NONE);
         for register in each(allowed & self.registers.occupied & !self.registers.pinned) {
             let value = self.registers.value[register as usize];
@@ -341,7 +341,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Frees a register: its value goes to a free register outside `avoid`, else to memory.
-    pub(super) fn evict(&mut self, register: Register, avoid: u64) -> Result<(), Error> {
+    pub(super) fn evict(&mut self, register: Register, avoid: u64) -> Result<(), Fault> {
         if self.registers.occupied & only(register) == 0 {
             return Ok(());
         }
@@ -361,7 +361,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// A free register of a set, freed if need be. The set must have a register that is not pinned.
-    pub(super) fn obtain(&mut self, allowed: u64) -> Result<Register, Error> {
+    pub(super) fn obtain(&mut self, allowed: u64) -> Result<Register, Fault> {
         let free = self.free() & allowed;
         if free != 0 {
             return Ok(self.choose(free));
@@ -371,7 +371,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Brings a value into a register of a set for the op at hand, and pins the register.
     #[inline]
-    pub(super) fn bring(&mut self, value: u32, allowed: u64) -> Result<Register, Error> {
+    pub(super) fn bring(&mut self, value: u32, allowed: u64) -> Result<Register, Fault> {
         let register = self.register_of(value);
         if register != NO_REGISTER && allowed & only(register) != 0 {
             self.registers.pinned |= only(register);
@@ -385,7 +385,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         value: u32,
         allowed: u64,
         register: Register,
-    ) -> Result<Register, Error> {
+    ) -> Result<Register, Fault> {
         if register == NO_REGISTER {
             let to = self.obtain(allowed & self.bank(value))?;
             self.fetch(to, value)?;

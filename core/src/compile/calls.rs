@@ -7,18 +7,17 @@
 
 use super::allocate::{INTS, Register, each, only};
 use super::workspace::{END, INFO, INFO_REFERENCE, NO_REGISTER};
-use super::{Event, FunctionCompiler, Observer, Place};
-use crate::error::{Error, Feature, Part};
+use super::{Event, FunctionCompiler, Location, Observer};
+use crate::error::{Feature, Part};
 use crate::ir::{NONE, Op};
 use crate::ops::{Opcode, Shape};
-use crate::patch::{Holes, Label};
-use crate::patch::{internal, unsupported};
+use crate::patch::{Fault, Holes, Label, internal, unsupported};
 use crate::runtime::offset;
 use crate::stencil::{Form, FormKind, Machine};
 use crate::types::Type;
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
-    pub(super) fn lower_call(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    pub(super) fn lower_call(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let program = self.program;
         let (arguments, signature) = match op.code.info().shape {
             Shape::CallIndirect => (program.list(op.b + 1), program.extra[op.b as usize]),
@@ -73,7 +72,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Checks the index of an indirect call; gives the register with the address of its cell.
-    fn find_cell(&mut self, value: u32, op: &Op, signature: u32) -> Result<Register, Error> {
+    fn find_cell(&mut self, value: u32, op: &Op, signature: u32) -> Result<Register, Fault> {
         let index = op.a - self.first_op;
         let anything = INTS & self.allocatable;
         let register = self.bring(index, anything)?;
@@ -108,7 +107,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Puts every value that is needed after this op into its spill slot, except those in registers of `kept`.
-    fn save_all(&mut self, kept: u64) -> Result<(), Error> {
+    fn save_all(&mut self, kept: u64) -> Result<(), Fault> {
         for register in each(self.registers.occupied & !self.registers.valid & !kept) {
             let value = self.registers.value[register as usize];
             if self.word(value, END) > self.now {
@@ -118,7 +117,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    pub(super) fn lower_host_call(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    pub(super) fn lower_host_call(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let program = self.program;
         self.spill_references()?;
         let kept = self.preserved & self.allocatable;
@@ -166,7 +165,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Moves a value out of a register that the host does not keep.
-    fn move_to(&mut self, kept: u64, register: Register) -> Result<(), Error> {
+    fn move_to(&mut self, kept: u64, register: Register) -> Result<(), Fault> {
         let value = self.registers.value[register as usize];
         let open = self.free() & kept & self.bank(value);
         if open == 0 || self.is_rematerialized(value) {
@@ -183,13 +182,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Writes a host function's argument as 64 bits, zero-extended.
-    fn pass_widened(&mut self, value: u32, ty: Option<Type>, word: u32) -> Result<(), Error> {
+    fn pass_widened(&mut self, value: u32, ty: Option<Type>, word: u32) -> Result<(), Fault> {
         let scratch = self.int_scratch;
         let register = self.register_of(value);
         let widen = match ty {
             Some(Type::I32) => Opcode::I64ExtendI32U,
             Some(Type::F32) => Opcode::I32ReinterpretF32,
-            _ => return self.pass_to_memory(value, Place::Outgoing(word)),
+            _ => return self.pass_to_memory(value, Location::Outgoing(word)),
         };
         if let Some(bits) = self.constant_bits(value + self.first_op) {
             self.make_integer(scratch, bits)?;
@@ -219,7 +218,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Puts references into their spill slots and nowhere else: a collector may change them.
-    pub(super) fn spill_references(&mut self) -> Result<(), Error> {
+    pub(super) fn spill_references(&mut self) -> Result<(), Fault> {
         for register in each(self.registers.occupied) {
             let held = self.registers.value[register as usize];
             if self.word(held, INFO) & INFO_REFERENCE != 0 && self.word(held, END) > self.now {
@@ -231,7 +230,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Makes the holes of a template lead to a function's body.
-    pub(super) fn link_to_function(&mut self, holes: Holes, function: u32) -> Result<(), Error> {
+    pub(super) fn link_to_function(&mut self, holes: Holes, function: u32) -> Result<(), Fault> {
         let slot = self
             .bodies
             .get(function as usize)

@@ -19,11 +19,10 @@ use super::workspace::{
     LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE, NO_REGISTER,
     PARAMETER_REGISTER, START, map_index,
 };
-use super::{Event, FunctionCompiler, Observer, Place};
-use crate::error::{Error, Part};
+use super::{Event, FunctionCompiler, Location, Observer};
+use crate::error::Part;
 use crate::ir::{Edge, NONE};
-use crate::patch::Label;
-use crate::patch::internal;
+use crate::patch::{Fault, Holes, Label, internal};
 use crate::stencil::Machine;
 
 /// What an edge must do before it arrives.
@@ -58,7 +57,7 @@ impl Plan {
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Plans an edge out of the block at hand; settles the target's entry map if this is the first to reach it.
-    pub(super) fn plan(&mut self, edge: Edge, plan: &mut Plan) -> Result<(), Error> {
+    pub(super) fn plan(&mut self, edge: Edge, plan: &mut Plan) -> Result<(), Fault> {
         plan.targets = 0;
         plan.stores = 0;
         plan.memory = false;
@@ -82,7 +81,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Plans an edge to a block whose entry map is settled.
-    fn conform(&mut self, target: u32, edge: Edge, plan: &mut Plan) -> Result<(), Error> {
+    fn conform(&mut self, target: u32, edge: Edge, plan: &mut Plan) -> Result<(), Fault> {
         let record = self.workspace.blocks[target as usize];
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
         let count = edge.arguments.len() as u32;
@@ -149,7 +148,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Settles a block's entry map by what the first edge to it brings.
-    fn settle(&mut self, target: u32, edge: Edge, plan: &mut Plan) -> Result<(), Error> {
+    fn settle(&mut self, target: u32, edge: Edge, plan: &mut Plan) -> Result<(), Fault> {
         let record = self.workspace.blocks[target as usize];
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
         let starts = 2 * record[BLOCK_START];
@@ -250,7 +249,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         preferred: u64,
         map: &mut Registers,
         plan: &mut Plan,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Fault> {
         if self.word(parameter, END) == self.word(parameter, START) {
             // Never used.
             self.workspace.values[parameter as usize][PARAMETER_REGISTER] = NONE;
@@ -323,7 +322,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits what an edge must do; the state stays as it is at the block's end.
-    pub(super) fn emit_plan(&mut self, edge: Edge, plan: &Plan) -> Result<(), Error> {
+    pub(super) fn emit_plan(&mut self, edge: Edge, plan: &Plan) -> Result<(), Fault> {
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
         if plan.charge {
             self.charge_fuel()?;
@@ -340,7 +339,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 let parameter = first + number as u32;
                 if self.is_in_memory(parameter) && parameter != argument - self.first_op {
                     let slot = self.slot_of(parameter)?;
-                    self.pass_to_memory(argument - self.first_op, Place::Slot(slot))?;
+                    self.pass_to_memory(argument - self.first_op, Location::Slot(slot))?;
                 }
             }
             return self.emit_register_moves(plan.targets, &plan.source);
@@ -350,7 +349,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut staged = 0;
         for (number, &argument) in edge.arguments.iter().enumerate() {
             if self.is_in_memory(first + number as u32) {
-                self.pass_to_memory(argument - self.first_op, Place::Outgoing(staged))?;
+                self.pass_to_memory(argument - self.first_op, Location::Outgoing(staged))?;
                 staged += 1;
             }
         }
@@ -359,8 +358,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         for number in 0..edge.arguments.len() as u32 {
             if self.is_in_memory(first + number) {
                 let slot = self.slot_of(first + number)?;
-                let (from, to) = (Place::Outgoing(staged), Place::Slot(slot));
-                let scratch = Place::Register(self.int_scratch);
+                let (from, to) = (Location::Outgoing(staged), Location::Slot(slot));
+                let scratch = Location::Register(self.int_scratch);
                 self.frame_load(self.int_scratch, i64::from(staged) * 8)?;
                 self.observe(Event::Copy { to: scratch, from });
                 self.frame_store(self.int_scratch, self.slot_offset(slot))?;
@@ -391,7 +390,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Writes a value to memory from wherever it is.
-    pub(super) fn pass_to_memory(&mut self, value: u32, to: Place) -> Result<(), Error> {
+    pub(super) fn pass_to_memory(&mut self, value: u32, to: Location) -> Result<(), Fault> {
         let mut register = self.register_of(value);
         if register == NO_REGISTER {
             let float = self.is_rematerialized(value) && self.bank(value) == FLOATS;
@@ -402,7 +401,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             };
             self.fetch(register, value)?;
         }
-        if matches!(to, Place::Outgoing(_)) {
+        if matches!(to, Location::Outgoing(_)) {
             let value = self.value_name(value);
             self.observe(Event::Use {
                 op: self.current_op,
@@ -411,14 +410,14 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             });
         }
         let at = match to {
-            Place::Slot(slot) => self.slot_offset(slot),
-            Place::Outgoing(word) => i64::from(word) * 8,
-            Place::Register(_) => return Err(internal(Part::Allocate, line!())),
+            Location::Slot(slot) => self.slot_offset(slot),
+            Location::Outgoing(word) => i64::from(word) * 8,
+            Location::Register(_) => return Err(internal(Part::Allocate, line!())),
         };
         self.frame_store(register, at)?;
         self.observe(Event::Copy {
             to,
-            from: Place::Register(register),
+            from: Location::Register(register),
         });
         Ok(())
     }
@@ -428,7 +427,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         &mut self,
         targets: u64,
         source: &[u32; 64],
-    ) -> Result<(), Error> {
+    ) -> Result<(), Fault> {
         // How many copies still read each register, and where each target's value is.
         let mut readers = [0u8; 64];
         let mut from = [NO_REGISTER as u8; 64];
@@ -484,7 +483,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits an edge: its moves, and a jump unless its target comes next.
-    pub(super) fn finish_edge(&mut self, edge: Edge, plan: &Plan) -> Result<(), Error> {
+    pub(super) fn finish_edge(&mut self, edge: Edge, plan: &Plan) -> Result<(), Fault> {
         self.observe(Event::Edge { at: edge.at });
         self.emit_plan(edge, plan)?;
         self.observe(Event::EdgeEnd);
@@ -499,11 +498,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Makes the holes of a template lead to a block.
-    pub(super) fn link_to_block(
-        &mut self,
-        holes: crate::patch::Holes,
-        block: u32,
-    ) -> Result<(), Error> {
+    pub(super) fn link_to_block(&mut self, holes: Holes, block: u32) -> Result<(), Fault> {
         let target = (block - self.first_block) as usize;
         let mut label = Label(self.workspace.blocks[target][BLOCK_LABEL]);
         self.patcher.link(holes, &mut label)?;
@@ -512,7 +507,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Begins a block: its label is bound, its entry map becomes the state.
-    pub(super) fn enter_block(&mut self) -> Result<(), Error> {
+    pub(super) fn enter_block(&mut self) -> Result<(), Fault> {
         let record = self.workspace.blocks[self.block as usize];
         let mut label = Label(record[BLOCK_LABEL]);
         self.patcher.bind(&mut label)?;

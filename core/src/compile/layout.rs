@@ -16,10 +16,9 @@ use super::workspace::{
     BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LOOP, BLOCK_POSITION, BLOCK_PREDECESSORS, BLOCK_START,
     LOOP_DEPTH, LOOP_END, LOOP_HEAD, LOOP_PARENT, Workspace,
 };
-use crate::error::Error;
 use crate::ir::{Function, NONE, Program};
 use crate::ops::Opcode;
-use crate::patch::Label;
+use crate::patch::{Fault, Label};
 
 /// Calls back with the block of every outgoing edge of a block, in the order of the text.
 #[inline]
@@ -49,7 +48,7 @@ pub(super) fn lay_out(
     program: &Program,
     function: &Function,
     workspace: &mut Workspace,
-) -> Result<(), Error> {
+) -> Result<(), Fault> {
     if !natural_order(program, function, workspace) {
         reverse_postorder(program, function, workspace);
     }

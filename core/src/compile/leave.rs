@@ -6,11 +6,10 @@
 
 use super::allocate::{INTS, Register};
 use super::workspace::NO_REGISTER;
-use super::{Event, FunctionCompiler, Observer, Place};
-use crate::error::Error;
+use super::{Event, FunctionCompiler, Location, Observer};
 use crate::ir::{Exit, ExitKind};
 use crate::ops::Opcode;
-use crate::patch::{Holes, Label};
+use crate::patch::{Fault, Holes, Label};
 use crate::runtime::{Status, offset};
 use crate::stencil::{Form, FormKind, Machine};
 use crate::types::Type;
@@ -31,7 +30,7 @@ pub(super) const SHARED_STUBS: usize = 8;
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Makes the holes of a template lead out through an exit, with the values where they are now.
-    pub(super) fn leave_from(&mut self, holes: Holes, exit: u32, value: u32) -> Result<(), Error> {
+    pub(super) fn leave_from(&mut self, holes: Holes, exit: u32, value: u32) -> Result<(), Fault> {
         self.leave(holes, exit, value, RECORD_EXIT)
     }
 
@@ -41,11 +40,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         holes: Holes,
         exit: u32,
         value: u32,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Fault> {
         self.leave(holes, exit, value, RECORD_CALL_EXIT)
     }
 
-    fn leave(&mut self, holes: Holes, exit: u32, value: u32, kind: u32) -> Result<(), Error> {
+    fn leave(&mut self, holes: Holes, exit: u32, value: u32, kind: u32) -> Result<(), Fault> {
         let program = self.program;
         let record = program.exits[exit as usize];
         let key = exit ^ kind;
@@ -68,9 +67,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 AT_SLOT | slot << 8
             };
             let place = match word & 0xff {
-                AT_SLOT => Some(Place::Slot(word >> 8)),
+                AT_SLOT => Some(Location::Slot(word >> 8)),
                 AT_CONSTANT => None,
-                register => Some(Place::Register(register)),
+                register => Some(Location::Register(register)),
             };
             if let Some(place) = place {
                 self.observe(Event::Snapshot {
@@ -94,13 +93,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Remembers a jump table whose targets have been pushed, the last case first.
-    pub(super) fn push_table(&mut self, table: Label, count: u32) -> Result<(), Error> {
+    pub(super) fn push_table(&mut self, table: Label, count: u32) -> Result<(), Fault> {
         self.patcher.push_tail(table.0)?;
         self.patcher.push_tail(RECORD_TABLE | count)
     }
 
     /// Emits all stubs, then all tables; gives where the tables begin.
-    pub(super) fn emit_stubs_and_tables(&mut self, end: u32) -> Result<u32, Error> {
+    pub(super) fn emit_stubs_and_tables(&mut self, end: u32) -> Result<u32, Fault> {
         let mut at = self.patcher.tail();
         let mut tables = false;
         while at < end {
@@ -127,7 +126,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(data)
     }
 
-    fn emit_tables(&mut self, end: u32) -> Result<(), Error> {
+    fn emit_tables(&mut self, end: u32) -> Result<(), Fault> {
         let mut at = self.patcher.tail();
         while at < end {
             let header = self.patcher.word(at)?;
@@ -149,7 +148,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits one stub. Nothing but the values that its record names is alive there.
-    fn emit_stub(&mut self, exit: &Exit, kind: u32, entries: u32) -> Result<(), Error> {
+    fn emit_stub(&mut self, exit: &Exit, kind: u32, entries: u32) -> Result<(), Fault> {
         let program = self.program;
         let snapshot = program.snapshot(exit);
         let count = exit.entry_count;
@@ -214,7 +213,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits what makes a narrow value's register hold it zero-extended to 64 bits.
-    fn widen_in_place(&mut self, register: Register, ty: Option<Type>) -> Result<(), Error> {
+    fn widen_in_place(&mut self, register: Register, ty: Option<Type>) -> Result<(), Fault> {
         let scratch = self.int_scratch;
         match ty {
             Some(Type::I32) => {
@@ -232,7 +231,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    fn store_guest_slot(&mut self, register: Register, slot: u32) -> Result<(), Error> {
+    fn store_guest_slot(&mut self, register: Register, slot: u32) -> Result<(), Fault> {
         let code = if register >= 32 {
             Opcode::F64RawStore
         } else {

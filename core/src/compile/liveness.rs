@@ -11,28 +11,34 @@
 //! A comparison whose only use is a branch or guard of the same block is *fused*: it makes
 //! no code of its own, and its operands are used where it is.
 
+use super::brief::{Brief, facts_of};
 use super::workspace::{
     BLOCK_LOOP, BLOCK_START, END, INFO, INFO_FLOAT, INFO_FUSED, INFO_HINT_PARAMETER,
-    INFO_HINT_SHIFT, INFO_HINTED, INFO_REFERENCE, INFO_REMATERIALIZED, INFO_USES, LOCATION,
-    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH, LOOP_END,
-    LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, LOOP_PARENT, NEXT,
-    NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, START, VALUE_WORDS,
+    INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SWAPPED, INFO_USES,
+    LOCATION, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH,
+    LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_INT_PRESSURE, LOOP_PARENT, LOOP_WORDS,
+    NEXT, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, START, VALUE_WORDS,
 };
-use super::{FunctionCompiler, Observer};
-use crate::ir::{NONE, Op};
-use crate::ops::{Opcode, Shape, flags};
-use crate::types::Type;
+use super::{FunctionCompiler, Observer, immediate_of};
+use crate::ir::{NONE, Op, Program};
+use crate::ops::{Shape, flags};
+use crate::stencil::StencilSet;
 
-/// What the passes carry from op to op.
+/// The records of all values of a function.
+type Values = [[u32; VALUE_WORDS]];
+
+/// Where an op is.
 #[derive(Clone, Copy)]
 struct Point {
-    /// Twice the op's position.
+    /// Twice its position.
     now: u32,
+    /// The depth of its innermost loop, 0 outside.
+    depth: u32,
     /// Its innermost loop, or NONE.
     innermost: u32,
-    /// That loop's depth, 0 outside.
-    depth: u32,
-    /// The first op of the block, as an index in the function.
+    /// Twice the position of that loop's last op, plus 1, or NONE.
+    loop_end: u32,
+    /// The first op of its block, as an index in the function.
     first: u32,
 }
 
@@ -65,232 +71,57 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
     }
 
-    fn place_of_block(&mut self, block: u32) -> Point {
+    fn point_of_block(&self, block: u32) -> Point {
         let record = &self.workspace.blocks[block as usize];
         let innermost = record[BLOCK_LOOP];
-        let now = 2 * record[BLOCK_START];
-        let mut depth = 0;
+        let (mut depth, mut loop_end) = (0, NONE);
         if innermost != NONE {
-            depth = self.workspace.loops[innermost as usize][LOOP_DEPTH];
-            self.workspace.loop_at_depth[depth as usize] = innermost;
+            let record = &self.workspace.loops[innermost as usize];
+            depth = record[LOOP_DEPTH];
+            loop_end = record[LOOP_END_POSITION];
         }
-        let first = self.block_record(block).first_op - self.first_op;
         Point {
-            now,
-            innermost,
+            now: 2 * record[BLOCK_START],
             depth,
-            first,
+            innermost,
+            loop_end,
+            first: self.block_record(block).first_op - self.first_op,
         }
     }
 
     /// Defines values, stretches intervals, counts uses, collects what loops need.
     fn forward(&mut self) {
-        for anchor in self.op_count as usize..self.workspace.values.len() {
-            let mut record = [0; VALUE_WORDS];
-            record[INFO] = INFO_REMATERIALIZED;
-            record[NEXT_USE] = NONE;
-            self.workspace.values[anchor] = record;
-        }
-        if self.workspace.block_count != self.block_count {
+        let reached = self.workspace.block_count;
+        if reached != self.block_count {
             // Records of ops that nothing reaches still serve as records of positions.
-            self.workspace.values[..self.op_count as usize]
+            self.workspace
+                .values
                 .fill([0, 0, NONE, 0, 0, NONE, NONE, NONE]);
         }
-        for at in 0..self.workspace.block_count as usize {
+        for anchor in &mut self.workspace.values[self.op_count as usize..] {
+            *anchor = [0, 0, NONE, 0, INFO_REMATERIALIZED, NONE, NONE, NONE];
+        }
+        for at in 0..reached as usize {
             let block = self.workspace.order[at];
-            let mut place = self.place_of_block(block);
+            let mut point = self.point_of_block(block);
+            if point.innermost != NONE {
+                self.workspace.loop_at_depth[point.depth as usize] = point.innermost;
+            }
             let record = self.block_record(block);
-            for index in record.first_op..record.first_op + record.op_count {
-                let op = self.program.ops[index as usize];
-                let value = index - self.first_op;
-                self.note_definition(value, &op, place);
-                self.forward_uses(&op, place);
-                place.now += 2;
-            }
-        }
-    }
-
-    #[inline]
-    fn note_definition(&mut self, value: u32, op: &Op, place: Point) {
-        let mut info = 0;
-        match op.result() {
-            Some(Type::F32 | Type::F64) => info |= INFO_FLOAT,
-            Some(Type::Ref) => info |= INFO_REFERENCE,
-            _ => {}
-        }
-        let mut depth = place.depth;
-        if is_constant(op.code) {
-            // It can be made anywhere, so it is no part of the loop that it stands in.
-            info |= INFO_REMATERIALIZED;
-            depth = 0;
-        }
-        self.workspace.values[value as usize] =
-            [place.now, place.now, NONE, depth, info, NONE, NONE, NONE];
-    }
-
-    #[inline]
-    fn forward_uses(&mut self, op: &Op, place: Point) {
-        let info = op.code.info();
-        match info.shape {
-            Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => return,
-            Shape::Unary => self.keep(op.a, place),
-            Shape::Binary => {
-                let (first, second) = self.binary_operands(op);
-                self.keep(first, place);
-                if let Some(second) = second {
-                    self.keep(second, place);
-                }
-            }
-            Shape::Select => {
-                self.keep(op.a, place);
-                self.keep(op.b, place);
-                self.keep(op.c, place);
-            }
-            Shape::Guard | Shape::Branch => self.keep_condition(op.a, place),
-            Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-                if self.constant_bits(op.a).is_none() || info.has(flags::RAW) {
-                    self.keep(op.a, place);
-                }
-                if info.operand_count > 1 {
-                    self.keep(op.b, place);
-                }
-                if info.operand_count > 2 {
-                    self.keep(self.program.extra[op.c as usize + 2], place);
-                }
-                if !info.has(flags::RAW) {
-                    self.keep_local(self.region_anchor(op.region()), place);
-                }
-            }
-            Shape::SlotGet => self.keep_local(self.slots_anchor(), place),
-            Shape::SlotSet => {
-                self.keep(op.a, place);
-                self.keep_local(self.slots_anchor(), place);
-            }
-            Shape::Switch | Shape::CallIndirect => self.keep(op.a, place),
-            Shape::Fence | Shape::Poll | Shape::Call | Shape::CallCell | Shape::CallHost => {}
-            Shape::Jump | Shape::Return | Shape::Exit | Shape::ReturnCall => {}
-        }
-        match info.shape {
-            Shape::Jump => self.keep_edge(op.b, place),
-            Shape::Branch => {
-                self.keep_edge(op.b, place);
-                self.keep_edge(op.c, place);
-            }
-            Shape::Switch => {
-                let count = self.program.extra[op.b as usize];
-                for number in 0..=count {
-                    self.keep_edge(self.program.extra[(op.b + 1 + number) as usize], place);
-                }
-            }
-            Shape::Return => self.keep_list(op.b, place),
-            Shape::Call | Shape::CallCell | Shape::ReturnCall => {
-                self.keep_list(op.b, place);
-                self.note_call(place, LOOP_CALLS_PROGRAM);
-            }
-            Shape::CallIndirect => {
-                self.keep_list(op.b + 1, place);
-                self.note_call(place, LOOP_CALLS_PROGRAM);
-            }
-            Shape::CallHost => {
-                self.keep_list(op.b, place);
-                self.note_call(place, LOOP_CALLS_HOST);
-            }
-            _ => {}
-        }
-        if info.has(flags::LEAVES)
-            && let Some(exit) = self.exit_of(op)
-        {
-            let record = self.program.exits[exit as usize];
-            let late = Point {
-                now: place.now + 1,
-                ..place
+            let mut pass = Forward {
+                program: self.program,
+                set: self.set,
+                first_op: self.first_op,
+                op_count: self.op_count,
+                values: self.workspace.values,
+                loops: self.workspace.loops,
+                loop_at_depth: self.workspace.loop_at_depth,
             };
-            for pair in self.program.snapshot(&record).chunks_exact(2) {
-                self.keep(pair[1], late);
+            let ops = &self.program.ops[record.first_op as usize..][..record.op_count as usize];
+            for (op, value) in ops.iter().zip(point.first..) {
+                pass.op(value, op, point);
+                point.now += 2;
             }
-        }
-    }
-
-    /// A use of an op of the program.
-    #[inline]
-    fn keep(&mut self, operand: u32, place: Point) {
-        self.keep_local(operand - self.first_op, place);
-    }
-
-    /// A use of a value by its index in the function, anchors included.
-    #[inline]
-    fn keep_local(&mut self, value: u32, place: Point) {
-        let record = &mut self.workspace.values[value as usize];
-        let mut end = place.now;
-        if record[LOCATION] < place.depth {
-            let outermost = self.workspace.loop_at_depth[record[LOCATION] as usize + 1];
-            end = self.workspace.loops[outermost as usize][LOOP_END_POSITION];
-        }
-        if value >= self.op_count && record[END] == 0 {
-            // The first use of an anchor.
-            record[START] = place.now;
-        }
-        record[END] = record[END].max(end);
-        let uses = (record[INFO] & INFO_USES) + 1;
-        if uses <= INFO_USES {
-            record[INFO] = (record[INFO] & !INFO_USES) | uses;
-        }
-        if record[INFO] & INFO_REMATERIALIZED != 0 && record[LOCATION] < place.depth {
-            let constants = &mut self.workspace.loops[place.innermost as usize][LOOP_CONSTANTS..];
-            for slot in constants {
-                if *slot == value {
-                    break;
-                }
-                if *slot == NONE {
-                    *slot = value;
-                    break;
-                }
-            }
-        }
-    }
-
-    /// A use as a condition: should it be fused, the comparison's operands are used here as well.
-    fn keep_condition(&mut self, condition: u32, place: Point) {
-        self.keep(condition, place);
-        let local = condition - self.first_op;
-        let op = self.program.ops[condition as usize];
-        let uses = self.workspace.values[local as usize][INFO] & INFO_USES;
-        if uses == 1 && op.code.info().has(flags::COMPARES) && local >= place.first {
-            if op.code.info().shape == Shape::Unary {
-                self.keep(op.a, place);
-                return;
-            }
-            let (first, second) = self.binary_operands(&op);
-            self.keep(first, place);
-            if let Some(second) = second {
-                self.keep(second, place);
-            }
-        }
-    }
-
-    fn keep_edge(&mut self, edge: u32, place: Point) {
-        let edge = self.program.edge(edge);
-        for &argument in edge.arguments {
-            self.keep_argument(argument, place);
-        }
-    }
-
-    fn keep_list(&mut self, at: u32, place: Point) {
-        for &argument in self.program.list(at) {
-            self.keep_argument(argument, place);
-        }
-    }
-
-    /// A use that a constant serves from nowhere: it needs no register until then.
-    fn keep_argument(&mut self, argument: u32, place: Point) {
-        if !is_constant(self.program.ops[argument as usize].code) {
-            self.keep(argument, place);
-        }
-    }
-
-    fn note_call(&mut self, place: Point, what: u32) {
-        if place.innermost != NONE {
-            self.workspace.loops[place.innermost as usize][LOOP_CALLS] |= what;
         }
     }
 
@@ -351,27 +182,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             if inner[LOOP_PARENT] == NONE {
                 continue;
             }
-            let parent_start = {
-                let parent = &self.workspace.loops[inner[LOOP_PARENT] as usize];
-                let block = self.workspace.order[parent[LOOP_HEAD] as usize];
-                2 * self.workspace.blocks[block as usize][BLOCK_START]
-            };
-            for value in &inner[LOOP_CONSTANTS..] {
-                if *value == NONE || self.workspace.values[*value as usize][START] >= parent_start {
-                    continue;
-                }
-                let parent = &mut self.workspace.loops[inner[LOOP_PARENT] as usize];
-                for slot in &mut parent[LOOP_CONSTANTS..] {
-                    if *slot == *value {
-                        break;
-                    }
-                    if *slot == NONE {
-                        *slot = *value;
-                        break;
-                    }
-                }
-            }
             let parent = &mut self.workspace.loops[inner[LOOP_PARENT] as usize];
+            for &value in inner[LOOP_CONSTANTS..]
+                .iter()
+                .filter(|&&value| value != NONE)
+            {
+                remember(parent, value);
+            }
             parent[LOOP_CALLS] |= inner[LOOP_CALLS];
             for word in [LOOP_INT_PRESSURE, LOOP_FLOAT_PRESSURE] {
                 parent[word] = parent[word].max(inner[word]);
@@ -383,165 +200,470 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     fn backward(&mut self) {
         for at in (0..self.workspace.block_count as usize).rev() {
             let block = self.workspace.order[at];
-            let mut place = self.place_of_block(block);
-            let loop_end = match place.innermost {
-                NONE => NONE,
-                index => self.workspace.loops[index as usize][LOOP_END_POSITION],
-            };
+            let mut point = self.point_of_block(block);
             let record = self.block_record(block);
-            place.now += 2 * record.op_count;
-            for index in (record.first_op..record.first_op + record.op_count).rev() {
-                place.now -= 2;
-                let op = self.program.ops[index as usize];
-                let value = index - self.first_op;
-                self.backward_uses(value, &op, place, loop_end);
+            let file = &self.set.registers;
+            let mut pass = Backward {
+                program: self.program,
+                first_op: self.first_op,
+                op_count: self.op_count,
+                int_arguments: file.int_arguments,
+                float_arguments: file.float_arguments,
+                values: self.workspace.values,
+            };
+            let ops = &self.program.ops[record.first_op as usize..][..record.op_count as usize];
+            point.now += 2 * record.op_count;
+            for (number, op) in ops.iter().enumerate().rev() {
+                point.now -= 2;
+                pass.op(point.first + number as u32, op, point);
             }
         }
-        for record in self.workspace.values.iter_mut() {
-            record[LOCATION] = NO_REGISTER;
+        for anchor in &mut self.workspace.values[self.op_count as usize..] {
+            anchor[LOCATION] = NO_REGISTER;
+        }
+    }
+}
+
+/// The forward pass over the ops of a block.
+struct Forward<'f> {
+    program: &'f Program<'f>,
+    set: &'static StencilSet,
+    first_op: u32,
+    op_count: u32,
+    values: &'f mut Values,
+    loops: &'f mut [[u32; LOOP_WORDS]],
+    loop_at_depth: &'f mut [u32],
+}
+
+impl Forward<'_> {
+    #[inline(always)]
+    fn op(&mut self, value: u32, op: &Op, point: Point) {
+        let brief = Brief::of(op.code);
+        let mut facts = u32::from(brief.facts);
+        if brief.is_typed_by_record() {
+            facts = facts_of(op.result());
+        }
+        // A constant can be made anywhere, so it is no part of the loop that it stands in.
+        let depth = if facts & INFO_REMATERIALIZED != 0 {
+            0
+        } else {
+            point.depth
+        };
+        self.values[value as usize] = [point.now, point.now, NONE, depth, facts, NONE, NONE, NONE];
+        match brief.shape {
+            Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => return,
+            Shape::Unary => self.keep(op.a - self.first_op, point),
+            Shape::Binary => self.binary(value, op, point),
+            Shape::Load | Shape::Store if !brief.is_raw() => {
+                // A constant index becomes part of the displacement.
+                if self.fact(op.a) & INFO_REMATERIALIZED == 0 {
+                    self.keep(op.a - self.first_op, point);
+                }
+                if brief.operand_count > 1 {
+                    self.keep(op.b - self.first_op, point);
+                }
+                self.keep(self.op_count + 1 + op.region() as u32, point);
+            }
+            _ => {
+                self.rare(op, point);
+                return;
+            }
+        }
+        if brief.leaves() {
+            self.snapshot(op, point);
         }
     }
 
-    #[inline]
-    fn backward_uses(&mut self, value: u32, op: &Op, place: Point, loop_end: u32) {
+    #[inline(always)]
+    fn fact(&self, operand: u32) -> u32 {
+        self.values[(operand - self.first_op) as usize][INFO]
+    }
+
+    /// The operands of a binary op, one of which may become an immediate.
+    #[inline(always)]
+    fn binary(&mut self, value: u32, op: &Op, point: Point) {
+        let constants = (self.fact(op.a) | self.fact(op.b)) & INFO_REMATERIALIZED;
+        if constants != 0 {
+            self.binary_with_constant(value, op, point);
+            return;
+        }
+        self.keep(op.a - self.first_op, point);
+        self.keep(op.b - self.first_op, point);
+    }
+
+    fn binary_with_constant(&mut self, value: u32, op: &Op, point: Point) {
+        let facts = immediate_facts(self.program, self.set, op);
+        self.values[value as usize][INFO] |= facts;
+        let (first, second) = if facts & INFO_SWAPPED != 0 {
+            (op.b, op.a)
+        } else {
+            (op.a, op.b)
+        };
+        self.keep(first - self.first_op, point);
+        if facts & INFO_IMMEDIATE == 0 {
+            self.keep(second - self.first_op, point);
+        }
+    }
+
+    /// Ops that are not most of a program.
+    #[inline(never)]
+    fn rare(&mut self, op: &Op, point: Point) {
         let info = op.code.info();
+        let first = op.a.wrapping_sub(self.first_op);
         match info.shape {
-            Shape::Parameter => self.workspace.values[value as usize][PARAMETER_REGISTER] = NONE,
-            Shape::Result | Shape::Constant | Shape::FunctionIndex => {}
-            Shape::Unary | Shape::Binary => {
-                if self.workspace.values[value as usize][INFO] & INFO_FUSED == 0 {
-                    self.chain_scalar(value, op, place, loop_end);
+            Shape::Select => {
+                self.keep(first, point);
+                self.keep(op.b - self.first_op, point);
+                self.keep(op.c - self.first_op, point);
+            }
+            Shape::Guard => self.keep_condition(op.a, point),
+            Shape::Branch => {
+                self.keep_condition(op.a, point);
+                self.keep_edge(op.b, point);
+                self.keep_edge(op.c, point);
+            }
+            Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
+                self.keep(first, point);
+                if info.operand_count > 1 {
+                    self.keep(op.b - self.first_op, point);
+                }
+                if info.operand_count > 2 {
+                    self.keep(self.program.extra[op.c as usize + 2] - self.first_op, point);
+                }
+                if !info.has(flags::RAW) {
+                    self.keep(self.op_count + 1 + op.region() as u32, point);
                 }
             }
+            Shape::SlotGet => self.keep(self.op_count, point),
+            Shape::SlotSet => {
+                self.keep(first, point);
+                self.keep(self.op_count, point);
+            }
+            Shape::Jump => self.keep_edge(op.b, point),
+            Shape::Switch => {
+                self.keep(first, point);
+                let count = self.program.extra[op.b as usize];
+                for number in 0..=count {
+                    self.keep_edge(self.program.extra[(op.b + 1 + number) as usize], point);
+                }
+            }
+            Shape::Return => self.keep_list(op.b, point),
+            Shape::Call | Shape::CallCell | Shape::ReturnCall => {
+                self.keep_list(op.b, point);
+                self.note_call(point, LOOP_CALLS_PROGRAM);
+            }
+            Shape::CallIndirect => {
+                self.keep(first, point);
+                self.keep_list(op.b + 1, point);
+                self.note_call(point, LOOP_CALLS_PROGRAM);
+            }
+            Shape::CallHost => {
+                self.keep_list(op.b, point);
+                self.note_call(point, LOOP_CALLS_HOST);
+            }
+            _ => {}
+        }
+        if info.has(flags::LEAVES) {
+            self.snapshot(op, point);
+        }
+    }
+
+    /// What an op's exit names is kept until the op is done.
+    fn snapshot(&mut self, op: &Op, point: Point) {
+        let Some(exit) = exit_of(self.program, op) else {
+            return;
+        };
+        let program = self.program;
+        let exit = &program.exits[exit as usize];
+        if exit.entry_count == 0 {
+            return;
+        }
+        let late = Point {
+            now: point.now + 1,
+            ..point
+        };
+        for pair in program.snapshot(exit).chunks_exact(2) {
+            self.keep(pair[1] - self.first_op, late);
+        }
+    }
+
+    /// A use of a value by its index in the function, anchors included.
+    #[inline(always)]
+    fn keep(&mut self, value: u32, point: Point) {
+        let record = &mut self.values[value as usize];
+        let info = record[INFO];
+        record[INFO] = info + u32::from(info & INFO_USES != INFO_USES);
+        if record[LOCATION] < point.depth {
+            self.keep_through_loop(value, point);
+        } else {
+            record[END] = record[END].max(point.now);
+            if value >= self.op_count && record[START] == 0 {
+                // The first use of an anchor.
+                record[START] = point.now;
+            }
+        }
+    }
+
+    /// A use inside a loop of a value from outside.
+    #[inline(never)]
+    fn keep_through_loop(&mut self, value: u32, point: Point) {
+        let record = &mut self.values[value as usize];
+        let outermost = self.loop_at_depth[record[LOCATION] as usize + 1];
+        let end = self.loops[outermost as usize][LOOP_END_POSITION];
+        if value >= self.op_count && record[END] == 0 {
+            record[START] = point.now;
+        }
+        record[END] = record[END].max(end);
+        if record[INFO] & INFO_REMATERIALIZED != 0 {
+            remember(&mut self.loops[point.innermost as usize], value);
+        }
+    }
+
+    /// A use as a condition: should it be fused, the comparison's operands are used here as well.
+    fn keep_condition(&mut self, condition: u32, point: Point) {
+        self.keep(condition - self.first_op, point);
+        let local = condition - self.first_op;
+        let op = self.program.ops[condition as usize];
+        let facts = self.values[local as usize][INFO];
+        if facts & INFO_USES == 1 && op.code.info().has(flags::COMPARES) && local >= point.first {
+            let (first, second) = operands(&op, facts);
+            self.keep(first - self.first_op, point);
+            if let Some(second) = second {
+                self.keep(second - self.first_op, point);
+            }
+        }
+    }
+
+    fn keep_edge(&mut self, edge: u32, point: Point) {
+        self.keep_list(edge + 1, point);
+    }
+
+    /// Uses that a constant serves from nowhere: it needs no register until then.
+    fn keep_list(&mut self, at: u32, point: Point) {
+        for &argument in self.program.list(at) {
+            if self.fact(argument) & INFO_REMATERIALIZED == 0 {
+                self.keep(argument - self.first_op, point);
+            }
+        }
+    }
+
+    fn note_call(&mut self, point: Point, what: u32) {
+        if point.innermost != NONE {
+            self.loops[point.innermost as usize][LOOP_CALLS] |= what;
+        }
+    }
+}
+
+/// The backward pass over the ops of a block.
+struct Backward<'b> {
+    program: &'b Program<'b>,
+    first_op: u32,
+    op_count: u32,
+    int_arguments: &'static [u8],
+    float_arguments: &'static [u8],
+    values: &'b mut Values,
+}
+
+impl Backward<'_> {
+    #[inline(always)]
+    fn op(&mut self, value: u32, op: &Op, point: Point) {
+        let brief = Brief::of(op.code);
+        // All uses stand behind; from here on the word says where the value is.
+        let facts = self.values[value as usize][INFO];
+        self.values[value as usize][LOCATION] = NO_REGISTER;
+        match brief.shape {
+            Shape::Parameter => self.values[value as usize][PARAMETER_REGISTER] = NONE,
+            Shape::Result | Shape::Constant | Shape::FunctionIndex => {}
+            Shape::Unary | Shape::Binary => {
+                if facts & INFO_FUSED == 0 {
+                    self.scalar(value, op, facts, point);
+                }
+            }
+            Shape::Load | Shape::Store if !brief.is_raw() => {
+                self.chain(value, 0, op.a - self.first_op, point);
+                if brief.operand_count > 1 {
+                    self.chain(value, 1, op.b - self.first_op, point);
+                }
+                self.chain(value, 2, self.op_count + 1 + op.region() as u32, point);
+            }
+            _ => self.rare(value, op, point),
+        }
+    }
+
+    #[inline(never)]
+    fn rare(&mut self, value: u32, op: &Op, point: Point) {
+        let info = op.code.info();
+        let first = op.a.wrapping_sub(self.first_op);
+        match info.shape {
             Shape::Select => {
-                self.chain(value, 0, op.a - self.first_op, place, loop_end);
-                self.chain(value, 1, op.b - self.first_op, place, loop_end);
-                self.chain(value, 2, op.c - self.first_op, place, loop_end);
+                self.chain(value, 0, first, point);
+                self.chain(value, 1, op.b - self.first_op, point);
+                self.chain(value, 2, op.c - self.first_op, point);
             }
-            Shape::Guard => self.chain_condition(value, op.a, place, loop_end),
+            Shape::Guard => self.condition(value, op.a, point),
             Shape::Branch => {
-                self.hint_edge(op.b, place);
-                self.hint_edge(op.c, place);
-                self.chain_condition(value, op.a, place, loop_end);
+                self.hint_edge(op.b, point);
+                self.hint_edge(op.c, point);
+                self.condition(value, op.a, point);
             }
-            Shape::Jump => self.hint_edge(op.b, place),
+            Shape::Jump => self.hint_edge(op.b, point),
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-                self.chain(value, 0, op.a - self.first_op, place, loop_end);
+                self.chain(value, 0, first, point);
                 if info.operand_count > 1 {
-                    self.chain(value, 1, op.b - self.first_op, place, loop_end);
+                    self.chain(value, 1, op.b - self.first_op, point);
                 }
                 if info.operand_count > 2 {
                     let third = self.program.extra[op.c as usize + 2];
-                    self.note_use(third - self.first_op, place);
+                    self.note_use(third - self.first_op, point);
                 }
                 if !info.has(flags::RAW) {
-                    self.chain(value, 2, self.region_anchor(op.region()), place, loop_end);
+                    self.chain(value, 2, self.op_count + 1 + op.region() as u32, point);
                 }
             }
-            Shape::SlotGet => self.chain(value, 2, self.slots_anchor(), place, loop_end),
+            Shape::SlotGet => self.chain(value, 2, self.op_count, point),
             Shape::SlotSet => {
-                self.chain(value, 0, op.a - self.first_op, place, loop_end);
-                self.chain(value, 2, self.slots_anchor(), place, loop_end);
+                self.chain(value, 0, first, point);
+                self.chain(value, 2, self.op_count, point);
             }
-            Shape::Return => self.hint_arguments(op.b, place),
-            Shape::Call | Shape::CallCell | Shape::ReturnCall => self.hint_arguments(op.b, place),
-            Shape::CallIndirect => self.hint_arguments(op.b + 1, place),
+            Shape::Return | Shape::Call | Shape::CallCell | Shape::ReturnCall => {
+                self.hint_arguments(op.b, point);
+            }
+            Shape::CallIndirect => self.hint_arguments(op.b + 1, point),
             Shape::CallHost => {
                 for &argument in self.program.list(op.b) {
-                    self.note_use(argument - self.first_op, place);
+                    self.note_use(argument - self.first_op, point);
                 }
             }
-            Shape::Switch | Shape::Exit | Shape::Fence | Shape::Poll => {}
+            _ => {}
         }
     }
 
-    fn chain_scalar(&mut self, user: u32, op: &Op, place: Point, loop_end: u32) {
-        let (first, second) = match op.code.info().shape {
-            Shape::Unary => (op.a, None),
-            _ => self.binary_operands(op),
-        };
-        if let Some(second) = second {
-            self.chain(user, 1, second - self.first_op, place, loop_end);
+    /// The operands of a unary or binary op that need registers, used at the point of its user.
+    #[inline(always)]
+    fn scalar(&mut self, user: u32, op: &Op, facts: u32, point: Point) {
+        if Brief::of(op.code).shape == Shape::Binary {
+            if facts & (INFO_IMMEDIATE | INFO_SWAPPED) == 0 {
+                self.chain(user, 1, op.b - self.first_op, point);
+            } else if facts & INFO_SWAPPED != 0 {
+                // The immediate is the first operand.
+                self.chain(user, 1, op.b - self.first_op, point);
+                return;
+            }
         }
-        self.chain(user, 0, first - self.first_op, place, loop_end);
+        self.chain(user, 0, op.a - self.first_op, point);
     }
 
     /// A condition; here it is decided whether its comparison is fused.
-    fn chain_condition(&mut self, user: u32, condition: u32, place: Point, loop_end: u32) {
+    fn condition(&mut self, user: u32, condition: u32, point: Point) {
         let local = condition - self.first_op;
         let op = self.program.ops[condition as usize];
-        let fusible = self.workspace.values[local as usize][INFO] & INFO_USES == 1
-            && op.code.info().has(flags::COMPARES)
-            && local >= place.first;
+        let facts = self.values[local as usize][INFO];
+        let fusible =
+            facts & INFO_USES == 1 && op.code.info().has(flags::COMPARES) && local >= point.first;
         if fusible {
-            self.workspace.values[local as usize][INFO] |= INFO_FUSED;
-            self.chain_scalar(local, &op, place, loop_end);
+            self.values[local as usize][INFO] |= INFO_FUSED;
+            self.scalar(local, &op, facts, point);
         } else {
-            self.chain(user, 0, local, place, loop_end);
+            self.chain(user, 0, local, point);
         }
     }
 
     /// Links one operand of an op to its next use.
-    #[inline]
-    fn chain(&mut self, user: u32, operand: usize, value: u32, place: Point, loop_end: u32) {
-        let record = &self.workspace.values[value as usize];
-        let mut next = record[NEXT_USE];
+    #[inline(always)]
+    fn chain(&mut self, user: u32, operand: usize, value: u32, point: Point) {
+        let record = &mut self.values[value as usize];
+        let mut next = core::mem::replace(&mut record[NEXT_USE], point.now);
         // A value from outside the loop is needed again when the loop comes round.
-        if next > loop_end && record[LOCATION] < place.depth {
-            next = loop_end;
+        if next > point.loop_end && record[LOCATION] < point.depth {
+            next = point.loop_end;
         }
-        self.workspace.values[user as usize][NEXT + operand] = next;
-        self.workspace.values[value as usize][NEXT_USE] = place.now;
+        self.values[user as usize][NEXT + operand] = next;
     }
 
-    fn note_use(&mut self, value: u32, place: Point) {
-        self.workspace.values[value as usize][NEXT_USE] = place.now;
+    fn note_use(&mut self, value: u32, point: Point) {
+        self.values[value as usize][NEXT_USE] = point.now;
     }
 
     /// What is passed to a block should be where the block's parameter will be.
-    fn hint_edge(&mut self, edge: u32, place: Point) {
+    fn hint_edge(&mut self, edge: u32, point: Point) {
         let edge = self.program.edge(edge);
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
-        for (number, &argument) in edge.arguments.iter().enumerate() {
-            let value = argument - self.first_op;
-            self.note_use(value, place);
-            let info = &mut self.workspace.values[value as usize][INFO];
-            *info = *info & ((1 << INFO_HINT_SHIFT) - 1) | INFO_HINTED | INFO_HINT_PARAMETER;
-            let parameter = first + number as u32;
+        for (parameter, &argument) in (first..).zip(edge.arguments) {
+            let record = &mut self.values[(argument - self.first_op) as usize];
+            record[NEXT_USE] = point.now;
             if parameter >> (32 - INFO_HINT_SHIFT) == 0 {
-                *info |= parameter << INFO_HINT_SHIFT;
-            } else {
-                *info &= !INFO_HINTED;
+                let hint = INFO_HINTED | INFO_HINT_PARAMETER | parameter << INFO_HINT_SHIFT;
+                record[INFO] = record[INFO] & ((1 << INFO_HINT_SHIFT) - 1) | hint;
             }
         }
     }
 
     /// What is passed to a function should be where the convention wants it.
-    fn hint_arguments(&mut self, list: u32, place: Point) {
-        let (mut ints, mut floats) = (0, 0);
+    fn hint_arguments(&mut self, list: u32, point: Point) {
+        let (mut ints, mut floats) = (self.int_arguments.iter(), self.float_arguments.iter());
         for &argument in self.program.list(list) {
-            let value = argument - self.first_op;
-            self.note_use(value, place);
-            let float = self.workspace.values[value as usize][INFO] & INFO_FLOAT != 0;
-            let Some(register) = self.argument_register(float, &mut ints, &mut floats) else {
-                continue;
+            let record = &mut self.values[(argument - self.first_op) as usize];
+            record[NEXT_USE] = point.now;
+            let register = if record[INFO] & INFO_FLOAT != 0 {
+                floats.next().map(|&number| 32 + u32::from(number))
+            } else {
+                ints.next().map(|&number| u32::from(number))
             };
-            let info = &mut self.workspace.values[value as usize][INFO];
-            *info = *info & ((1 << INFO_HINT_SHIFT) - 1) & !INFO_HINT_PARAMETER | INFO_HINTED;
-            *info |= register << INFO_HINT_SHIFT;
+            if let Some(register) = register {
+                let kept = ((1 << INFO_HINT_SHIFT) - 1) & !INFO_HINT_PARAMETER;
+                let hint = INFO_HINTED | register << INFO_HINT_SHIFT;
+                record[INFO] = record[INFO] & kept | hint;
+            }
         }
     }
 }
 
-/// Whether the op is a constant, which is made where it is used.
-#[inline]
-pub(super) fn is_constant(code: Opcode) -> bool {
-    matches!(
-        code,
-        Opcode::I32Const
-            | Opcode::I64Const
-            | Opcode::F32Const
-            | Opcode::F64Const
-            | Opcode::FunctionIndex
-    )
+/// Adds a value to the constants that a loop uses, if there is room.
+fn remember(record: &mut [u32; LOOP_WORDS], value: u32) {
+    for slot in &mut record[LOOP_CONSTANTS..] {
+        if *slot == value {
+            return;
+        }
+        if *slot == NONE {
+            *slot = value;
+            return;
+        }
+    }
+}
+
+/// The exit that an op may leave through.
+#[inline(always)]
+pub(super) fn exit_of(program: &Program, op: &Op) -> Option<u32> {
+    let exit = match Brief::of(op.code).shape {
+        Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
+            program.extra[op.c as usize + 1]
+        }
+        _ => op.c,
+    };
+    (exit != NONE).then_some(exit)
+}
+
+/// The operands of a unary or binary op that need registers, the first operand of its form first.
+#[inline(always)]
+pub(super) fn operands(op: &Op, facts: u32) -> (u32, Option<u32>) {
+    if Brief::of(op.code).shape == Shape::Unary {
+        (op.a, None)
+    } else if facts & INFO_IMMEDIATE == 0 {
+        (op.a, Some(op.b))
+    } else if facts & INFO_SWAPPED == 0 {
+        (op.a, None)
+    } else {
+        (op.b, None)
+    }
+}
+
+/// Whether a constant operand of a binary op becomes an immediate, and whether the operands change places for it.
+fn immediate_facts(program: &Program, set: &StencilSet, op: &Op) -> u32 {
+    if immediate_of(program, set, op, false).is_some() {
+        INFO_IMMEDIATE
+    } else if immediate_of(program, set, op, true).is_some() {
+        INFO_IMMEDIATE | INFO_SWAPPED
+    } else {
+        0
+    }
 }

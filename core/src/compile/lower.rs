@@ -5,15 +5,18 @@
 //! with the last index in bounds and a bare access.
 
 use super::allocate::{INTS, Register, only};
-use super::workspace::{END, INFO, INFO_FUSED, INFO_USES, NEXT, NEXT_USE, NO_REGISTER, START};
+use super::brief::Brief;
+use super::liveness::{exit_of, operands};
+use super::workspace::{
+    END, INFO, INFO_FLOAT, INFO_FUSED, INFO_IMMEDIATE, INFO_SWAPPED, INFO_USES, LOCATION, NEXT,
+    NEXT_USE, NO_REGISTER, START,
+};
 use super::{Event, FunctionCompiler, Observer};
-use crate::error::{Error, Feature, Part};
-use crate::ir::{NONE, Op};
+use crate::error::{Feature, Part};
+use crate::ir::{NONE, Op, Program};
 use crate::ops::{Opcode, Shape, flags};
-use crate::patch::{Holes, Label};
-use crate::patch::{internal, unsupported};
-use crate::stencil::{ABSENT, Form, FormKind, MAX_OPERANDS, Machine};
-use crate::types::Type;
+use crate::patch::{Fault, Holes, Label, internal, unsupported};
+use crate::stencil::{ABSENT, Family, Form, FormKind, MAX_OPERANDS, Machine, StencilSet};
 
 /// A scalar op with its operands in the order that suits the forms: a constant is last, and an immediate if it fits.
 #[derive(Clone, Copy)]
@@ -42,105 +45,46 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
     }
 
-    /// The operands of a binary op as far as they need registers.
-    #[inline]
-    pub(super) fn binary_operands(&self, op: &Op) -> (u32, Option<u32>) {
-        let scalar = self.scalar(op);
-        (scalar.first, scalar.second)
-    }
-
-    /// A unary or binary op in the order that suits the forms.
-    #[inline]
-    pub(super) fn scalar(&self, op: &Op) -> Scalar {
-        let info = op.code.info();
+    /// A unary or binary op in the order that suits the forms, as the analysis decided.
+    #[inline(always)]
+    pub(super) fn scalar(&self, op: &Op, facts: u32) -> Scalar {
+        let (first, second) = operands(op, facts);
+        let swapped = facts & INFO_SWAPPED != 0;
         let plain = Scalar {
             code: op.code,
-            first: op.a,
-            second: Some(op.b),
+            first,
+            second,
             immediate: 0,
-            swapped: false,
+            swapped,
         };
-        if info.shape == Shape::Unary {
-            return Scalar {
-                second: None,
+        if facts & INFO_IMMEDIATE == 0 {
+            return plain;
+        }
+        match immediate_of(self.program, self.set, op, swapped) {
+            Some((code, immediate)) => Scalar {
+                code,
+                immediate,
                 ..plain
-            };
+            },
+            None => plain,
         }
-        if info.operands[0].is_float() {
-            return plain;
-        }
-        if let Some(bits) = self.constant_bits(op.b) {
-            return self
-                .with_immediate(plain, info.operands[1], bits)
-                .unwrap_or(plain);
-        }
-        let Some(bits) = self.constant_bits(op.a) else {
-            return plain;
-        };
-        let code = if info.has(flags::COMMUTES) {
-            Some(op.code)
-        } else {
-            op.code.swapped()
-        };
-        let Some(code) = code else { return plain };
-        let swapped = Scalar {
-            code,
-            first: op.b,
-            second: Some(op.a),
-            swapped: true,
-            ..plain
-        };
-        self.with_immediate(swapped, info.operands[0], bits)
-            .unwrap_or(plain)
-    }
-
-    /// The same with the constant second operand as an immediate, if there is a form that takes it.
-    fn with_immediate(&self, scalar: Scalar, ty: Type, bits: u64) -> Option<Scalar> {
-        let value = if ty.bits() == 32 {
-            i64::from(bits as i32)
-        } else {
-            bits as i64
-        };
-        let (code, value) = match scalar.code {
-            Opcode::I32Sub => (Opcode::I32Add, i64::from((value as i32).wrapping_neg())),
-            Opcode::I64Sub => (Opcode::I64Add, value.wrapping_neg()),
-            code if is_shift(code) => (code, value & i64::from(ty.bits() - 1)),
-            code => (code, value),
-        };
-        let family = self.set.family(Form::op(code, FormKind::Immediate))?;
-        family.immediate.takes(value).then_some(Scalar {
-            code,
-            second: None,
-            immediate: value,
-            ..scalar
-        })
-    }
-
-    /// The exit that an op may leave through.
-    #[inline]
-    pub(super) fn exit_of(&self, op: &Op) -> Option<u32> {
-        let exit = match op.code.info().shape {
-            Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-                self.program.extra[op.c as usize + 1]
-            }
-            _ => op.c,
-        };
-        (exit != NONE).then_some(exit)
     }
 
     /// Compiles one op that is not a terminator.
     #[inline]
-    pub(super) fn lower(&mut self, index: u32) -> Result<(), Error> {
+    pub(super) fn lower(&mut self, index: u32) -> Result<(), Fault> {
         let op = self.program.ops[index as usize];
         let value = index - self.first_op;
-        let info = op.code.info();
+        let brief = Brief::of(op.code);
         self.registers.pinned = 0;
-        match info.shape {
+        match brief.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => Ok(()),
             Shape::Unary | Shape::Binary => self.lower_scalar(value, &op),
             Shape::Select => self.lower_select(value, &op),
-            Shape::Load | Shape::Store if info.has(flags::RAW) => self.lower_raw(value, &op),
-            Shape::Load | Shape::Store if !info.has(flags::ATOMIC) => self.lower_access(value, &op),
+            Shape::Load | Shape::Store if brief.is_raw() => self.lower_raw(value, &op),
+            Shape::Load | Shape::Store if !op.code.info().has(flags::ATOMIC) => {
+                self.lower_access(value, &op)
+            }
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
                 self.lower_atomic(value, &op)
             }
@@ -174,74 +118,175 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
     }
 
-    fn lower_scalar(&mut self, value: u32, op: &Op) -> Result<(), Error> {
-        let info = op.code.info();
-        let leaves = info.has(flags::LEAVES);
+    #[inline(always)]
+    fn lower_scalar(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let brief = Brief::of(op.code);
+        let leaves = brief.leaves();
         let facts = self.word(value, INFO);
         if facts & INFO_FUSED != 0 || (facts & INFO_USES == 0 && !leaves) {
             return Ok(());
         }
-        let scalar = self.scalar(op);
-        let mut inputs = [scalar.first - self.first_op, NONE];
-        let mut count = 1;
-        let mut kind = FormKind::Registers;
-        if let Some(second) = scalar.second {
-            inputs[1] = second - self.first_op;
-            count = 2;
-        } else if info.shape == Shape::Binary {
-            kind = FormKind::Immediate;
-        }
-        if leaves {
-            self.check_division(value, op)?;
-        }
+        let scalar = self.scalar(op, facts);
+        let kind = match facts & INFO_IMMEDIATE {
+            0 => FormKind::Registers,
+            _ => FormKind::Immediate,
+        };
         let form = Form::op(scalar.code, kind);
-        let holes = self.compute(
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        if leaves {
+            return self.lower_leaving(value, op, scalar, family);
+        }
+        if self.compute_simply(value, scalar, family)? {
+            return Ok(());
+        }
+        self.compute_scalar(value, scalar, family)?;
+        Ok(())
+    }
+
+    fn lower_leaving(
+        &mut self,
+        value: u32,
+        op: &Op,
+        scalar: Scalar,
+        family: &'static Family,
+    ) -> Result<(), Fault> {
+        self.check_division(value, op)?;
+        let holes = self.compute_scalar(value, scalar, family)?;
+        if family.has_target {
+            self.leave_from(holes, op.c, value)?;
+        }
+        self.release_late(op);
+        Ok(())
+    }
+
+    fn compute_scalar(
+        &mut self,
+        value: u32,
+        scalar: Scalar,
+        family: &'static Family,
+    ) -> Result<Holes, Fault> {
+        let first = scalar.first - self.first_op;
+        let inputs = [
+            first,
+            scalar.second.map_or(first, |second| second - self.first_op),
+        ];
+        let count = 1 + usize::from(scalar.second.is_some());
+        self.compute(
             value,
-            form,
+            family,
             &inputs[..count],
             scalar.immediate,
             scalar.swapped,
-        )?;
-        if leaves {
-            if self
-                .set
-                .family(form)
-                .is_some_and(|family| family.has_target)
-            {
-                self.leave_from(holes, op.c, value)?;
-            }
-            self.release_late(op);
+        )
+    }
+
+    /// The common case of [`Self::compute`]: operands that are in registers which suit, a free register for the
+    /// result, nothing else to move. Emits nothing and says so in any other case.
+    #[inline(always)]
+    fn compute_simply(
+        &mut self,
+        value: u32,
+        scalar: Scalar,
+        family: &'static Family,
+    ) -> Result<bool, Fault> {
+        if family.tied != ABSENT || family.clobbers.0 & self.registers.occupied != 0 {
+            return Ok(false);
         }
-        Ok(())
+        let first = scalar.first - self.first_op;
+        let second = scalar.second.map_or(first, |second| second - self.first_op);
+        let now = self.now;
+        let values = &mut *self.workspace.values;
+        let [a, b] = [
+            values[first as usize][LOCATION] & 0xff,
+            values[second as usize][LOCATION] & 0xff,
+        ];
+        if a == NO_REGISTER || b == NO_REGISTER || family.allowed[1] >> (a & 31) & 1 == 0 {
+            return Ok(false);
+        }
+        let mut closed = self.registers.occupied;
+        let mut registers = [0, a, 0, 0];
+        let record = values[value as usize];
+        if scalar.second.is_some() {
+            if family.allowed[2] >> (b & 31) & 1 == 0 {
+                return Ok(false);
+            }
+            registers[2] = b;
+            if values[second as usize][END] <= now {
+                closed &= !only(b);
+            }
+        }
+        if values[first as usize][END] <= now {
+            closed &= !only(a);
+        }
+        let float = record[INFO] & INFO_FLOAT != 0;
+        let numbers = u64::from(family.allowed[0]) << if float { 32 } else { 0 };
+        let taken = match family.distinct {
+            0 => closed,
+            distinct => {
+                closed
+                    | u64::from(distinct >> 1 & 1) << a
+                    | u64::from(distinct >> 2 & 1) << registers[2]
+            }
+        };
+        let open = numbers & self.allocatable & !taken;
+        if open == 0 {
+            return Ok(false);
+        }
+        let to = match self.hinted_register(value) {
+            Some(hint) if open & only(hint) != 0 => hint,
+            _ if open & only(a) != 0 => a,
+            _ if open & only(b) != 0 => b,
+            _ => self.choose(open),
+        };
+        registers[0] = to;
+        let values = &mut *self.workspace.values;
+        for (operand, input) in [first, second].into_iter().enumerate() {
+            let operand = operand ^ usize::from(scalar.swapped);
+            values[input as usize][NEXT_USE] = record[NEXT + operand];
+            if scalar.second.is_none() {
+                break;
+            }
+        }
+        let gone = self.registers.occupied & !closed;
+        if gone != 0 {
+            // Both operands at most: their registers are free from here on.
+            for register in [a, b] {
+                if gone & only(register) != 0 {
+                    let dead = self.registers.value[register as usize];
+                    values[dead as usize][LOCATION] |= NO_REGISTER;
+                }
+            }
+        }
+        self.registers.occupied = closed | only(to);
+        self.registers.valid &= !only(to);
+        self.registers.value[to as usize] = value;
+        let location = &mut values[value as usize][LOCATION];
+        *location = *location & !0xff | to;
+        if O::ACTIVE {
+            let inputs = [first, second];
+            let count = 1 + usize::from(scalar.second.is_some());
+            self.observe_uses(value, &inputs[..count], &registers[1..]);
+        }
+        self.family(family, registers, scalar.immediate)?;
+        self.observe(Event::Define {
+            register: to,
+            value: self.value_name(value),
+        });
+        Ok(true)
     }
 
     /// Emits a form with value operands in registers and its result in a register, and updates the state.
     ///
-    /// The operands stand in the form from operand 1 on; a scale goes behind them.
+    /// The operands stand in the form from operand 1 on.
     fn compute(
         &mut self,
         value: u32,
-        form: Form,
+        family: &'static Family,
         inputs: &[u32],
         immediate: i64,
         swapped: bool,
-    ) -> Result<Holes, Error> {
-        self.compute_scaled(value, form, inputs, 0, immediate, swapped)
-    }
-
-    #[inline]
-    fn compute_scaled(
-        &mut self,
-        value: u32,
-        form: Form,
-        inputs: &[u32],
-        scale: u8,
-        immediate: i64,
-        swapped: bool,
-    ) -> Result<Holes, Error> {
-        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+    ) -> Result<Holes, Fault> {
         let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
-        registers[3] = Register::from(scale);
         for (number, &input) in inputs.iter().enumerate() {
             let allowed = self.allowed(family.allowed[number + 1], input);
             registers[number + 1] = self.bring(input, allowed)?;
@@ -295,13 +340,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         };
         registers[0] = to;
         self.registers.pinned = 0;
-        let holes = self.form(form, registers, immediate)?;
+        let holes = self.family(family, registers, immediate)?;
         self.define(value, to);
         Ok(holes)
     }
 
     /// A register that a tied operand can be overwritten in, while its value lives on or is read twice.
-    fn copy_to_work_on(&mut self, register: Register, allowed: u64) -> Result<Register, Error> {
+    fn copy_to_work_on(&mut self, register: Register, allowed: u64) -> Result<Register, Fault> {
         let others = allowed & !self.registers.pinned;
         if others != 0 {
             let to = self.obtain(others)?;
@@ -314,7 +359,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Frees a register for a result while the operands stay readable until the op is done.
-    fn free_for_result(&mut self, allowed: u64, keep: u64) -> Result<Register, Error> {
+    fn free_for_result(&mut self, allowed: u64, keep: u64) -> Result<Register, Fault> {
         self.registers.pinned = keep;
         if allowed & !keep & self.registers.occupied != 0 {
             let to = self.obtain(allowed & !keep)?;
@@ -343,7 +388,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Moves what lives on out of registers that a template overwrites.
-    fn free_clobbered(&mut self, clobbers: u64) -> Result<(), Error> {
+    fn free_clobbered(&mut self, clobbers: u64) -> Result<(), Fault> {
         for register in super::allocate::each(clobbers & self.registers.occupied) {
             self.evict(register, clobbers)?;
         }
@@ -384,7 +429,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Frees registers of values that only the op's own exit still named.
     pub(super) fn release_late(&mut self, op: &Op) {
-        let Some(exit) = self.exit_of(op) else { return };
+        let Some(exit) = exit_of(self.program, op) else {
+            return;
+        };
         let program = self.program;
         let record = program.exits[exit as usize];
         for pair in program.snapshot(&record).chunks_exact(2) {
@@ -403,7 +450,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         &mut self,
         user: u32,
         condition: u32,
-    ) -> Result<Condition, Error> {
+    ) -> Result<Condition, Fault> {
         let local = condition - self.first_op;
         let mut prepared = Condition {
             code: Opcode::Branch,
@@ -415,9 +462,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut count = 1;
         let mut record = user;
         let mut swapped = false;
-        if self.word(local, INFO) & INFO_FUSED != 0 {
+        let facts = self.word(local, INFO);
+        if facts & INFO_FUSED != 0 {
             let op = self.program.ops[condition as usize];
-            let scalar = self.scalar(&op);
+            let scalar = self.scalar(&op, facts);
             prepared.code = scalar.code;
             inputs[0] = scalar.first - self.first_op;
             record = local;
@@ -449,7 +497,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         &mut self,
         condition: &Condition,
         taken_if: bool,
-    ) -> Result<Holes, Error> {
+    ) -> Result<Holes, Fault> {
         let kind = match condition.immediate {
             Some(_) => FormKind::JumpImmediate,
             None => FormKind::Jump,
@@ -471,7 +519,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         immediate: i64,
         record: u32,
         swapped: bool,
-    ) -> Result<Holes, Error> {
+    ) -> Result<Holes, Fault> {
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
         let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
         for (number, &input) in inputs.iter().enumerate() {
@@ -489,7 +537,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits the checks in front of a division that the op table makes leave.
-    fn check_division(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn check_division(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         use Opcode::*;
         let (wide, signed) = match op.code {
             I32DivS => (false, true),
@@ -531,7 +579,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    fn lower_select(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn lower_select(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         if self.word(value, INFO) & INFO_USES == 0 {
             return Ok(());
         }
@@ -540,22 +588,19 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             op.b - self.first_op,
             op.c - self.first_op,
         ];
-        self.compute(
-            value,
-            Form::op(op.code, FormKind::Registers),
-            &inputs,
-            0,
-            false,
-        )?;
+        let form = Form::op(op.code, FormKind::Registers);
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        self.compute(value, family, &inputs, 0, false)?;
         Ok(())
     }
 
-    fn lower_raw(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn lower_raw(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let form = Form::op(op.code, FormKind::Immediate);
         let displacement = i64::from(op.c as i32);
         let address = op.a - self.first_op;
         if op.code.info().shape == Shape::Load {
-            self.compute(value, form, &[address], displacement, false)?;
+            let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+            self.compute(value, family, &[address], displacement, false)?;
         } else {
             let inputs = [address, op.b - self.first_op];
             self.test(value, form, &inputs, displacement, value, false)?;
@@ -564,7 +609,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// A load or store in a region: one comparison, then the bare access.
-    fn lower_access(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn lower_access(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let info = op.code.info();
         let access = self.access(op);
         let anchor = self.region_anchor(op.region());
@@ -597,7 +642,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         op: &Op,
         displacement: i64,
         loads: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Fault> {
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
         let first = usize::from(loads);
         let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
@@ -655,7 +700,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits the comparison of an index with the last one in bounds.
-    fn check_bounds(&mut self, value: u32, index: u32, access: &Access) -> Result<(), Error> {
+    fn check_bounds(&mut self, value: u32, index: u32, access: &Access) -> Result<(), Fault> {
         let Some(last) = access.last_index else {
             let holes = self.machine(Machine::Jump, [0; 4], 0)?;
             return self.leave_from(holes, access.exit, value);
@@ -687,7 +732,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// An atomic access: bounds, alignment, then the op at an address in the scratch register.
-    fn lower_atomic(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn lower_atomic(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let info = op.code.info();
         let access = self.access(op);
         let anchor = self.region_anchor(op.region());
@@ -739,7 +784,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         form: Form,
         inputs: &[u32],
         has_result: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Fault> {
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
         let base = usize::from(has_result);
         let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
@@ -786,7 +831,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    fn lower_slot_get(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn lower_slot_get(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let code = match op.code {
             Opcode::I32SlotGet => Opcode::I32RawLoad,
             Opcode::F32SlotGet => Opcode::F32RawLoad,
@@ -798,7 +843,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.access_form(value, form, &[anchor], op, i64::from(op.c) * 8, true)
     }
 
-    fn lower_slot_set(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn lower_slot_set(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let stored = op.a - self.first_op;
         let everything = self.allocatable & self.bank(stored);
         let mut register = self.bring(stored, everything)?;
@@ -835,13 +880,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits a load of 64 bits of the context.
-    pub(super) fn load_context(&mut self, to: Register, at: u32) -> Result<(), Error> {
+    pub(super) fn load_context(&mut self, to: Register, at: u32) -> Result<(), Fault> {
         let form = Form::op(Opcode::I64RawLoad, FormKind::Immediate);
         self.form(form, [to, self.context, 0, 0], i64::from(at))?;
         Ok(())
     }
 
-    pub(super) fn charge_fuel(&mut self) -> Result<(), Error> {
+    pub(super) fn charge_fuel(&mut self) -> Result<(), Fault> {
         let holes = self.machine(Machine::ChargeFuel, [0; 4], 0)?;
         let mut label = Label(self.shared.out_of_fuel);
         self.patcher.link(holes, &mut label)
@@ -854,6 +899,42 @@ pub(super) struct Condition {
     immediate: Option<i64>,
     registers: [Register; MAX_OPERANDS],
     inputs: [u32; 2],
+}
+
+/// The op and the immediate that a binary op becomes if its second operand (or its first, the operands swapped) is a
+/// constant that the stencil set takes as an immediate.
+pub(super) fn immediate_of(
+    program: &Program,
+    set: &StencilSet,
+    op: &Op,
+    swapped: bool,
+) -> Option<(Opcode, i64)> {
+    let info = op.code.info();
+    let constant = program.ops[if swapped { op.a } else { op.b } as usize];
+    let bits = match constant.code {
+        Opcode::I32Const | Opcode::I64Const => constant.constant(),
+        Opcode::FunctionIndex => u64::from(constant.b),
+        _ => return None,
+    };
+    let wide = info.operands[0].bits() == 64;
+    let value = if wide {
+        bits as i64
+    } else {
+        i64::from(bits as i32)
+    };
+    let code = match swapped {
+        false => op.code,
+        true if info.has(flags::COMMUTES) => op.code,
+        true => op.code.swapped()?,
+    };
+    let (code, value) = match code {
+        Opcode::I32Sub => (Opcode::I32Add, i64::from((value as i32).wrapping_neg())),
+        Opcode::I64Sub => (Opcode::I64Add, value.wrapping_neg()),
+        code if is_shift(code) => (code, value & if wide { 63 } else { 31 }),
+        code => (code, value),
+    };
+    let family = set.family(Form::op(code, FormKind::Immediate))?;
+    family.immediate.takes(value).then_some((code, value))
 }
 
 /// Whether the second operand is a count modulo the width.

@@ -18,6 +18,7 @@
 //! body, its exits, its jump tables.
 
 mod allocate;
+mod brief;
 mod calls;
 mod edges;
 mod layout;
@@ -28,20 +29,20 @@ mod observe;
 mod terminate;
 mod workspace;
 
-pub use observe::{Event, Observer, Place, Silent, ValueName};
+pub use observe::{Event, Location, Observer, Silent, ValueName};
 
 use crate::code::CodeBuffer;
-use crate::error::{Error, Feature, Part, Storage};
+use crate::error::{Error, Feature, Part, Place, Storage};
 use crate::ir::{Block, NONE, Program};
 use crate::ops::Opcode;
-use crate::patch::{Holes, Label, MOST_TEMPLATE_BYTES, Patcher};
-use crate::patch::{full, internal, unsupported};
+use crate::patch::{Fault, Holes, Label, MOST_TEMPLATE_BYTES, Patcher, internal, unsupported};
 use crate::runtime::{Status, offset};
-use crate::stencil::{Form, FormKind, MAX_OPERANDS, Machine, RegisterNumber, StencilSet};
+use crate::stencil::{Family, Form, FormKind, MAX_OPERANDS, Machine, RegisterNumber, StencilSet};
 use crate::types::Type;
 use crate::verify::Verified;
 use allocate::{Register, Registers};
 use leave::SHARED_STUBS;
+use lower::immediate_of;
 use workspace::{BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, START, Workspace};
 
 /// What compilation is asked for.
@@ -130,21 +131,23 @@ pub fn compile_observed<O: Observer>(
     observer: &mut O,
 ) -> Result<Compiled, Error> {
     let program = verified.program();
+    let storage = |storage, needed| Err(Error::Full { storage, needed });
     let needed = workspace_words(verified);
     if workspace.len() < needed {
-        return Err(full(Storage::Workspace, needed));
+        return storage(Storage::Workspace, needed);
     }
     if functions.len() < program.functions.len() {
-        return Err(full(Storage::FunctionCode, program.functions.len()));
+        return storage(Storage::FunctionCode, program.functions.len());
     }
     let (bodies, words) = workspace.split_at_mut(program.functions.len());
     bodies.fill(Label::UNUSED.0);
     let mut patcher = Patcher::new(code.write, set);
+    let mut frame_bytes = 0;
+    let mut place = Place::Program;
     let result = (|| {
         let shared = emit_shared(&mut patcher)?;
-        let mut frame_bytes = 0;
         for index in 0..program.functions.len() {
-            let function = FunctionCompiler::new(
+            let mut function = FunctionCompiler::new(
                 verified,
                 set,
                 options,
@@ -155,8 +158,10 @@ pub fn compile_observed<O: Observer>(
                 patcher.reborrow(),
                 observer,
             )?;
-            let (code, at, frame) = function.run()?;
-            patcher.set_offset(at);
+            let done = function.run();
+            place = function.place();
+            let (code, frame) = done?;
+            patcher.set_offset(code.end);
             functions[index] = code;
             frame_bytes = frame_bytes.max(frame);
         }
@@ -165,13 +170,7 @@ pub fn compile_observed<O: Observer>(
             frame_bytes,
         })
     })();
-    result.map_err(|error: Error| match error {
-        Error::Full {
-            storage: Storage::Code,
-            ..
-        } => full(Storage::Code, code_bytes(verified)),
-        other => other,
-    })
+    result.map_err(|fault: Fault| fault.error(place, code_bytes(verified), needed))
 }
 
 /// Labels, all bound, of the paths that end a run.
@@ -184,8 +183,8 @@ struct Shared {
 }
 
 /// Emits the paths that end a run.
-fn emit_shared(patcher: &mut Patcher) -> Result<Shared, Error> {
-    let mut bound = || -> Result<u32, Error> {
+fn emit_shared(patcher: &mut Patcher) -> Result<Shared, Fault> {
+    let mut bound = || -> Result<u32, Fault> {
         let mut label = Label::UNUSED;
         patcher.bind(&mut label)?;
         Ok(label.0)
@@ -204,7 +203,7 @@ fn emit_shared(patcher: &mut Patcher) -> Result<Shared, Error> {
     patcher.bind(&mut host_failed)?;
     let registers = &patcher.set().registers;
     let form = Form::op(Opcode::I32RawStore, FormKind::Immediate);
-    let operands = [registers.context, registers.host_status, 0, 0];
+    let operands = [registers.context.into(), registers.host_status.into(), 0, 0];
     patcher.emit(form, operands, i64::from(offset::EXIT_NUMBER))?;
     emit(patcher, Machine::StoreStatus, Status::Trapped as i64)?;
     emit(patcher, Machine::EntryAbandon, 0)?;
@@ -217,7 +216,7 @@ fn emit_shared(patcher: &mut Patcher) -> Result<Shared, Error> {
     })
 }
 
-fn emit(patcher: &mut Patcher, machine: Machine, immediate: i64) -> Result<Holes, Error> {
+fn emit(patcher: &mut Patcher, machine: Machine, immediate: i64) -> Result<Holes, Fault> {
     patcher.emit(Form::machine(machine), [0; MAX_OPERANDS], immediate)
 }
 
@@ -286,7 +285,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         shared: Shared,
         patcher: Patcher<'a>,
         observer: &'o mut O,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, Fault> {
         let program = verified.program();
         let function = &program.functions[index];
         let file = &set.registers;
@@ -329,22 +328,17 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         })
     }
 
-    /// Compiles the function; gives its record, where the next one begins, and the stack that a call takes.
-    fn run(mut self) -> Result<(FunctionCode, u32, u32), Error> {
-        self.run_stages().map_err(|error| match error {
-            Error::Unsupported { what, .. } => {
-                let place = crate::error::Place::Op {
-                    function: self.function,
-                    block: self.first_block + self.block,
-                    op: self.current_op,
-                };
-                Error::Unsupported { what, place }
-            }
-            other => other,
-        })
+    /// Where the walk is, for errors.
+    fn place(&self) -> Place {
+        Place::Op {
+            function: self.function,
+            block: self.first_block + self.block,
+            op: self.current_op,
+        }
     }
 
-    fn run_stages(&mut self) -> Result<(FunctionCode, u32, u32), Error> {
+    /// Compiles the function; gives its record, and the stack that a call takes.
+    fn run(&mut self) -> Result<(FunctionCode, u32), Fault> {
         let program = self.program;
         let tail = self.patcher.tail();
         layout::lay_out(
@@ -371,19 +365,16 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         let data = self.emit_stubs_and_tables(tail)?;
         let frame_bytes = self.settle_frame()?;
         let end = self.patcher.offset();
-        Ok((
-            FunctionCode {
-                entry,
-                body,
-                data,
-                end,
-            },
+        let code = FunctionCode {
+            entry,
+            body,
+            data,
             end,
-            frame_bytes,
-        ))
+        };
+        Ok((code, frame_bytes))
     }
 
-    fn compile_block(&mut self, place: u32) -> Result<(), Error> {
+    fn compile_block(&mut self, place: u32) -> Result<(), Fault> {
         let block = self.workspace.order[place as usize];
         let record = self.block_record(block);
         self.block = block;
@@ -438,7 +429,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
     }
 
     /// From the platform's C convention to the function's own, and back.
-    fn emit_entry(&mut self) -> Result<(), Error> {
+    fn emit_entry(&mut self) -> Result<(), Fault> {
         let program = self.program;
         let scratch = self.int_scratch;
         self.machine(Machine::Entry, [0; 4], 0)?;
@@ -493,7 +484,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         Ok(())
     }
 
-    fn emit_prologue(&mut self) -> Result<(), Error> {
+    fn emit_prologue(&mut self) -> Result<(), Fault> {
         self.machine(Machine::Landing, [0; 4], 0)?;
         let holes = self.machine(Machine::FrameEnter, [0; 4], LATER)?;
         self.await_frame(holes)?;
@@ -507,7 +498,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
     }
 
     /// The function's parameters are where the convention puts them.
-    fn begin_entry_block(&mut self) -> Result<(), Error> {
+    fn begin_entry_block(&mut self) -> Result<(), Fault> {
         let block = self.block_record(0);
         let (mut ints, mut floats) = (0, 0);
         for value in 0..block.parameter_count {
@@ -530,20 +521,20 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
     }
 
     /// Remembers a hole for the frame's size.
-    fn await_frame(&mut self, holes: Holes) -> Result<(), Error> {
+    fn await_frame(&mut self, holes: Holes) -> Result<(), Fault> {
         let at = holes.immediate().ok_or(internal(Part::Select, line!()))?;
         self.patcher.set_word(at, self.frame_holes)?;
         self.frame_holes = at + 1;
         Ok(())
     }
 
-    fn leave_frame(&mut self) -> Result<(), Error> {
+    fn leave_frame(&mut self) -> Result<(), Fault> {
         let holes = self.machine(Machine::FrameLeave, [0; 4], LATER)?;
         self.await_frame(holes)
     }
 
     /// Fills in the frame's size; gives what a call takes of the stack.
-    fn settle_frame(&mut self) -> Result<u32, Error> {
+    fn settle_frame(&mut self) -> Result<u32, Fault> {
         let file = &self.set.registers;
         let words = self.outgoing_words + self.slot_count;
         let wanted = words * 8 + file.return_address_size;
@@ -565,7 +556,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         machine: Machine,
         registers: [Register; MAX_OPERANDS],
         immediate: i64,
-    ) -> Result<Holes, Error> {
+    ) -> Result<Holes, Fault> {
         self.form(Form::machine(machine), registers, immediate)
     }
 
@@ -576,18 +567,30 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         form: Form,
         registers: [Register; MAX_OPERANDS],
         immediate: i64,
-    ) -> Result<Holes, Error> {
-        let numbers = registers.map(|register| (register & 31) as RegisterNumber);
+    ) -> Result<Holes, Fault> {
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        self.family(family, registers, immediate)
+    }
+
+    /// Emits a family that is known already.
+    #[inline]
+    fn family(
+        &mut self,
+        family: &'static Family,
+        registers: [Register; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Result<Holes, Fault> {
         if O::ACTIVE {
             let at = self.patcher.offset();
             self.observe(Event::Emit {
                 op: self.current_op,
-                form,
-                registers: numbers,
+                family,
+                registers: registers.map(|register| (register & 31) as RegisterNumber),
                 at,
             });
         }
-        self.patcher.emit(form, numbers, immediate)
+        self.patcher
+            .emit_family(family, registers.map(|register| register & 31), immediate)
     }
 
     #[inline]

@@ -4,7 +4,7 @@
 //! holds, copy by copy, and asks at each use, edge and snapshot whether the right value is there. An observer that is
 //! not active costs nothing.
 
-use crate::stencil::{Form, MAX_OPERANDS, RegisterNumber};
+use crate::stencil::{Family, MAX_OPERANDS, RegisterNumber};
 
 /// Names a value outside the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum ValueName {
 
 /// Where a value can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
+pub enum Location {
     /// A register: integer registers from 0, float registers from 32.
     Register(u32),
     /// A spill slot.
@@ -51,9 +51,9 @@ pub enum Event {
     /// 64 bits are copied.
     Copy {
         /// To here.
-        to: Place,
+        to: Location,
         /// From here.
-        from: Place,
+        from: Location,
     },
     /// A constant or an address from the context is made.
     Make {
@@ -88,7 +88,7 @@ pub enum Event {
         /// The op.
         op: u32,
         /// Here.
-        place: Place,
+        place: Location,
         /// It expects this value.
         value: ValueName,
     },
@@ -103,8 +103,8 @@ pub enum Event {
     Emit {
         /// For this op.
         op: u32,
-        /// Of this form.
-        form: Form,
+        /// Of this family.
+        family: &'static Family,
         /// With these registers.
         registers: [RegisterNumber; MAX_OPERANDS],
         /// At this offset in the code.

@@ -7,16 +7,15 @@ use super::allocate::{INTS, each, only};
 use super::edges::Plan;
 use super::workspace::{BLOCK_POSITION, INFO, INFO_FLOAT};
 use super::{Event, FunctionCompiler, Observer};
-use crate::error::{Error, Feature, Part};
+use crate::error::{Feature, Part};
 use crate::ir::{Edge, NONE, Op};
 use crate::ops::Opcode;
-use crate::patch::Label;
-use crate::patch::{internal, unsupported};
+use crate::patch::{Fault, Holes, Label, internal, unsupported};
 use crate::stencil::{Form, FormKind, Machine};
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Compiles a block's terminator.
-    pub(super) fn terminate(&mut self, index: u32) -> Result<(), Error> {
+    pub(super) fn terminate(&mut self, index: u32) -> Result<(), Fault> {
         let op = self.program.ops[index as usize];
         let value = index - self.first_op;
         self.registers.pinned = 0;
@@ -45,7 +44,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.workspace.blocks[target][BLOCK_POSITION] == self.position_in_order + 1
     }
 
-    fn branch(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn branch(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let (yes, no) = (self.program.edge(op.b), self.program.edge(op.c));
         let condition = self.prepare_condition(value, op.a)?;
         let (mut yes_plan, mut no_plan) = (Plan::EMPTY, Plan::EMPTY);
@@ -71,13 +70,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// An edge without moves that a jump takes.
-    fn direct_edge(&mut self, holes: crate::patch::Holes, edge: Edge) -> Result<(), Error> {
+    fn direct_edge(&mut self, holes: Holes, edge: Edge) -> Result<(), Fault> {
         self.observe(Event::Edge { at: edge.at });
         self.observe(Event::EdgeEnd);
         self.link_to_block(holes, edge.block)
     }
 
-    fn switch(&mut self, value: u32, op: &Op) -> Result<(), Error> {
+    fn switch(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let cases = self.program.list(op.b);
         let default = self.program.extra[op.b as usize + 1 + cases.len()];
         let default = self.program.edge(default);
@@ -122,7 +121,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Moves values to where the convention wants them; the state is not used afterwards.
-    pub(super) fn move_arguments(&mut self, arguments: &[u32]) -> Result<(), Error> {
+    pub(super) fn move_arguments(&mut self, arguments: &[u32]) -> Result<(), Fault> {
         let mut source = [NONE; 64];
         let mut targets = 0;
         let mut there = 0;
@@ -158,7 +157,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    fn return_values(&mut self, op: &Op) -> Result<(), Error> {
+    fn return_values(&mut self, op: &Op) -> Result<(), Fault> {
         self.move_arguments(self.program.list(op.b))?;
         self.leave_frame()?;
         self.machine(Machine::DepthLeave, [0; 4], 0)?;
@@ -168,7 +167,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    fn return_call(&mut self, op: &Op) -> Result<(), Error> {
+    fn return_call(&mut self, op: &Op) -> Result<(), Fault> {
         self.move_arguments(self.program.list(op.b))?;
         self.leave_frame()?;
         self.machine(Machine::DepthLeave, [0; 4], 0)?;

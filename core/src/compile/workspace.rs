@@ -3,9 +3,8 @@
 //! Everything is 32-bit words, so that an embedder can hand over any memory; records are arrays of words whose
 //! fields have names here. Tables are reused from function to function, so the size follows the largest function.
 
-use crate::error::{Error, Storage};
 use crate::ir::{Function, Program};
-use crate::patch::full;
+use crate::patch::Fault;
 
 /// Words of a record in [`Workspace::values`].
 pub(super) const VALUE_WORDS: usize = 8;
@@ -33,6 +32,10 @@ pub(super) const NO_REGISTER: u32 = 0xff;
 
 /// In `INFO`: uses counted up to 3.
 pub(super) const INFO_USES: u32 = 0b11;
+/// In `INFO` of a binary op: a constant operand is an immediate.
+pub(super) const INFO_IMMEDIATE: u32 = 1 << 8;
+/// In `INFO` of a binary op: the immediate is the first operand, and the form is that of the operands swapped.
+pub(super) const INFO_SWAPPED: u32 = 1 << 9;
 /// In `INFO`: code is made where the value is used, not where it is defined.
 pub(super) const INFO_FUSED: u32 = 1 << 2;
 /// In `INFO`: a constant, or an address that the context holds: never stored, made again instead.
@@ -46,7 +49,7 @@ pub(super) const INFO_HINTED: u32 = 1 << 6;
 /// In `INFO`: the hint is not a register but the parameter (value index) that this value becomes.
 pub(super) const INFO_HINT_PARAMETER: u32 = 1 << 7;
 /// Where the hint begins in `INFO`.
-pub(super) const INFO_HINT_SHIFT: u32 = 8;
+pub(super) const INFO_HINT_SHIFT: u32 = 10;
 
 /// Values that no op defines: where guest slots begin, and where each region does.
 pub(super) fn anchors(program: &Program) -> usize {
@@ -150,11 +153,11 @@ pub(super) fn program_words(program: &Program) -> usize {
 }
 
 /// Cuts a piece off the front.
-fn take<'w>(words: &mut &'w mut [u32], count: usize) -> Result<&'w mut [u32], Error> {
+fn take<'w>(words: &mut &'w mut [u32], count: usize) -> Result<&'w mut [u32], Fault> {
     let all = core::mem::take(words);
     let (piece, rest) = all
         .split_at_mut_checked(count)
-        .ok_or(full(Storage::Workspace, 0))?;
+        .ok_or(Fault::WorkspaceFull)?;
     *words = rest;
     Ok(piece)
 }
@@ -165,7 +168,7 @@ impl<'w> Workspace<'w> {
         mut words: &'w mut [u32],
         program: &Program,
         function: &Function,
-    ) -> Result<Workspace<'w>, Error> {
+    ) -> Result<Workspace<'w>, Fault> {
         let ops = function.op_count as usize;
         let blocks = function.block_count as usize;
         let anchors = anchors(program);

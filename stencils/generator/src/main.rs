@@ -369,7 +369,7 @@ fn prove_tables(
             let value = values(template.kind)[0];
             for member in &template.members {
                 let found = set
-                    .template(family, member.registers, value)
+                    .template(family, member.registers.map(u32::from), value)
                     .ok_or_else(|| format!("{}: {:?} not found", source.name, member.registers))?;
                 let holes: Vec<u8> = found
                     .target_at
@@ -388,12 +388,14 @@ fn prove_tables(
         for registers in prove::assignments(source) {
             for &kind in &source.immediates {
                 let value = values(kind)[0];
-                let found = set.template(family, registers, value).ok_or_else(|| {
-                    format!(
-                        "{}: no template for {registers:?} with {kind:?}",
-                        source.name
-                    )
-                })?;
+                let found = set
+                    .template(family, registers.map(u32::from), value)
+                    .ok_or_else(|| {
+                        format!(
+                            "{}: no template for {registers:?} with {kind:?}",
+                            source.name
+                        )
+                    })?;
                 let wanted = templates.iter().find(|template| {
                     template.kind == kind
                         && source.shapes[template.shape].serves(source, &registers)

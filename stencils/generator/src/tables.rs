@@ -3,7 +3,7 @@
 use crate::bodies::{ALLOCATABLE_FLOATS, ALLOCATABLE_INTS, Bank, FamilySource, PRESERVED_INTS};
 use crate::fold::Folded;
 use patchjit::stencil::{
-    ABSENT, Family, Form, Immediate, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile,
+    ABSENT, Family, Form, Immediate, MASK_ROWS, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile,
     RegisterSet, StencilSet, Template,
 };
 use std::fmt::Write;
@@ -111,14 +111,15 @@ impl Tables {
         let shape = &source.shapes[folded.shape];
         let count = folded.base.len().div_ceil(16);
         let bytes: Vec<[u8; 16]> = (0..count).map(|i| chunk_of(&folded.base, i)).collect();
-        let mut masks = [0u16; MAX_OPERANDS];
+        let mut masks = [0u8; MAX_OPERANDS];
         for (k, operand) in folded.masks.iter().enumerate() {
             let rows: Vec<Row> = (0..count)
                 .map(|i| {
                     std::array::from_fn(|bit| u128::from_le_bytes(chunk_of(&operand.bits[bit], i)))
                 })
                 .collect();
-            masks[k] = find_or_add(&mut self.rows, &rows) as u16;
+            masks[k] = u8::try_from(find_or_add(&mut self.rows, &rows))
+                .map_err(|_| format!("{}: more rows of masks than a byte names", source.name))?;
         }
         if folded.targets.len() > 2 {
             return Err(format!(
@@ -132,6 +133,8 @@ impl Tables {
             .fold(0u8, |bits, k| bits | 1 << k);
         Ok(Template {
             allowed: folded.allowed,
+            // Always asked here; the table's own constructor finds out where it need not be.
+            restricted: true,
             equal: shape.equal.map_or(0, |k| 1 << k),
             unequal: shape.unequal & same_bank,
             immediate: folded.kind,
@@ -152,7 +155,7 @@ impl Tables {
             .into_boxed_slice()
             .try_into()
             .map_err(|_| "the forms do not fit")?;
-        let masks: Vec<[[u8; 16]; 16]> = self
+        let masks: Vec<[[u64; 2]; 16]> = self
             .rows
             .iter()
             .map(|row| {
@@ -163,10 +166,16 @@ impl Tables {
                             mask ^= value;
                         }
                     }
-                    mask.to_le_bytes()
+                    words(mask)
                 })
             })
+            .chain(std::iter::repeat([[0; 2]; 16]))
+            .take(MASK_ROWS)
             .collect();
+        let masks: Box<[[[u64; 2]; 16]; MASK_ROWS]> = masks
+            .into_boxed_slice()
+            .try_into()
+            .map_err(|_| "the rows of masks do not fit")?;
         Ok(Box::leak(Box::new(StencilSet {
             target: "x86_64-sysv",
             digest: Box::leak(digest.to_owned().into_boxed_str()),
@@ -188,8 +197,13 @@ impl Tables {
             forms: Box::leak(forms),
             families: self.families.clone().leak(),
             templates: self.templates.clone().leak(),
-            chunks: self.chunks.clone().leak(),
-            masks: masks.leak(),
+            chunks: self
+                .chunks
+                .iter()
+                .map(|&chunk| words(u128::from_le_bytes(chunk)))
+                .collect::<Vec<_>>()
+                .leak(),
+            masks: Box::leak(masks),
         })))
     }
 
@@ -267,7 +281,7 @@ impl Tables {
         let _ = writeln!(out, "];\n");
         let _ = writeln!(
             out,
-            "#[rustfmt::skip]\nstatic TEMPLATES: [Template; {}] = [",
+            "#[rustfmt::skip]\nstatic TEMPLATES: [Template; {}] = settle(&FAMILIES, [",
             self.templates.len()
         );
         for (family, name) in self.families.iter().zip(&self.names) {
@@ -290,10 +304,10 @@ impl Tables {
                 );
             }
         }
-        let _ = writeln!(out, "];\n");
+        let _ = writeln!(out, "]);\n");
         let _ = writeln!(
             out,
-            "#[rustfmt::skip]\nstatic CHUNKS: [[u8; 16]; {}] = [",
+            "#[rustfmt::skip]\nstatic CHUNKS: [[u64; 2]; {}] = [",
             self.chunks.len()
         );
         for chunk in &self.chunks {
@@ -302,8 +316,7 @@ impl Tables {
         let _ = writeln!(out, "];\n");
         let _ = writeln!(
             out,
-            "#[rustfmt::skip]\nstatic MASKS: [[[u8; 16]; 16]; {}] = [",
-            self.rows.len()
+            "#[rustfmt::skip]\nstatic MASKS: [[[u64; 2]; 16]; MASK_ROWS] = rows(["
         );
         for row in &self.rows {
             let words: Vec<String> = row
@@ -315,7 +328,7 @@ impl Tables {
                 .collect();
             let _ = writeln!(out, "    row([{}]),", words.join(", "));
         }
-        let _ = writeln!(out, "];");
+        let _ = writeln!(out, "]);");
         out
     }
 }
@@ -349,6 +362,11 @@ fn immediate(kind: Immediate) -> &'static str {
     }
 }
 
+/// Sixteen bytes as the tables keep them: two little-endian words.
+fn words(bytes: u128) -> [u64; 2] {
+    [bytes as u64, (bytes >> 64) as u64]
+}
+
 /// The code of a template for some registers, from the tables.
 pub fn rebuild(set: &StencilSet, template: &Template, registers: &[u8; MAX_OPERANDS]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -356,11 +374,11 @@ pub fn rebuild(set: &StencilSet, template: &Template, registers: &[u8; MAX_OPERA
         let mut chunk = set.chunks[template.chunk as usize + index];
         for (k, &register) in registers.iter().enumerate() {
             let row = &set.masks[template.masks[k] as usize + index];
-            for (byte, mask) in chunk.iter_mut().zip(row[register as usize]) {
-                *byte ^= mask;
+            for (word, mask) in chunk.iter_mut().zip(row[register as usize]) {
+                *word ^= mask;
             }
         }
-        bytes.extend(chunk);
+        bytes.extend(chunk.map(u64::to_le_bytes).as_flattened());
     }
     bytes.truncate(template.length as usize);
     bytes

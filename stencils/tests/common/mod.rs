@@ -170,7 +170,7 @@ pub fn fill(template: &Template, registers: &Registers, immediate: i64) -> Vec<u
                 *byte ^= mask;
             }
         }
-        bytes.extend(chunk);
+        bytes.extend(chunk.map(u64::to_le_bytes).as_flattened());
     }
     bytes.truncate(template.length as usize);
     let width = match template.immediate {
@@ -271,7 +271,7 @@ pub fn cases(family: &Family, count: usize) -> Vec<(&'static Template, Vec<Regis
                 continue;
             }
             let probe = *immediates(kind).last().expect("an immediate");
-            let found = SET.template(family, registers, probe);
+            let found = SET.template(family, registers.map(u32::from), probe);
             let found = found.unwrap_or_else(|| panic!("no template for {registers:?} {kind:?}"));
             for (template, list) in &mut served {
                 if std::ptr::eq(*template, found) && template.immediate == kind {
