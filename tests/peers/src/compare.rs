@@ -17,11 +17,18 @@ pub struct Rounds {
     pub compile: usize,
     /// Runs of the bench line.
     pub run: usize,
+    /// Whether each compilation that is timed comes right after one that is not, by the same engine, and so finds
+    /// its own code and tables in the caches. If not, the engine before it has just used them.
+    pub warm: bool,
 }
 
 impl Default for Rounds {
     fn default() -> Rounds {
-        Rounds { compile: 9, run: 5 }
+        Rounds {
+            compile: 9,
+            run: 5,
+            warm: true,
+        }
     }
 }
 
@@ -83,7 +90,7 @@ pub fn compare(
             }
         }
     }
-    time_compilations(&verified, makers, &engines, rounds.compile, &mut figures)?;
+    time_compilations(&verified, makers, &engines, rounds, &mut figures)?;
     time_runs(module, &engines, rounds.run, &mut figures)?;
     Ok(Comparison {
         program: name.to_owned(),
@@ -121,18 +128,19 @@ fn time_compilations(
     verified: &Verified,
     makers: &mut [Box<dyn Maker>],
     engines: &[Option<Made>],
-    rounds: usize,
+    rounds: Rounds,
     figures: &mut [Result<Figures, String>],
 ) -> Result<(), String> {
     let mut compile = vec![Vec::new(); makers.len()];
     let mut translate = vec![Vec::new(); makers.len()];
-    for _ in 0..rounds {
+    for _ in 0..rounds.compile {
         for (index, maker) in makers.iter_mut().enumerate() {
             if engines[index].is_none() {
                 continue;
             }
-            // Once before the clock counts, so that each engine finds its own code and tables in the caches.
-            maker.make(verified)?;
+            if rounds.warm {
+                maker.make(verified)?;
+            }
             let made = maker.make(verified)?;
             compile[index].extend(made.compilation);
             translate[index].extend(made.translation);

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const HELP: &str = "\
-patchjit-peers [FILES...] [--json] [--quick] [--baseline]
+patchjit-peers [FILES...] [--json] [--quick] [--baseline] [--cold]
     compares the engines on programs, those of tests/programs if no file is named;
-    --quick: fewer rounds; --baseline: Cranelift compiles for x86-64-v2, not for this processor
+    --quick: fewer rounds; --baseline: Cranelift compiles for x86-64-v2, not for this processor;
+    --cold: no compilation before the timed one, so another engine has just used the caches
 patchjit-peers --scaling [MOST [MOST_CRANELIFT]]
     compile time of generated programs of up to MOST ops
 Exit status: 0; 1 an engine was wrong; 2 bad usage or input
@@ -58,7 +59,7 @@ fn programs_table(arguments: &[&str]) -> Result<bool, String> {
     let (flags, files): (Vec<&str>, Vec<&str>) = arguments
         .iter()
         .partition(|argument| argument.starts_with("--"));
-    let known = ["--json", "--quick", "--baseline"];
+    let known = ["--json", "--quick", "--baseline", "--cold"];
     if let Some(flag) = flags.iter().find(|flag| !known.contains(flag)) {
         return Err(format!("{flag} is no option\n{HELP}"));
     }
@@ -73,9 +74,17 @@ fn programs_table(arguments: &[&str]) -> Result<bool, String> {
         Processor::Native
     };
     let rounds = if flags.contains(&"--quick") {
-        Rounds { compile: 3, run: 1 }
+        Rounds {
+            compile: 3,
+            run: 1,
+            ..Rounds::default()
+        }
     } else {
         Rounds::default()
+    };
+    let rounds = Rounds {
+        warm: !flags.contains(&"--cold"),
+        ..rounds
     };
     let mut makers = makers(processor)?;
     let names: Vec<String> = makers.iter().map(|maker| maker.name()).collect();
