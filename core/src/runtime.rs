@@ -129,6 +129,9 @@ impl Default for Context {
 
 /// Byte offsets in [`Context`] that are written into stencils: those of 64-bit targets, whatever the host.
 pub mod offset {
+    #[cfg(doc)]
+    use super::Context;
+
     /// Of [`Context::slots`].
     pub const SLOTS: u32 = 0;
     /// Of [`Context::hosts`].
