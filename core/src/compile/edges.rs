@@ -12,7 +12,7 @@
 //!
 //! Costs time linear in the registers and the edge's arguments.
 
-use super::allocate::{FLOATS, INTS, Register, Registers, each, only};
+use super::allocate::{FLOATS, INTS, Register, each, only};
 use super::workspace::{
     BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION, BLOCK_PREDECESSORS,
     BLOCK_REACHED, BLOCK_START, BLOCK_VALID, END, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CONSTANTS,
@@ -40,6 +40,15 @@ pub(super) struct Plan {
     charge: bool,
 }
 
+/// An entry map while it is being settled.
+struct Map {
+    block: u32,
+    /// The plan of the edge that settles it.
+    plan: usize,
+    occupied: u64,
+    valid: u64,
+}
+
 impl Plan {
     pub(super) const EMPTY: Plan = Plan {
         targets: 0,
@@ -57,11 +66,14 @@ impl Plan {
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Plans an edge out of the block at hand; settles the target's entry map if this is the first to reach it.
-    pub(super) fn plan(&mut self, edge: Edge, plan: &mut Plan) -> Result<(), Fault> {
+    ///
+    /// The plan stands in [`Self::plans`] under a number, 0 or 1, until the edge is finished.
+    pub(super) fn plan(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
+        let target = edge.block - self.first_block;
+        let plan = &mut self.plans[number & 1];
         plan.targets = 0;
         plan.stores = 0;
         plan.memory = false;
-        let target = edge.block - self.first_block;
         plan.charge = self.fuel && target <= self.block;
         let record = &self.workspace.blocks[target as usize];
         if record[BLOCK_FLAGS] & BLOCK_REACHED == 0 {
@@ -74,59 +86,61 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 self.continues = true;
                 return Ok(());
             }
-            self.settle(target, edge, plan)
+            self.settle(target, edge, number)
         } else {
-            self.conform(target, edge, plan)
+            self.conform(target, edge, number)
         }
     }
 
     /// Plans an edge to a block whose entry map is settled.
-    fn conform(&mut self, target: u32, edge: Edge, plan: &mut Plan) -> Result<(), Fault> {
-        let record = self.workspace.blocks[target as usize];
+    fn conform(&mut self, target: u32, edge: Edge, number: usize) -> Result<(), Fault> {
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
         let count = edge.arguments.len() as u32;
+        let record = &self.workspace.blocks[target as usize];
         let starts = 2 * record[BLOCK_START];
-        let occupied = pair(&record, BLOCK_OCCUPIED);
-        let mut valid = pair(&record, BLOCK_VALID);
+        let is_done = record[BLOCK_POSITION] <= self.position_in_order;
+        let occupied = pair(record, BLOCK_OCCUPIED);
+        let mut valid = pair(record, BLOCK_VALID);
+        let (mut targets, mut stores) = (0, 0);
         for register in each(occupied) {
             let value = record[map_index(register)];
             let parameter = value.wrapping_sub(first);
-            if parameter < count {
-                let argument = edge.arguments[parameter as usize] - self.first_op;
-                if self.register_of(argument) != register {
-                    plan.targets |= only(register);
-                    plan.source[register as usize] = argument;
-                }
-                continue;
+            let wanted = match edge.arguments.get(parameter as usize) {
+                Some(argument) => argument - self.first_op,
+                None => value,
+            };
+            if self.register_of(wanted) != register {
+                targets |= only(register);
+                self.plans[number & 1].source[register as usize] = wanted;
             }
-            if self.register_of(value) != register {
-                plan.targets |= only(register);
-                plan.source[register as usize] = value;
-            }
-            if valid & only(register) != 0 && !self.is_safe(value) {
+            if parameter >= count && valid & only(register) != 0 && !self.is_safe(value) {
                 // The block counted on the spill slot; if it is not compiled yet, it need not.
-                if record[BLOCK_POSITION] > self.position_in_order {
-                    valid &= !only(register);
+                if is_done {
+                    stores |= only(self.register_of(value));
                 } else {
-                    plan.stores |= only(self.register_of(value));
+                    valid &= !only(register);
                 }
             }
         }
+        for register in each(self.registers.occupied & !self.registers.valid) {
+            let value = self.registers.value[register as usize];
+            if self.word(value, START) < starts
+                && self.word(value, END) >= starts
+                && !self.map_holds(record, occupied, value)
+            {
+                stores |= only(register);
+            }
+        }
+        let memory = (first..first + count).any(|parameter| self.is_in_memory(parameter));
         set_pair(
             &mut self.workspace.blocks[target as usize],
             BLOCK_VALID,
             valid,
         );
-        for register in each(self.registers.occupied & !self.registers.valid) {
-            let value = self.registers.value[register as usize];
-            if self.word(value, START) < starts
-                && self.word(value, END) >= starts
-                && !self.map_holds(&record, occupied, value)
-            {
-                plan.stores |= only(register);
-            }
-        }
-        plan.memory = (first..first + count).any(|parameter| self.is_in_memory(parameter));
+        let plan = &mut self.plans[number & 1];
+        plan.targets = targets;
+        plan.stores = stores;
+        plan.memory = memory;
         Ok(())
     }
 
@@ -148,12 +162,17 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Settles a block's entry map by what the first edge to it brings.
-    fn settle(&mut self, target: u32, edge: Edge, plan: &mut Plan) -> Result<(), Fault> {
-        let record = self.workspace.blocks[target as usize];
+    fn settle(&mut self, target: u32, edge: Edge, number: usize) -> Result<(), Fault> {
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let record = &self.workspace.blocks[target as usize];
         let starts = 2 * record[BLOCK_START];
-        let head = self.loop_headed_by(&record);
-        let mut map = Registers::EMPTY;
+        let head = self.loop_headed_by(record);
+        let mut map = Map {
+            block: target,
+            plan: number & 1,
+            occupied: 0,
+            valid: 0,
+        };
         for register in each(self.registers.occupied) {
             let value = self.registers.value[register as usize];
             if self.word(value, END) < starts {
@@ -164,42 +183,44 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 && !self.is_worth_a_register(head, value)
             {
                 if !valid {
-                    plan.stores |= only(register);
+                    self.plans[map.plan].stores |= only(register);
                 }
                 continue;
             }
-            map.value[register as usize] = value;
-            map.occupied |= only(register);
+            self.put_in_map(&mut map, register, value);
             if valid {
                 map.valid |= only(register);
             } else if head.is_some_and(|head| self.workspace.loops[head][LOOP_CALLS] != 0) {
                 // Some call in the loop will want it stored: once, before the loop.
-                plan.stores |= only(register);
+                self.plans[map.plan].stores |= only(register);
                 map.valid |= only(register);
             }
         }
         let preferred = head.map_or(self.preferred, |head| self.preference(head));
-        for (number, &argument) in edge.arguments.iter().enumerate() {
-            let parameter = first + number as u32;
-            self.place_parameter(
-                parameter,
-                argument - self.first_op,
-                preferred,
-                &mut map,
-                plan,
-            )?;
+        for (parameter, &argument) in (first..).zip(edge.arguments) {
+            self.place_parameter(parameter, argument - self.first_op, preferred, &mut map)?;
         }
         if let Some(head) = head {
-            self.bring_constants(head, &mut map, plan);
+            self.bring_constants(head, &mut map);
         }
         let record = &mut self.workspace.blocks[target as usize];
         record[BLOCK_FLAGS] |= BLOCK_REACHED;
         set_pair(record, BLOCK_OCCUPIED, map.occupied);
         set_pair(record, BLOCK_VALID, map.valid);
-        for register in each(map.occupied) {
-            record[map_index(register)] = map.value[register as usize];
-        }
         Ok(())
+    }
+
+    /// Notes that a register holds a value at the entry of the block whose map is being settled.
+    fn put_in_map(&mut self, map: &mut Map, register: Register, value: u32) {
+        map.occupied |= only(register);
+        self.workspace.blocks[map.block as usize][map_index(register)] = value;
+    }
+
+    /// Notes that the edge must bring a value into a register.
+    fn want(&mut self, map: &Map, register: Register, value: u32) {
+        let plan = &mut self.plans[map.plan];
+        plan.targets |= only(register);
+        plan.source[register as usize] = value;
     }
 
     /// The loop whose head a block is.
@@ -247,8 +268,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         parameter: u32,
         argument: u32,
         preferred: u64,
-        map: &mut Registers,
-        plan: &mut Plan,
+        map: &mut Map,
     ) -> Result<(), Fault> {
         if self.word(parameter, END) == self.word(parameter, START) {
             // Never used.
@@ -274,23 +294,21 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 None => {
                     self.workspace.values[parameter as usize][PARAMETER_REGISTER] = NO_REGISTER;
                     self.slot_of(parameter)?;
-                    plan.memory = true;
+                    self.plans[map.plan].memory = true;
                     return Ok(());
                 }
             }
         };
-        map.value[register as usize] = parameter;
-        map.occupied |= only(register);
+        self.put_in_map(map, register, parameter);
         self.workspace.values[parameter as usize][PARAMETER_REGISTER] = register;
         if register != current {
-            plan.targets |= only(register);
-            plan.source[register as usize] = argument;
+            self.want(map, register, argument);
         }
         Ok(())
     }
 
     /// Loads what a loop uses and what can be made again into registers before the loop, while there are enough.
-    fn bring_constants(&mut self, head: usize, map: &mut Registers, plan: &mut Plan) {
+    fn bring_constants(&mut self, head: usize, map: &mut Map) {
         for number in 0..super::workspace::LOOP_CONSTANT_COUNT {
             let value = self.workspace.loops[head][LOOP_CONSTANTS + number];
             if value == NONE {
@@ -313,16 +331,18 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 continue;
             };
             let register = self.choose(set);
-            map.value[register as usize] = value;
-            map.occupied |= only(register);
+            self.put_in_map(map, register, value);
             map.valid |= only(register);
-            plan.targets |= only(register);
-            plan.source[register as usize] = value;
+            self.want(map, register, value);
         }
     }
 
     /// Emits what an edge must do; the state stays as it is at the block's end.
-    pub(super) fn emit_plan(&mut self, edge: Edge, plan: &Plan) -> Result<(), Fault> {
+    pub(super) fn emit_plan(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
+        if self.plans[number & 1].is_empty() {
+            return Ok(());
+        }
+        let plan = &self.plans[number & 1].clone();
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
         if plan.charge {
             self.charge_fuel()?;
@@ -483,9 +503,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits an edge: its moves, and a jump unless its target comes next.
-    pub(super) fn finish_edge(&mut self, edge: Edge, plan: &Plan) -> Result<(), Fault> {
+    pub(super) fn finish_edge(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
         self.observe(Event::Edge { at: edge.at });
-        self.emit_plan(edge, plan)?;
+        self.emit_plan(edge, number)?;
         self.observe(Event::EdgeEnd);
         let target = (edge.block - self.first_block) as usize;
         if self.workspace.blocks[target][BLOCK_POSITION] != self.position_in_order + 1

@@ -41,6 +41,7 @@ use crate::stencil::{Family, Form, FormKind, MAX_OPERANDS, Machine, RegisterNumb
 use crate::types::Type;
 use crate::verify::Verified;
 use allocate::{Register, Registers};
+use edges::Plan;
 use leave::SHARED_STUBS;
 use lower::immediate_of;
 use workspace::{BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, START, Workspace};
@@ -256,6 +257,8 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     now: u32,
     /// Who is where.
     registers: Registers,
+    /// What the edges at hand must do.
+    plans: [Plan; 2],
     /// Registers that suit the loop at hand.
     preferred: u64,
     /// The next block takes the state as it is.
@@ -318,6 +321,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             current_op: function.first_op,
             now: 0,
             registers: Registers::EMPTY,
+            plans: [const { Plan::EMPTY }; 2],
             preferred: !preserved,
             continues: false,
             falls_through: true,

@@ -4,7 +4,6 @@
 //! that needs none is jumped to directly, and the block that stands next is fallen into.
 
 use super::allocate::{INTS, each, only};
-use super::edges::Plan;
 use super::workspace::{BLOCK_POSITION, INFO, INFO_FLOAT};
 use super::{Event, FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
@@ -23,9 +22,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         match op.code {
             Opcode::Jump => {
                 let edge = self.program.edge(op.b);
-                let mut plan = Plan::EMPTY;
-                self.plan(edge, &mut plan)?;
-                self.finish_edge(edge, &plan)
+                self.plan(edge, 0)?;
+                self.finish_edge(edge, 0)
             }
             Opcode::Branch => self.branch(value, &op),
             Opcode::Switch => self.switch(value, &op),
@@ -47,26 +45,26 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     fn branch(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let (yes, no) = (self.program.edge(op.b), self.program.edge(op.c));
         let condition = self.prepare_condition(value, op.a)?;
-        let (mut yes_plan, mut no_plan) = (Plan::EMPTY, Plan::EMPTY);
-        self.plan(yes, &mut yes_plan)?;
-        self.plan(no, &mut no_plan)?;
-        if yes_plan.is_empty() && !(no_plan.is_empty() && self.is_next(yes.block)) {
+        self.plan(yes, 0)?;
+        self.plan(no, 1)?;
+        let (yes_is_free, no_is_free) = (self.plans[0].is_empty(), self.plans[1].is_empty());
+        if yes_is_free && !(no_is_free && self.is_next(yes.block)) {
             let holes = self.jump_on(&condition, true)?;
             self.direct_edge(holes, yes)?;
-            return self.finish_edge(no, &no_plan);
+            return self.finish_edge(no, 1);
         }
         let holes = self.jump_on(&condition, false)?;
-        if no_plan.is_empty() {
+        if no_is_free {
             self.direct_edge(holes, no)?;
-            return self.finish_edge(yes, &yes_plan);
+            return self.finish_edge(yes, 0);
         }
         let mut otherwise = Label::UNUSED;
         self.patcher.link(holes, &mut otherwise)?;
         self.falls_through = false;
-        self.finish_edge(yes, &yes_plan)?;
+        self.finish_edge(yes, 0)?;
         self.patcher.bind(&mut otherwise)?;
         self.falls_through = true;
-        self.finish_edge(no, &no_plan)
+        self.finish_edge(no, 1)
     }
 
     /// An edge without moves that a jump takes.
@@ -80,7 +78,6 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let cases = self.program.list(op.b);
         let default = self.program.extra[op.b as usize + 1 + cases.len()];
         let default = self.program.edge(default);
-        let mut plan = Plan::EMPTY;
         let anything = INTS & self.allocatable;
         let index = op.a - self.first_op;
         let register = self.bring(index, anything)?;
@@ -108,16 +105,16 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 let edge = self.program.edge(at);
                 let landing = self.patcher.offset();
                 self.machine(Machine::Landing, [0; 4], 0)?;
-                self.plan(edge, &mut plan)?;
-                self.finish_edge(edge, &plan)?;
+                self.plan(edge, 0)?;
+                self.finish_edge(edge, 0)?;
                 self.patcher.push_tail(landing)?;
             }
             self.push_table(table, cases.len() as u32)?;
         }
         self.patcher.bind(&mut otherwise)?;
         self.falls_through = true;
-        self.plan(default, &mut plan)?;
-        self.finish_edge(default, &plan)
+        self.plan(default, 0)?;
+        self.finish_edge(default, 0)
     }
 
     /// Moves values to where the convention wants them; the state is not used afterwards.
