@@ -4,7 +4,7 @@
 //! path, and only there, they reach their guest slots. What must be remembered until the function's end stands at the
 //! far end of the code buffer, where the stubs will need more room than that. Exits without a snapshot share a stub.
 
-use super::allocate::{INTS, Register};
+use super::allocate::{INTS, Register, only};
 use super::workspace::NO_REGISTER;
 use super::{Event, FunctionCompiler, Location, Observer};
 use crate::ir::{Exit, ExitKind};
@@ -155,25 +155,41 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let scratch = self.int_scratch;
         // The record has the last entry first.
         let entry = |number: u32| entries + 4 * (count - 1 - number);
+        let (mut taken, mut elsewhere) = (0, false);
         for (number, pair) in snapshot.chunks_exact(2).enumerate() {
             let register = self.patcher.word(entry(number as u32))?;
             if register < 64 {
+                taken |= only(register);
                 self.widen_in_place(register, program.ops[pair[1] as usize].result())?;
+            } else {
+                elsewhere = true;
             }
+        }
+        // What is elsewhere goes through a register that no entry is in. Where there is none, the value of one waits in
+        // the float scratch register: entries are written in order, for the last one of a slot must stay.
+        let open = INTS & self.allocatable & !taken;
+        let mut temporary = open.trailing_zeros();
+        let mut moved = NO_REGISTER;
+        if elsewhere && open == 0 {
+            temporary = (INTS & self.allocatable).trailing_zeros();
+            moved = temporary;
+            let form = Form::op(Opcode::F64ReinterpretI64, FormKind::Registers);
+            self.form(form, [self.float_scratch, temporary, 0, 0], 0)?;
         }
         if count > 0 {
             self.load_context(scratch, offset::SLOTS)?;
         }
         for (number, pair) in snapshot.chunks_exact(2).enumerate() {
-            let register = self.patcher.word(entry(number as u32))?;
-            if register < 64 {
-                self.store_guest_slot(register, pair[0])?;
-            }
-        }
-        // All registers have been written; any will do for what is elsewhere.
-        let temporary = (INTS & self.allocatable).trailing_zeros();
-        for (number, pair) in snapshot.chunks_exact(2).enumerate() {
             let word = self.patcher.word(entry(number as u32))?;
+            if word < 64 {
+                let register = if word == moved {
+                    self.float_scratch
+                } else {
+                    word
+                };
+                self.store_guest_slot(register, pair[0])?;
+                continue;
+            }
             if word & 0xff == AT_SLOT {
                 self.frame_load(temporary, self.slot_offset(word >> 8))?;
                 if program.ops[pair[1] as usize]
@@ -183,11 +199,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                     let form = Form::op(Opcode::I64ExtendI32U, FormKind::Registers);
                     self.form(form, [temporary, temporary, 0, 0], 0)?;
                 }
-            } else if word == AT_CONSTANT {
+            } else {
                 let bits = self.constant_bits(pair[1]).unwrap_or(0);
                 self.make_integer(temporary, bits)?;
-            } else {
-                continue;
             }
             self.store_guest_slot(temporary, pair[0])?;
         }
