@@ -16,8 +16,9 @@ use super::workspace::{
     BLOCK_LOOP, BLOCK_START, END, INFO, INFO_FLOAT, INFO_FUSED, INFO_HINT_PARAMETER,
     INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SWAPPED, INFO_USES,
     LOCATION, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH,
-    LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_INT_PRESSURE, LOOP_PARENT, LOOP_WORDS,
-    NEXT, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, START, VALUE_WORDS,
+    LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, LOOP_PARENT,
+    LOOP_START_POSITION, LOOP_WORDS, NEXT, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, START,
+    VALUE_WORDS,
 };
 use super::{FunctionCompiler, Observer, immediate_of};
 use crate::ir::{NONE, Op, Program};
@@ -36,7 +37,9 @@ struct Point {
     depth: u32,
     /// Its innermost loop, or NONE.
     innermost: u32,
-    /// Twice the position of that loop's last op, plus 1, or NONE.
+    /// Twice the position of that loop's first op, or 0.
+    loop_start: u32,
+    /// Twice the position of its last op, plus 1, or NONE.
     loop_end: u32,
     /// The first op of its block, as an index in the function.
     first: u32,
@@ -67,6 +70,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let start = self.workspace.blocks[block as usize][BLOCK_START];
             let end = start + self.block_record(block).op_count - 1;
             self.workspace.loops[index][LOOP_END_POSITION] = 2 * end + 1;
+            let head = self.workspace.loops[index][LOOP_HEAD] as usize;
+            let block = self.workspace.order[head];
+            let start = self.workspace.blocks[block as usize][BLOCK_START];
+            self.workspace.loops[index][LOOP_START_POSITION] = 2 * start;
             self.workspace.loops[index][LOOP_CONSTANTS..].fill(NONE);
         }
     }
@@ -74,16 +81,18 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     fn point_of_block(&self, block: u32) -> Point {
         let record = &self.workspace.blocks[block as usize];
         let innermost = record[BLOCK_LOOP];
-        let (mut depth, mut loop_end) = (0, NONE);
+        let (mut depth, mut loop_start, mut loop_end) = (0, 0, NONE);
         if innermost != NONE {
             let record = &self.workspace.loops[innermost as usize];
             depth = record[LOOP_DEPTH];
+            loop_start = record[LOOP_START_POSITION];
             loop_end = record[LOOP_END_POSITION];
         }
         Point {
             now: 2 * record[BLOCK_START],
             depth,
             innermost,
+            loop_start,
             loop_end,
             first: self.block_record(block).first_op - self.first_op,
         }
@@ -393,7 +402,7 @@ impl Forward<'_> {
         let record = &mut self.values[value as usize];
         let info = record[INFO];
         record[INFO] = info + u32::from(info & INFO_USES != INFO_USES);
-        if record[LOCATION] < point.depth {
+        if record[LOCATION] < point.depth || record[START] < point.loop_start {
             self.keep_through_loop(value, point);
         } else {
             record[END] = record[END].max(point.now);
@@ -408,7 +417,19 @@ impl Forward<'_> {
     #[inline(never)]
     fn keep_through_loop(&mut self, value: u32, point: Point) {
         let record = &mut self.values[value as usize];
-        let outermost = self.loop_at_depth[record[LOCATION] as usize + 1];
+        // The innermost loop around the use that holds the definition, too: of those as deep as the definition at
+        // most, the last that begins before it.
+        let (mut inside, mut outside) = (0, record[LOCATION].min(point.depth) + 1);
+        while outside - inside > 1 {
+            let middle = (inside + outside) / 2;
+            let around = self.loop_at_depth[middle as usize] as usize;
+            if self.loops[around][LOOP_START_POSITION] <= record[START] {
+                inside = middle;
+            } else {
+                outside = middle;
+            }
+        }
+        let outermost = self.loop_at_depth[inside as usize + 1];
         let end = self.loops[outermost as usize][LOOP_END_POSITION];
         if value >= self.op_count && record[END] == 0 {
             record[START] = point.now;

@@ -81,7 +81,7 @@ pub(super) const BLOCK_MAP: usize = 16;
 pub(super) const BLOCK_REACHED: u32 = 1;
 
 /// Words of a record in [`Workspace::loops`].
-pub(super) const LOOP_WORDS: usize = 14;
+pub(super) const LOOP_WORDS: usize = 15;
 /// Of a loop: the place of its first block in the order.
 pub(super) const LOOP_HEAD: usize = 0;
 /// Of a loop: the place of its last block in the order.
@@ -98,8 +98,10 @@ pub(super) const LOOP_INT_PRESSURE: usize = 5;
 pub(super) const LOOP_FLOAT_PRESSURE: usize = 6;
 /// Of a loop: bit 0 if it calls the program's functions, bit 1 if it calls host functions.
 pub(super) const LOOP_CALLS: usize = 7;
+/// Of a loop: twice the position of its first op.
+pub(super) const LOOP_START_POSITION: usize = 8;
 /// Of a loop: the values that are made again rather than stored and that it uses, as far as there is room.
-pub(super) const LOOP_CONSTANTS: usize = 8;
+pub(super) const LOOP_CONSTANTS: usize = 9;
 /// Room for them.
 pub(super) const LOOP_CONSTANT_COUNT: usize = LOOP_WORDS - LOOP_CONSTANTS;
 
