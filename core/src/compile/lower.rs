@@ -287,10 +287,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         swapped: bool,
     ) -> Result<Holes, Fault> {
         let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
-        for (number, &input) in inputs.iter().enumerate() {
-            let allowed = self.allowed(family.allowed[number + 1], input);
-            registers[number + 1] = self.bring(input, allowed)?;
-        }
+        self.bring_inputs(family, 1, inputs, &mut registers)?;
         self.observe_uses(value, inputs, &registers[1..]);
         for (number, &input) in inputs.iter().enumerate() {
             let operand = if swapped { 1 - number } else { number };
@@ -343,6 +340,26 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let holes = self.family(family, registers, immediate)?;
         self.define(value, to);
         Ok(holes)
+    }
+
+    /// Brings values into registers that suit a form's operands from this one on. An operand that a single register
+    /// suits goes first: another one must not be pinned there.
+    fn bring_inputs(
+        &mut self,
+        family: &Family,
+        first: usize,
+        inputs: &[u32],
+        registers: &mut [Register; MAX_OPERANDS],
+    ) -> Result<(), Fault> {
+        for single in [true, false] {
+            for (operand, &input) in (first..).zip(inputs) {
+                let numbers = family.allowed[operand & 3];
+                if numbers.is_power_of_two() == single {
+                    registers[operand & 3] = self.bring(input, self.allowed(numbers, input))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A register that a tied operand can be overwritten in, while its value lives on or is read twice.
@@ -522,10 +539,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     ) -> Result<Holes, Fault> {
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
         let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
-        for (number, &input) in inputs.iter().enumerate() {
-            let allowed = self.allowed(family.allowed[number], input);
-            registers[number] = self.bring(input, allowed)?;
-        }
+        self.bring_inputs(family, 0, inputs, &mut registers)?;
         self.observe_uses(user, inputs, &registers);
         for (number, &input) in inputs.iter().enumerate() {
             let operand = if swapped { 1 - number } else { number };
@@ -789,10 +803,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let base = usize::from(has_result);
         let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
         registers[base] = self.int_scratch;
-        for (number, &input) in inputs.iter().enumerate() {
-            let allowed = self.allowed(family.allowed[base + 1 + number], input);
-            registers[base + 1 + number] = self.bring(input, allowed)?;
-        }
+        self.bring_inputs(family, base + 1, inputs, &mut registers)?;
         self.observe_uses(value, inputs, &registers[base + 1..]);
         for (number, &input) in inputs.iter().enumerate() {
             if number == 0 {
