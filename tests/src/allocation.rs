@@ -343,7 +343,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         if op == NONE || !self.judge || read.is_empty() {
             return Ok(());
         }
-        for operand in self.operands(op) {
+        for operand in self.operands(op, &read) {
             if !read.contains(&ValueName::Op(operand)) {
                 return Err(format!("op {op} does not read its operand {operand}"));
             }
@@ -353,7 +353,7 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     /// The operands that an op's code must read: constants may be immediates, a condition may be a comparison that is
     /// made on the spot.
-    fn operands(&self, op: u32) -> Vec<u32> {
+    fn operands(&self, op: u32, read: &HashSet<ValueName>) -> Vec<u32> {
         let program = self.checker.program;
         let record = program.ops[op as usize];
         let info = record.code.info();
@@ -372,7 +372,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             operands.push(record.c);
         }
         if matches!(info.shape, Shape::Guard | Shape::Branch)
-            && !self.read_condition(record.a)
+            && !read.contains(&ValueName::Op(record.a))
             && program.ops[record.a as usize]
                 .code
                 .info()
@@ -390,9 +390,5 @@ impl<'c, 'a> Walk<'c, 'a> {
                 .has(flags::CONSTANT)
         });
         operands
-    }
-
-    fn read_condition(&self, condition: u32) -> bool {
-        self.read.contains(&ValueName::Op(condition))
     }
 }
