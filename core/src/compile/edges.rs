@@ -15,9 +15,9 @@
 use super::allocate::{FLOATS, INTS, Register, each, only};
 use super::workspace::{
     BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION, BLOCK_PREDECESSORS,
-    BLOCK_REACHED, BLOCK_START, BLOCK_VALID, END, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CONSTANTS,
-    LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE, NO_REGISTER,
-    PARAMETER_REGISTER, START, map_index,
+    BLOCK_REACHED, BLOCK_START, BLOCK_VALID, END, LOCATION, LOOP_CALLS, LOOP_CALLS_HOST,
+    LOOP_CONSTANTS, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE,
+    NO_REGISTER, PARAMETER_REGISTER, START, map_index,
 };
 use super::{Event, FunctionCompiler, Location, Observer};
 use crate::error::Part;
@@ -99,7 +99,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let record = &self.workspace.blocks[target as usize];
         let starts = 2 * record[BLOCK_START];
         let is_done = record[BLOCK_POSITION] <= self.position_in_order;
-        let occupied = pair(record, BLOCK_OCCUPIED);
+        let mut occupied = pair(record, BLOCK_OCCUPIED);
         let mut valid = pair(record, BLOCK_VALID);
         let (mut targets, mut stores) = (0, 0);
         for register in each(occupied) {
@@ -107,6 +107,12 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let parameter = value.wrapping_sub(first);
             let wanted = match edge.arguments.get(parameter as usize) {
                 Some(argument) => argument - self.first_op,
+                None if self.is_nowhere(value) => {
+                    // Its interval spans the block, but there is a way to the block on which it is not defined: so it
+                    // is not alive there, and whatever is in the register will do.
+                    occupied &= !only(register);
+                    continue;
+                }
                 None => value,
             };
             if self.register_of(wanted) != register {
@@ -132,11 +138,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
         }
         let memory = (first..first + count).any(|parameter| self.is_in_memory(parameter));
-        set_pair(
-            &mut self.workspace.blocks[target as usize],
-            BLOCK_VALID,
-            valid,
-        );
+        let settled = &mut self.workspace.blocks[target as usize];
+        set_pair(settled, BLOCK_VALID, valid);
+        if !is_done {
+            set_pair(settled, BLOCK_OCCUPIED, occupied);
+        }
         let plan = &mut self.plans[number & 1];
         plan.targets = targets;
         plan.stores = stores;
@@ -147,6 +153,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Whether a parameter of a block whose entry map is settled is used at all and lives in its spill slot.
     fn is_in_memory(&self, parameter: u32) -> bool {
         self.word(parameter, PARAMETER_REGISTER) == NO_REGISTER
+    }
+
+    /// Whether a value is in no register and no spill slot, and is not made again either.
+    fn is_nowhere(&self, value: u32) -> bool {
+        self.word(value, LOCATION) == NO_REGISTER && !self.is_rematerialized(value)
     }
 
     fn map_holds(&self, record: &[u32], occupied: u64, value: u32) -> bool {
