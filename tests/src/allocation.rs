@@ -232,8 +232,11 @@ impl<'c, 'a> Walk<'c, 'a> {
                 register,
                 value,
             } => {
-                self.begin_op(op)?;
-                self.read.insert(value);
+                // What an edge passes on is no operand.
+                if self.branch.is_none() {
+                    self.begin_op(op)?;
+                    self.read.insert(value);
+                }
                 self.expect(Location::Register(register), value, op)?;
             }
             Event::Snapshot { op, place, value } => self.expect(place, value, op)?,
