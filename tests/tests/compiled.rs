@@ -136,6 +136,71 @@ fn keep(module: &Module, code: &Code, promise: &Promise) -> Result<(), String> {
 }
 
 #[test]
+fn code_is_traced_back_to_its_ops_and_positions() {
+    let source = "func @f(a: i64, b: i64) -> i64 {\nentry:\n    c = i64.add a, b !70\n    d = i64.mul c, b !80\n    \
+                  return d\n}\n";
+    let module = patchjit_text::parse(source).expect("a program");
+    let program = module.program();
+    let mut words = vec![0; verify::workspace_words(&program)];
+    let verified = verify::verify(program, &mut words).expect("a valid program");
+    let mut workspace = vec![0; compile::workspace_words(&verified)];
+    let mut code = vec![0; compile::code_bytes(&verified)];
+    let mut functions = [FunctionCode::default()];
+    let mut entries = [compile::CodePosition::default(); 32];
+    let mut positions = compile::Positions::new(&mut entries);
+    let buffer = CodeBuffer {
+        write: &mut code,
+        execute_at: 0,
+    };
+    let options = Options::default();
+    compile::compile_observed(
+        &verified,
+        &X86_64_SYSV,
+        &options,
+        &mut workspace,
+        buffer,
+        &mut functions,
+        &mut positions,
+    )
+    .expect("code");
+    let known = positions.entries().expect("room enough").to_vec();
+    assert!(known.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+    for (op, position) in [(2, 70), (3, 80)] {
+        let entry = known
+            .iter()
+            .find(|entry| entry.op == op)
+            .expect("code for the op");
+        assert_eq!(positions.op_at(entry.offset), Some(op));
+        assert_eq!(
+            positions.position_at(&program, entry.offset),
+            Some(position)
+        );
+    }
+    assert_eq!(positions.op_at(functions[0].end - 1), Some(4));
+    let mut none = [];
+    let mut small = compile::Positions::new(&mut none);
+    compile::compile_observed(
+        &verified,
+        &X86_64_SYSV,
+        &options,
+        &mut workspace,
+        CodeBuffer {
+            write: &mut code,
+            execute_at: 0,
+        },
+        &mut functions,
+        &mut small,
+    )
+    .expect("code");
+    let needed = known.len();
+    let full = patchjit::error::Error::Full {
+        storage: patchjit::error::Storage::Positions,
+        needed,
+    };
+    assert_eq!(small.entries(), Err(full));
+}
+
+#[test]
 fn every_program_keeps_its_promises() {
     let run = || {
         let mut failures = Vec::new();

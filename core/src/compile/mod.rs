@@ -26,10 +26,12 @@ mod leave;
 mod liveness;
 mod lower;
 mod observe;
+mod positions;
 mod terminate;
 mod workspace;
 
 pub use observe::{Event, Location, Observer, Silent, ValueName};
+pub use positions::{CodePosition, Positions};
 
 use crate::code::CodeBuffer;
 use crate::error::{Error, Feature, Part, Place, Storage};
