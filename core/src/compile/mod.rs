@@ -4,7 +4,7 @@
 //!   layout     blocks in order, loops as spans of it
 //!   liveness   one interval for each value, next uses, what is fused
 //!   then one walk forward, which knows at each op which register holds what:
-//!     lower      the form for the op        allocate   its operands to registers
+//!     lower, memory, compute   forms for the op        allocate   its operands to registers
 //!     edges      moves between blocks       calls      what lives across
 //!     leave      snapshots, behind the function's code
 //!     patch      template, registers, holes, bytes
@@ -20,11 +20,13 @@
 mod allocate;
 mod brief;
 mod calls;
+mod compute;
 mod edges;
 mod layout;
 mod leave;
 mod liveness;
 mod lower;
+mod memory;
 mod observe;
 mod positions;
 mod terminate;

@@ -1,0 +1,299 @@
+//! From operands to a result: the registers that a form reads and writes.
+//!
+//! Takes a family and the values that it computes with; promises that each operand is in a register which the family
+//! allows, that nothing alive is lost to what it clobbers, and that the result has a register of its own. The common
+//! case, in which nothing needs to move, has a short path; both make the same promises.
+
+use super::allocate::{INTS, Register, only};
+use super::liveness::exit_of;
+use super::lower::Scalar;
+use super::workspace::{END, INFO, INFO_FLOAT, LOCATION, NEXT, NEXT_USE, NO_REGISTER, START};
+use super::{Event, FunctionCompiler, Observer};
+use crate::error::Part;
+use crate::ir::Op;
+use crate::patch::{Fault, Holes, internal};
+use crate::stencil::{ABSENT, Family, MAX_OPERANDS};
+
+impl<O: Observer> FunctionCompiler<'_, '_, O> {
+    /// The common case of [`Self::compute`]: operands that are in registers which suit, a free register for the
+    /// result, nothing else to move. Emits nothing and says so in any other case.
+    #[inline(always)]
+    pub(super) fn compute_simply(
+        &mut self,
+        value: u32,
+        scalar: Scalar,
+        family: &'static Family,
+    ) -> Result<bool, Fault> {
+        if family.tied != ABSENT || family.clobbers.0 & self.registers.occupied != 0 {
+            return Ok(false);
+        }
+        let first = scalar.first - self.first_op;
+        let second = scalar.second.map_or(first, |second| second - self.first_op);
+        let now = self.now;
+        let values = &mut *self.workspace.values;
+        let [a, b] = [
+            values[first as usize][LOCATION] & 0xff,
+            values[second as usize][LOCATION] & 0xff,
+        ];
+        if a == NO_REGISTER || b == NO_REGISTER || family.allowed[1] >> (a & 31) & 1 == 0 {
+            return Ok(false);
+        }
+        let mut closed = self.registers.occupied;
+        let mut registers = [0, a, 0, 0];
+        let record = values[value as usize];
+        if scalar.second.is_some() {
+            if family.allowed[2] >> (b & 31) & 1 == 0 {
+                return Ok(false);
+            }
+            registers[2] = b;
+            if values[second as usize][END] <= now {
+                closed &= !only(b);
+            }
+        }
+        if values[first as usize][END] <= now {
+            closed &= !only(a);
+        }
+        let float = record[INFO] & INFO_FLOAT != 0;
+        let numbers = u64::from(family.allowed[0]) << if float { 32 } else { 0 };
+        let taken = match family.distinct {
+            0 => closed,
+            distinct => {
+                closed
+                    | u64::from(distinct >> 1 & 1) << a
+                    | u64::from(distinct >> 2 & 1) << registers[2]
+            }
+        };
+        let open = numbers & self.allocatable & !taken;
+        if open == 0 {
+            return Ok(false);
+        }
+        let to = match self.hinted_register(value) {
+            Some(hint) if open & only(hint) != 0 => hint,
+            _ if open & only(a) != 0 => a,
+            _ if open & only(b) != 0 => b,
+            _ => self.choose(open),
+        };
+        registers[0] = to;
+        let values = &mut *self.workspace.values;
+        for (operand, input) in [first, second].into_iter().enumerate() {
+            let operand = operand ^ usize::from(scalar.swapped);
+            values[input as usize][NEXT_USE] = record[NEXT + operand];
+            if scalar.second.is_none() {
+                break;
+            }
+        }
+        let gone = self.registers.occupied & !closed;
+        if gone != 0 {
+            // Both operands at most: their registers are free from here on.
+            for register in [a, b] {
+                if gone & only(register) != 0 {
+                    let dead = self.registers.value[register as usize];
+                    values[dead as usize][LOCATION] |= NO_REGISTER;
+                }
+            }
+        }
+        self.registers.occupied = closed | only(to);
+        self.registers.valid &= !only(to);
+        self.registers.value[to as usize] = value;
+        let location = &mut values[value as usize][LOCATION];
+        *location = *location & !0xff | to;
+        if O::ACTIVE {
+            let inputs = [first, second];
+            let count = 1 + usize::from(scalar.second.is_some());
+            self.observe_uses(value, &inputs[..count], &registers[1..]);
+        }
+        self.family(family, registers, scalar.immediate)?;
+        self.observe(Event::Define {
+            register: to,
+            value: self.value_name(value),
+        });
+        Ok(true)
+    }
+
+    /// Emits a form with value operands in registers and its result in a register, and updates the state.
+    ///
+    /// The operands stand in the form from operand 1 on.
+    pub(super) fn compute(
+        &mut self,
+        value: u32,
+        family: &'static Family,
+        inputs: &[u32],
+        immediate: i64,
+        swapped: bool,
+    ) -> Result<Holes, Fault> {
+        let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
+        self.bring_inputs(family, 1, inputs, &mut registers)?;
+        self.observe_uses(value, inputs, &registers[1..]);
+        for (number, &input) in inputs.iter().enumerate() {
+            let operand = if swapped { 1 - number } else { number };
+            self.advance(value, operand, input);
+            self.release_if_dead(input);
+        }
+        let clobbers = family.clobbers.0 & self.allocatable;
+        if clobbers & self.registers.occupied != 0 {
+            self.free_clobbered(clobbers)?;
+        }
+        self.registers.pinned |= clobbers;
+        let bank = self.bank(value);
+        let mut allowed = self.allowed(family.allowed[0], value) & self.allocatable;
+        if family.tied != ABSENT {
+            let tied = family.tied as usize & 3;
+            let register = registers[tied];
+            let dead = self.registers.occupied & only(register) == 0;
+            let other = (1..MAX_OPERANDS).any(|operand| {
+                operand != tied && operand <= inputs.len() && registers[operand] == register
+            });
+            if !(dead && !other && allowed & only(register) != 0) {
+                registers[tied] = self.copy_to_work_on(register, allowed)?;
+            }
+            allowed = only(registers[tied]);
+        } else if family.distinct != 0 {
+            for (operand, &register) in registers.iter().enumerate().skip(1) {
+                if family.distinct >> operand & 1 != 0 {
+                    allowed &= !only(register);
+                }
+            }
+        }
+        // Operands are read before the result is written, so their registers may serve.
+        self.registers.pinned = clobbers;
+        let open = self.free() & allowed;
+        let to = if open == 0 {
+            let keep = registers[1..=inputs.len()]
+                .iter()
+                .fold(clobbers, |set, &r| set | only(r));
+            self.free_for_result(allowed & bank, keep)?
+        } else {
+            match self.hinted_register(value) {
+                Some(hint) if open & only(hint) != 0 => hint,
+                _ if open & only(registers[1]) != 0 => registers[1],
+                _ if inputs.len() > 1 && open & only(registers[2]) != 0 => registers[2],
+                _ => self.choose(open),
+            }
+        };
+        registers[0] = to;
+        self.registers.pinned = 0;
+        let holes = self.family(family, registers, immediate)?;
+        self.define(value, to);
+        Ok(holes)
+    }
+
+    /// Brings values into registers that suit a form's operands from this one on. An operand that a single register
+    /// suits goes first: another one must not be pinned there.
+    pub(super) fn bring_inputs(
+        &mut self,
+        family: &Family,
+        first: usize,
+        inputs: &[u32],
+        registers: &mut [Register; MAX_OPERANDS],
+    ) -> Result<(), Fault> {
+        for single in [true, false] {
+            for (operand, &input) in (first..).zip(inputs) {
+                let numbers = family.allowed[operand & 3];
+                if numbers.is_power_of_two() == single {
+                    registers[operand & 3] = self.bring(input, self.allowed(numbers, input))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A register that a tied operand can be overwritten in, while its value lives on or is read twice.
+    fn copy_to_work_on(&mut self, register: Register, allowed: u64) -> Result<Register, Fault> {
+        let others = allowed & !self.registers.pinned;
+        if others != 0 {
+            let to = self.obtain(others)?;
+            self.copy(to, register)?;
+            return Ok(to);
+        }
+        // Only the operand's own register will do: its value goes elsewhere, the bits stay.
+        self.evict(register, 0)?;
+        Ok(register)
+    }
+
+    /// Frees a register for a result while the operands stay readable until the op is done.
+    fn free_for_result(&mut self, allowed: u64, keep: u64) -> Result<Register, Fault> {
+        self.registers.pinned = keep;
+        if allowed & !keep & self.registers.occupied != 0 {
+            let to = self.obtain(allowed & !keep)?;
+            self.registers.pinned = 0;
+            return Ok(to);
+        }
+        // Only an operand's own register will do; its value goes elsewhere, and the op still reads it here.
+        let to = (allowed & self.allocatable).trailing_zeros();
+        if to == 64 {
+            return Err(internal(Part::Select, line!()));
+        }
+        self.registers.pinned = keep & !only(to);
+        self.evict(to, 0)?;
+        self.registers.pinned = 0;
+        Ok(to)
+    }
+
+    /// A template's register numbers as registers of the value's bank.
+    #[inline]
+    pub(super) fn allowed(&self, numbers: u32, value: u32) -> u64 {
+        if self.bank(value) == INTS {
+            u64::from(numbers)
+        } else {
+            u64::from(numbers) << 32
+        }
+    }
+
+    /// Moves what lives on out of registers that a template overwrites.
+    pub(super) fn free_clobbered(&mut self, clobbers: u64) -> Result<(), Fault> {
+        for register in super::allocate::each(clobbers & self.registers.occupied) {
+            self.evict(register, clobbers)?;
+        }
+        Ok(())
+    }
+
+    /// Binds a result to its register.
+    #[inline]
+    pub(super) fn define(&mut self, value: u32, register: Register) {
+        self.observe(Event::Define {
+            register,
+            value: self.value_name(value),
+        });
+        if self.word(value, END) > self.word(value, START) {
+            self.occupy(register, value, false);
+        }
+    }
+
+    /// Notes that an operand has been read: its next use is what the record of the op says.
+    #[inline]
+    pub(super) fn advance(&mut self, user: u32, operand: usize, value: u32) {
+        let next = self.word(user, NEXT + operand);
+        self.workspace.values[value as usize][NEXT_USE] = next;
+    }
+
+    pub(super) fn observe_uses(&mut self, user: u32, inputs: &[u32], registers: &[Register]) {
+        if !O::ACTIVE {
+            return;
+        }
+        for (&input, &register) in inputs.iter().zip(registers) {
+            self.observe(Event::Use {
+                op: user + self.first_op,
+                register,
+                value: self.value_name(input),
+            });
+        }
+    }
+
+    /// Frees registers of values that only the op's own exit still named.
+    pub(super) fn release_late(&mut self, op: &Op) {
+        let Some(exit) = exit_of(self.program, op) else {
+            return;
+        };
+        let program = self.program;
+        let record = program.exits[exit as usize];
+        for pair in program.snapshot(&record).chunks_exact(2) {
+            let value = pair[1] - self.first_op;
+            if self.word(value, END) <= self.now + 1 {
+                let register = self.register_of(value);
+                if register != NO_REGISTER {
+                    self.vacate(register);
+                }
+            }
+        }
+    }
+}

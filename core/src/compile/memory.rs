@@ -1,0 +1,314 @@
+//! Loads, stores, atomics and guest slots.
+//!
+//! An access in a region is one comparison of its index with the last one in bounds, then the bare access: base in a
+//! register, index scaled, offset as the displacement. A constant index in bounds needs no comparison; one out of
+//! bounds always leaves.
+
+use super::allocate::{INTS, Register, only};
+use super::{FunctionCompiler, Observer};
+use crate::error::Feature;
+use crate::ir::{NONE, Op};
+use crate::ops::{Opcode, Shape};
+use crate::patch::{Fault, unsupported};
+use crate::stencil::{ABSENT, Form, FormKind, MAX_OPERANDS, Machine};
+
+impl<O: Observer> FunctionCompiler<'_, '_, O> {
+    pub(super) fn lower_raw(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let form = Form::op(op.code, FormKind::Immediate);
+        let displacement = i64::from(op.c as i32);
+        let address = op.a - self.first_op;
+        if op.code.info().shape == Shape::Load {
+            let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+            self.compute(value, family, &[address], displacement, false)?;
+        } else {
+            let inputs = [address, op.b - self.first_op];
+            self.test(value, form, &inputs, displacement, value, false)?;
+        }
+        Ok(())
+    }
+
+    /// A load or store in a region: one comparison, then the bare access.
+    pub(super) fn lower_access(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let info = op.code.info();
+        let access = self.access(op);
+        let anchor = self.region_anchor(op.region());
+        let loads = info.shape == Shape::Load;
+        let known = self.constant_bits(op.a);
+        if known.is_some_and(|index| access.last_index.is_none_or(|last| index > last)) {
+            let holes = self.machine(Machine::Jump, [0; 4], 0)?;
+            self.leave_from(holes, access.exit, value)?;
+            let form = Form::op(op.code, FormKind::Immediate);
+            self.access_form(value, form, &[anchor], op, 0, loads)?;
+        } else if let Some(at) = known.and_then(|index| access.displacement(index)) {
+            let form = Form::op(op.code, FormKind::Immediate);
+            self.access_form(value, form, &[anchor], op, at, loads)?;
+        } else {
+            let index = op.a - self.first_op;
+            self.check_bounds(value, index, &access)?;
+            let form = Form::op(op.code, FormKind::Registers);
+            self.access_form(value, form, &[anchor, index], op, access.offset, loads)?;
+        }
+        self.release_late(op);
+        Ok(())
+    }
+
+    /// Emits a bare access whose address operands are the anchor of a region and perhaps an index.
+    fn access_form(
+        &mut self,
+        value: u32,
+        form: Form,
+        address: &[u32],
+        op: &Op,
+        displacement: i64,
+        loads: bool,
+    ) -> Result<(), Fault> {
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        let first = usize::from(loads);
+        let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
+        // The operands of the record are the index and the value; the anchor's next use stands third.
+        for (number, &input) in address.iter().enumerate() {
+            let allowed = self.allowed(family.allowed[first + number], input);
+            registers[first + number] = self.bring(input, allowed)?;
+        }
+        let mut used = first + address.len();
+        if address.len() == 2 {
+            registers[used] = Register::from(op.scale());
+            used += 1;
+        }
+        let stored = op.b - if loads { 0 } else { self.first_op };
+        if !loads {
+            let allowed = self.allowed(family.allowed[used], stored);
+            registers[used] = self.bring(stored, allowed)?;
+        }
+        if O::ACTIVE {
+            let names = registers;
+            self.observe_uses(value, address, &names[first..]);
+            if !loads {
+                self.observe_uses(value, &[stored], &names[used..]);
+            }
+        }
+        self.advance(value, 2, address[0]);
+        self.release_if_dead(address[0]);
+        if let Some(&index) = address.get(1) {
+            self.advance(value, 0, index);
+            self.release_if_dead(index);
+        }
+        if !loads {
+            self.advance(value, 1, stored);
+            self.release_if_dead(stored);
+        }
+        self.registers.pinned = 0;
+        if !loads {
+            self.form(form, registers, displacement)?;
+            return Ok(());
+        }
+        let allowed = self.allowed(family.allowed[0], value) & self.allocatable;
+        let open = self.free() & allowed;
+        let to = match self.hinted_register(value) {
+            _ if open == 0 => {
+                let keep = registers[1..used].iter().fold(0, |set, &r| set | only(r));
+                self.free_for_result(allowed & self.bank(value), keep)?
+            }
+            Some(hint) if open & only(hint) != 0 => hint,
+            _ => self.choose(open),
+        };
+        registers[0] = to;
+        self.form(form, registers, displacement)?;
+        self.define(value, to);
+        Ok(())
+    }
+
+    /// Emits the comparison of an index with the last one in bounds.
+    fn check_bounds(&mut self, value: u32, index: u32, access: &Access) -> Result<(), Fault> {
+        let Some(last) = access.last_index else {
+            let holes = self.machine(Machine::Jump, [0; 4], 0)?;
+            return self.leave_from(holes, access.exit, value);
+        };
+        let anything = INTS & self.allocatable;
+        let register = self.bring(index, anything)?;
+        let immediate = Form::op(Opcode::I64GtU, FormKind::JumpImmediate);
+        let holes = if i32::try_from(last).is_ok() {
+            self.form(immediate, [register, 0, 0, 0], last as i64)?
+        } else {
+            self.make_integer(self.int_scratch, last)?;
+            let form = Form::op(Opcode::I64GtU, FormKind::Jump);
+            self.form(form, [register, self.int_scratch, 0, 0], 0)?
+        };
+        self.leave_from(holes, access.exit, value)
+    }
+
+    fn access(&self, op: &Op) -> Access {
+        let size = self.program.regions[op.region()].size;
+        let at = op.c as usize;
+        let offset = u64::from(self.program.extra[at]);
+        let end = offset + u64::from(op.code.info().width);
+        Access {
+            offset: offset as i64,
+            scale: op.scale(),
+            exit: self.program.extra[at + 1],
+            last_index: size.checked_sub(end).map(|room| room >> op.scale()),
+        }
+    }
+
+    /// An atomic access: bounds, alignment, then the op at an address in the scratch register.
+    pub(super) fn lower_atomic(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let info = op.code.info();
+        let access = self.access(op);
+        let anchor = self.region_anchor(op.region());
+        let index = op.a - self.first_op;
+        let anything = INTS & self.allocatable;
+        self.check_bounds(value, index, &access)?;
+        let index_register = self.bring(index, anything)?;
+        let base = self.bring(anchor, anything)?;
+        let scratch = self.int_scratch;
+        let scale = Register::from(access.scale);
+        let address = Form::machine(Machine::Address);
+        // Regions begin at multiples of 16, so the address tells the alignment of the place in the region.
+        self.form(
+            address,
+            [scratch, base, index_register, scale],
+            access.offset,
+        )?;
+        let mask = i64::from(info.width) - 1;
+        let holes = self.machine(Machine::JumpUnaligned, [scratch, 0, 0, 0], mask)?;
+        self.leave_from(holes, access.exit, value)?;
+        self.observe_uses(value, &[index, anchor], &[index_register, base]);
+        self.advance(value, 0, index);
+        self.advance(value, 2, anchor);
+        self.registers.pinned = 0;
+        self.release_if_dead(anchor);
+        let mut inputs = [NONE; 2];
+        let mut count = 0;
+        if info.shape == Shape::CompareExchange {
+            inputs = [
+                op.b - self.first_op,
+                self.program.extra[op.c as usize + 2] - self.first_op,
+            ];
+            count = 2;
+        } else if info.operand_count > 1 {
+            inputs[0] = op.b - self.first_op;
+            count = 1;
+        }
+        let form = Form::op(op.code, FormKind::Immediate);
+        self.compute_at_scratch(value, form, &inputs[..count], info.result.is_some())?;
+        self.release_if_dead(index);
+        self.release_late(op);
+        Ok(())
+    }
+
+    /// Emits a form whose base is the scratch register, with further operands behind it.
+    fn compute_at_scratch(
+        &mut self,
+        value: u32,
+        form: Form,
+        inputs: &[u32],
+        has_result: bool,
+    ) -> Result<(), Fault> {
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        let base = usize::from(has_result);
+        let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
+        registers[base] = self.int_scratch;
+        self.bring_inputs(family, base + 1, inputs, &mut registers)?;
+        self.observe_uses(value, inputs, &registers[base + 1..]);
+        for (number, &input) in inputs.iter().enumerate() {
+            if number == 0 {
+                self.advance(value, 1, input);
+            }
+            self.release_if_dead(input);
+        }
+        let clobbers = family.clobbers.0 & self.allocatable;
+        if clobbers & self.registers.occupied != 0 {
+            self.free_clobbered(clobbers)?;
+        }
+        self.registers.pinned |= clobbers;
+        if has_result {
+            // The result takes a register that no operand has: the families differ in what they write when.
+            let mut allowed = self.allowed(family.allowed[0], value) & self.allocatable;
+            if family.tied != ABSENT {
+                let register = registers[family.tied as usize & 3];
+                allowed = only(register);
+                self.evict(register, only(register))?;
+            } else {
+                allowed &= !self.registers.pinned & !clobbers;
+                let free = self.free() & allowed;
+                if free == 0 {
+                    self.obtain(allowed)?;
+                }
+                let free = self.free() & allowed;
+                allowed = only(self.choose(free));
+            }
+            registers[0] = allowed.trailing_zeros();
+        }
+        self.registers.pinned = 0;
+        self.form(form, registers, 0)?;
+        if has_result {
+            self.define(value, registers[0]);
+        }
+        Ok(())
+    }
+
+    pub(super) fn lower_slot_get(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let code = match op.code {
+            Opcode::I32SlotGet => Opcode::I32RawLoad,
+            Opcode::F32SlotGet => Opcode::F32RawLoad,
+            Opcode::F64SlotGet => Opcode::F64RawLoad,
+            _ => Opcode::I64RawLoad,
+        };
+        let form = Form::op(code, FormKind::Immediate);
+        let anchor = self.slots_anchor();
+        self.access_form(value, form, &[anchor], op, i64::from(op.c) * 8, true)
+    }
+
+    pub(super) fn lower_slot_set(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let stored = op.a - self.first_op;
+        let everything = self.allocatable & self.bank(stored);
+        let mut register = self.bring(stored, everything)?;
+        let anchor = self.slots_anchor();
+        let base = self.bring(anchor, self.allocatable & INTS)?;
+        self.observe_uses(value, &[stored, anchor], &[register, base]);
+        let scratch = self.int_scratch;
+        let widen = match op.code {
+            Opcode::I32SlotSet => Some(Opcode::I64ExtendI32U),
+            Opcode::F32SlotSet => Some(Opcode::I32ReinterpretF32),
+            _ => None,
+        };
+        if let Some(code) = widen {
+            self.form(
+                Form::op(code, FormKind::Registers),
+                [scratch, register, 0, 0],
+                0,
+            )?;
+            register = scratch;
+        }
+        let code = if register >= 32 {
+            Opcode::F64RawStore
+        } else {
+            Opcode::I64RawStore
+        };
+        let form = Form::op(code, FormKind::Immediate);
+        self.form(form, [base, register, 0, 0], i64::from(op.c) * 8)?;
+        self.advance(value, 0, stored);
+        self.advance(value, 2, anchor);
+        self.release_if_dead(stored);
+        self.release_if_dead(anchor);
+        self.registers.pinned = 0;
+        Ok(())
+    }
+}
+
+/// A region access with its constants worked out.
+struct Access {
+    offset: i64,
+    scale: u8,
+    exit: u32,
+    /// The last index in bounds, if there is one.
+    last_index: Option<u64>,
+}
+
+impl Access {
+    /// Where a constant index in bounds leads, from the region's start, if a displacement reaches it.
+    fn displacement(&self, index: u64) -> Option<i64> {
+        let at = (u128::from(index) << self.scale) + self.offset as u128;
+        i32::try_from(at).ok().map(i64::from)
+    }
+}
