@@ -94,7 +94,7 @@
 //!
 //! # Safety
 //!
-//! `unsafe` is denied in this crate but for two modules: the oracle's memory access, and the call into compiled code. Building,
+//! `unsafe` is denied in this crate but where the oracle runs a program and where compiled code is entered. Building,
 //! verifying, decoding and compiling are safe functions that return errors and do not panic, whatever records
 //! they get. Running is not safe: [`call::enter`] and [`interp::Decoded::run`] list what the caller promises, in the main that the
 //! context is bound as the program declares. A program without raw accesses is

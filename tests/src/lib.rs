@@ -10,3 +10,8 @@ pub mod random;
 pub mod reference;
 pub mod synthetic;
 pub mod tangle;
+
+/// The embedding example of the project's front page, compiled and run.
+#[cfg(all(doctest, target_arch = "x86_64", target_os = "linux"))]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
