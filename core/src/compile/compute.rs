@@ -211,7 +211,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Frees a register for a result while the operands stay readable until the op is done.
-    fn free_for_result(&mut self, allowed: u64, keep: u64) -> Result<Register, Fault> {
+    pub(super) fn free_for_result(&mut self, allowed: u64, keep: u64) -> Result<Register, Fault> {
         self.registers.pinned = keep;
         if allowed & !keep & self.registers.occupied != 0 {
             let to = self.obtain(allowed & !keep)?;
