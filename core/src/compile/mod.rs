@@ -597,8 +597,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
                 at,
             });
         }
-        self.patcher
-            .emit_family(family, registers.map(|register| register & 31), immediate)
+        self.patcher.emit_family(family, registers, immediate)
     }
 
     #[inline]
