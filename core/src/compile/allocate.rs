@@ -321,7 +321,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         for register in each(allowed & self.registers.occupied & !self.registers.pinned) {
             let value = self.registers.value[register as usize];
             let record = &self.workspace.values[value as usize];
-            let next = if record[NEXT_USE] < self.now {
+            let next = if record[END] < self.now {
+                NONE
+            } else if record[NEXT_USE] < self.now {
                 record[END]
             } else {
                 record[NEXT_USE]
@@ -346,6 +348,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             return Ok(());
         }
         let value = self.registers.value[register as usize];
+        if self.word(value, END) < self.now {
+            // Its last use was an op without effect. Its spill slot may serve another value by now.
+            self.vacate(register);
+            return Ok(());
+        }
         let elsewhere = self.free() & self.bank(value) & !avoid & !only(register);
         let valid = self.registers.valid & only(register) != 0;
         if elsewhere != 0 && !self.is_rematerialized(value) {
