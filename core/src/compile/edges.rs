@@ -210,6 +210,16 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let preferred = head.map_or(self.preferred, |head| self.preference(head));
         for (parameter, &argument) in (first..).zip(edge.arguments) {
             self.place_parameter(parameter, argument - self.first_op, preferred, &mut map)?;
+            if let Some(head) = head
+                && self.is_in_memory(parameter)
+            {
+                // Edges write the slot up to the loop's end, however early the parameter dies.
+                let slot = self.slot_of(parameter)?;
+                let end = self.workspace.loops[head][LOOP_END_POSITION];
+                if let Some(owned) = self.workspace.slots.get_mut(slot as usize) {
+                    *owned = end.max(*owned);
+                }
+            }
         }
         if let Some(head) = head {
             self.bring_constants(head, &mut map);
