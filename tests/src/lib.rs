@@ -3,10 +3,14 @@
 
 pub mod allocation;
 pub mod assemble;
+pub mod differential;
+pub mod draft;
+pub mod generate;
 pub mod machine;
 pub mod oracle;
 pub mod programs;
 pub mod random;
+pub mod reduce;
 pub mod reference;
 pub mod synthetic;
 pub mod tangle;

@@ -34,3 +34,23 @@ impl Random {
         &from[self.below(from.len())]
     }
 }
+
+/// The seeds that tests of random programs try: these, or those that the variable `PATCHJIT_SEEDS` says, as `COUNT` or
+/// `START..END`.
+///
+/// # Panics
+///
+/// If the variable says something else.
+pub fn seeds(ordinary: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("PATCHJIT_SEEDS") else {
+        return ordinary;
+    };
+    let number = |text: &str| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("PATCHJIT_SEEDS is COUNT or START..END, not {text}"))
+    };
+    match text.split_once("..") {
+        Some((start, end)) => number(start)..number(end),
+        None => 0..number(&text),
+    }
+}

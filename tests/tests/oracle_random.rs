@@ -2,7 +2,7 @@
 
 use patchjit::ir::Program;
 use patchjit_tests::machine::Machine;
-use patchjit_tests::random::Random;
+use patchjit_tests::random::{self, Random};
 use patchjit_tests::{oracle, reference, synthetic, tangle};
 use std::collections::BTreeMap;
 
@@ -27,9 +27,9 @@ fn agree(
 
 #[test]
 fn tangled_programs() {
-    let count = std::env::var("PATCHJIT_SEEDS").map_or(1000, |count| count.parse().unwrap());
+    let seeds = random::seeds(0..1000);
     let mut ends = BTreeMap::new();
-    for seed in 0..count {
+    for seed in seeds {
         let assembly = tangle::tangle(seed);
         let program = assembly.program();
         let mut random = Random::new(!seed);
