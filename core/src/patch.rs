@@ -207,7 +207,8 @@ impl<'c> Patcher<'c> {
         let chunk = template.chunk as usize;
         let [mut low, mut high] = *self.set.chunks.get(chunk).ok_or(wrong)?;
         for (&row, register) in template.masks.iter().zip(registers) {
-            let [mask_low, mask_high] = self.set.masks[row as usize][(register & 15) as usize];
+            let row = self.set.masks.get(row as usize).ok_or(wrong)?;
+            let [mask_low, mask_high] = row[(register & 15) as usize];
             low ^= mask_low;
             high ^= mask_high;
         }

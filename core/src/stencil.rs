@@ -26,9 +26,6 @@ pub const ABSENT: u8 = 0xff;
 /// "No family", in [`StencilSet::forms`].
 pub const NO_FAMILY: u16 = 0xffff;
 
-/// How many rows of masks a stencil set has, unused ones included: as many as a byte names.
-pub const MASK_ROWS: usize = 256;
-
 /// The ways in which an op's code is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -297,7 +294,7 @@ pub struct StencilSet {
     /// The bytes, as two little-endian words for each 16.
     pub chunks: &'static [[u64; 2]],
     /// Rows of 16 masks for a chunk: what register number r XORs into it is entry r of a row.
-    pub masks: &'static [[[u64; 2]; 16]; MASK_ROWS],
+    pub masks: &'static [[[u64; 2]; 16]],
 }
 
 impl StencilSet {

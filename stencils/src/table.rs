@@ -1,6 +1,6 @@
 //! What generated tables are written in: short constructors for the records of the schema.
 
-pub(crate) use patchjit::stencil::{Family, Form, MASK_ROWS, StencilSet, Template};
+pub(crate) use patchjit::stencil::{Family, Form, StencilSet, Template};
 use patchjit::stencil::{
     Immediate, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile, RegisterSet,
 };
@@ -110,19 +110,6 @@ pub(crate) const fn settle<const N: usize>(
         index += 1;
     }
     templates
-}
-
-/// The rows of masks, filled up with rows that no template names.
-pub(crate) const fn rows<const N: usize>(
-    known: [[[u64; 2]; 16]; N],
-) -> [[[u64; 2]; 16]; MASK_ROWS] {
-    let mut all = [[[0; 2]; 16]; MASK_ROWS];
-    let mut index = 0;
-    while index < N {
-        all[index] = known[index];
-        index += 1;
-    }
-    all
 }
 
 /// A chunk of code; the first byte is the number's highest.

@@ -3,7 +3,7 @@
 use crate::bodies::{ALLOCATABLE_FLOATS, ALLOCATABLE_INTS, Bank, FamilySource, PRESERVED_INTS};
 use crate::fold::Folded;
 use patchjit::stencil::{
-    ABSENT, Family, Form, Immediate, MASK_ROWS, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile,
+    ABSENT, Family, Form, Immediate, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile,
     RegisterSet, StencilSet, Template,
 };
 use std::fmt::Write;
@@ -169,13 +169,7 @@ impl Tables {
                     words(mask)
                 })
             })
-            .chain(std::iter::repeat([[0; 2]; 16]))
-            .take(MASK_ROWS)
             .collect();
-        let masks: Box<[[[u64; 2]; 16]; MASK_ROWS]> = masks
-            .into_boxed_slice()
-            .try_into()
-            .map_err(|_| "the rows of masks do not fit")?;
         Ok(Box::leak(Box::new(StencilSet {
             target: "x86_64-sysv",
             digest: Box::leak(digest.to_owned().into_boxed_str()),
@@ -203,7 +197,7 @@ impl Tables {
                 .map(|&chunk| words(u128::from_le_bytes(chunk)))
                 .collect::<Vec<_>>()
                 .leak(),
-            masks: Box::leak(masks),
+            masks: masks.leak(),
         })))
     }
 
@@ -316,7 +310,8 @@ impl Tables {
         let _ = writeln!(out, "];\n");
         let _ = writeln!(
             out,
-            "#[rustfmt::skip]\nstatic MASKS: [[[u64; 2]; 16]; MASK_ROWS] = rows(["
+            "#[rustfmt::skip]\nstatic MASKS: [[[u64; 2]; 16]; {}] = [",
+            self.rows.len()
         );
         for row in &self.rows {
             let words: Vec<String> = row
@@ -328,7 +323,7 @@ impl Tables {
                 .collect();
             let _ = writeln!(out, "    row([{}]),", words.join(", "));
         }
-        let _ = writeln!(out, "]);");
+        let _ = writeln!(out, "];");
         out
     }
 }
