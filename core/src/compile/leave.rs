@@ -210,9 +210,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
         match exit.kind {
             ExitKind::Trap => {
-                self.machine(Machine::StoreStatus, [0; 4], Status::Trapped as i64)?;
                 let holes = self.machine(Machine::Jump, [0; 4], 0)?;
-                let mut label = Label(self.shared.abandon);
+                let mut label = Label(self.shared.trapped);
                 self.patcher.link(holes, &mut label)
             }
             ExitKind::Deoptimize => {

@@ -181,44 +181,49 @@ pub fn compile_observed<O: Observer>(
 /// Labels, all bound, of the paths that end a run.
 #[derive(Clone, Copy)]
 struct Shared {
+    /// Leaves with the context's status.
     abandon: u32,
+    /// Leaves with a trap.
+    trapped: u32,
     out_of_fuel: u32,
     too_deep: u32,
+    /// Leaves with a trap whose number is the status that a host function returned.
     host_failed: u32,
 }
 
 /// Emits the paths that end a run.
 fn emit_shared(patcher: &mut Patcher) -> Result<Shared, Fault> {
-    let mut bound = || -> Result<u32, Fault> {
-        let mut label = Label::UNUSED;
-        patcher.bind(&mut label)?;
-        Ok(label.0)
-    };
-    let abandon = bound()?;
+    let registers = &patcher.set().registers;
+    let status = [registers.context.into(), registers.host_status.into(), 0, 0];
+    let host_failed = bind_here(patcher)?;
+    let form = Form::op(Opcode::I32RawStore, FormKind::Immediate);
+    patcher.emit(form, status, i64::from(offset::EXIT_NUMBER))?;
+    let trapped = bind_here(patcher)?;
+    emit(patcher, Machine::StoreStatus, Status::Trapped as i64)?;
+    let abandon = bind_here(patcher)?;
     emit(patcher, Machine::EntryAbandon, 0)?;
     let mut ends = [0; 2];
     for (end, status) in ends.iter_mut().zip([Status::OutOfFuel, Status::TooDeep]) {
-        let mut label = Label::UNUSED;
-        patcher.bind(&mut label)?;
-        *end = label.0;
+        *end = bind_here(patcher)?;
         emit(patcher, Machine::StoreStatus, status as i64)?;
-        emit(patcher, Machine::EntryAbandon, 0)?;
+        let holes = emit(patcher, Machine::Jump, 0)?;
+        patcher.link(holes, &mut Label(abandon))?;
     }
-    let mut host_failed = Label::UNUSED;
-    patcher.bind(&mut host_failed)?;
-    let registers = &patcher.set().registers;
-    let form = Form::op(Opcode::I32RawStore, FormKind::Immediate);
-    let operands = [registers.context.into(), registers.host_status.into(), 0, 0];
-    patcher.emit(form, operands, i64::from(offset::EXIT_NUMBER))?;
-    emit(patcher, Machine::StoreStatus, Status::Trapped as i64)?;
-    emit(patcher, Machine::EntryAbandon, 0)?;
     emit(patcher, Machine::Unreachable, 0)?;
     Ok(Shared {
         abandon,
+        trapped,
         out_of_fuel: ends[0],
         too_deep: ends[1],
-        host_failed: host_failed.0,
+        host_failed,
     })
+}
+
+/// A label for the offset of the next byte.
+fn bind_here(patcher: &mut Patcher) -> Result<u32, Fault> {
+    let mut label = Label::UNUSED;
+    patcher.bind(&mut label)?;
+    Ok(label.0)
 }
 
 fn emit(patcher: &mut Patcher, machine: Machine, immediate: i64) -> Result<Holes, Fault> {
