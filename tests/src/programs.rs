@@ -43,3 +43,26 @@ pub fn source(name: &str) -> String {
 pub fn module(name: &str) -> Module {
     patchjit_text::parse(&source(name)).unwrap_or_else(|error| panic!("{name}.uop:{error}"))
 }
+
+/// Small programs that once went wrong, with what they promise now: by their names, in order.
+///
+/// # Panics
+///
+/// If one cannot be read or is not well formed.
+pub fn once_failed() -> Vec<(String, Module)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("filetests/run");
+    let entries = fs::read_dir(folder).expect("the directory of the programs");
+    let mut programs: Vec<(String, Module)> = entries
+        .map(|entry| {
+            let path = entry.expect("an entry of the directory").path();
+            let source = fs::read_to_string(&path).expect("a source in UTF-8");
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let module = patchjit_text::parse(&source);
+            let module = module.unwrap_or_else(|error| panic!("{name}:{error}"));
+            assert!(!module.promises.is_empty(), "{name} promises nothing");
+            (name.into_owned(), module)
+        })
+        .collect();
+    programs.sort_by(|a, b| a.0.cmp(&b.0));
+    programs
+}

@@ -10,7 +10,7 @@ use patchjit::verify::{self, Verified};
 use patchjit_stencils::X86_64_SYSV;
 use patchjit_tests::differential::{Laboratory, Summary};
 use patchjit_tests::generate::generate;
-use patchjit_tests::{random, reduce, tangle};
+use patchjit_tests::{programs, random, reduce, tangle};
 use patchjit_text::Module;
 
 /// What makes two failures alike: their text without numbers.
@@ -101,6 +101,20 @@ fn tangled_programs() {
             if let Err(what) = laboratory.check(&module, seed) {
                 let text = patchjit_text::print(&module.program(), Some(&module.names));
                 panic!("tangle {seed}: {what}\n{text}");
+            }
+        }
+    });
+}
+
+#[test]
+fn programs_that_once_failed() {
+    on_a_large_stack(|| {
+        let mut laboratory = Laboratory::new().expect("executable memory");
+        for (name, module) in programs::once_failed() {
+            for seed in 0..20 {
+                if let Err(what) = laboratory.check(&module, seed) {
+                    panic!("{name}: {what}");
+                }
             }
         }
     });

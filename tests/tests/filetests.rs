@@ -115,7 +115,8 @@ fn filetests() {
     }
     for entry in sorted(&root) {
         let name = entry.file_name().and_then(|name| name.to_str());
-        if !STAGES.iter().any(|&(stage, _)| Some(stage) == name) {
+        // The programs in `run` have no golden files: they make promises, which other tests hold.
+        if !STAGES.iter().any(|&(stage, _)| Some(stage) == name) && name != Some("run") {
             failures.push(format!("{}: no such stage", entry.display()));
         }
     }
