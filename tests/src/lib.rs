@@ -2,6 +2,7 @@
 //! programs written by hand.
 
 pub mod allocation;
+pub mod arbitrary;
 pub mod assemble;
 pub mod differential;
 pub mod draft;

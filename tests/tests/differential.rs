@@ -3,11 +3,10 @@
 //! `PATCHJIT_SEEDS=START..END` tries other seeds, best in release; a seed that fails is made smaller and printed. While
 //! that variable is set, the seed at hand stands in `target/differential.seed`, should its code end the process.
 
-use patchjit::code::CodeBuffer;
-use patchjit::compile::{self, Compiled, FunctionCode, Options};
+use patchjit::compile::{self, Compiled};
 use patchjit::error::{Error, Storage};
-use patchjit::verify::{self, Verified};
-use patchjit_stencils::X86_64_SYSV;
+use patchjit::verify;
+use patchjit_tests::arbitrary::compile_in;
 use patchjit_tests::differential::{Laboratory, Summary};
 use patchjit_tests::generate::generate;
 use patchjit_tests::{programs, random, reduce, tangle};
@@ -118,38 +117,6 @@ fn programs_that_once_failed() {
             }
         }
     });
-}
-
-/// Compiles into storage of these sizes; nothing else of what is lent may change.
-fn compile_in(
-    verified: &Verified,
-    words: usize,
-    bytes: usize,
-    garbage: u32,
-) -> Result<(Compiled, Vec<u8>), Error> {
-    const MARGIN: usize = 128;
-    let mut workspace = vec![garbage; words];
-    let mut code = vec![0x5a; bytes + 2 * MARGIN];
-    let mut functions = vec![FunctionCode::default(); verified.program().functions.len()];
-    let result = compile::compile(
-        verified,
-        &X86_64_SYSV,
-        &Options { fuel: true },
-        &mut workspace,
-        CodeBuffer {
-            write: &mut code[MARGIN..MARGIN + bytes],
-            execute_at: 0,
-        },
-        &mut functions,
-    );
-    let behind = &code[MARGIN + bytes..];
-    assert!(
-        code[..MARGIN].iter().chain(behind).all(|&b| b == 0x5a),
-        "{words} words and {bytes} bytes: written outside the code slice"
-    );
-    let compiled = result?;
-    let length = compiled.code_length as usize;
-    Ok((compiled, code[MARGIN..MARGIN + length].to_vec()))
 }
 
 #[test]
