@@ -5,12 +5,14 @@
 
 use patchjit::compile::{self, Compiled};
 use patchjit::error::{Error, Storage};
+use patchjit::ops::Opcode;
 use patchjit::verify;
 use patchjit_tests::arbitrary::compile_in;
 use patchjit_tests::differential::{Laboratory, Summary};
 use patchjit_tests::generate::generate;
 use patchjit_tests::{programs, random, reduce, tangle};
 use patchjit_text::Module;
+use std::collections::HashSet;
 
 /// What makes two failures alike: their text without numbers.
 fn kind(what: &str) -> String {
@@ -169,5 +171,33 @@ fn storage_of_every_size() {
         if tried == 12 {
             break;
         }
+    }
+}
+
+#[test]
+fn the_generator_uses_every_op() {
+    let mut missing: HashSet<Opcode> = Opcode::all().collect();
+    for seed in 0..2000 {
+        let module = generate(seed).module();
+        for op in &module.ops {
+            missing.remove(&op.code);
+        }
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("never made: {missing:?}");
+}
+
+#[test]
+fn random_programs_survive_their_text() {
+    for seed in 0..60 {
+        let module = generate(seed).module();
+        let text = patchjit_text::print(&module.program(), Some(&module.names));
+        let again = patchjit_text::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let printed = patchjit_text::print(&again.program(), Some(&module.names));
+        assert_eq!(printed, text, "seed {seed}");
+        assert_eq!(again.ops.len(), module.ops.len(), "seed {seed}");
+        assert_eq!(again.blocks, module.blocks, "seed {seed}");
     }
 }
