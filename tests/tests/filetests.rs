@@ -4,8 +4,11 @@
 //! `BLESS=1 cargo test -p patchjit-tests --test filetests` rewrites the expected output; read the difference
 //! before it is committed.
 
+use patchjit::code::CodeBuffer;
+use patchjit::compile::{self, FunctionCode, Options};
 use patchjit::error::Error;
 use patchjit::ir::NONE;
+use patchjit_cli::disassemble;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +16,12 @@ use std::path::{Path, PathBuf};
 type Stage = fn(&str) -> String;
 
 /// Every stage, by the name of its folder.
-const STAGES: &[(&str, Stage)] = &[("parse", parse), ("print", print), ("verify", verify)];
+const STAGES: &[(&str, Stage)] = &[
+    ("parse", parse),
+    ("print", print),
+    ("verify", verify),
+    ("compile", compile),
+];
 
 /// The error, or that there is none.
 fn parse(source: &str) -> String {
@@ -62,6 +70,42 @@ fn verify(source: &str) -> String {
         }
         Err(error) => format!("error: {error}\n"),
     }
+}
+
+/// The instructions of each function's body and exits, and how many bytes of tables follow.
+fn compile(source: &str) -> String {
+    let module = match patchjit_text::parse(source) {
+        Ok(module) => module,
+        Err(error) => return format!("not read: {error}\n"),
+    };
+    let program = module.program();
+    let mut facts = vec![0; patchjit::verify::workspace_words(&program)];
+    let verified = match patchjit::verify::verify(program, &mut facts) {
+        Ok(verified) => verified,
+        Err(error) => return format!("error: {error}\n"),
+    };
+    let mut words = vec![0; compile::workspace_words(&verified)];
+    let mut code = vec![0; compile::code_bytes(&verified)];
+    let mut functions = vec![FunctionCode::default(); program.functions.len()];
+    let buffer = CodeBuffer {
+        write: &mut code,
+        execute_at: 0,
+    };
+    let options = Options::default();
+    let set = &patchjit_stencils::X86_64_SYSV;
+    match compile::compile(&verified, set, &options, &mut words, buffer, &mut functions) {
+        Ok(_) => {}
+        Err(error) => return format!("error: {error}\n"),
+    }
+    let mut found = String::new();
+    for (function, name) in functions.iter().zip(&module.names.functions) {
+        let body = &code[function.body as usize..function.data as usize];
+        found += &format!("@{name}:\n{}", disassemble::x86_64(body, 0));
+        if function.end > function.data {
+            found += &format!("{} bytes of tables\n", function.end - function.data);
+        }
+    }
+    found
 }
 
 /// What is printed in golden files is valid too, and so are the test programs.
