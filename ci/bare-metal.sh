@@ -2,11 +2,16 @@
 # Builds core and the stencil tables for machines without an operating system.
 #
 # A target is built with its installed standard library (`rustup target add TARGET`), else from the compiler's
-# own sources where it has them. BARE_METAL_RUSTC names another compiler for this; what it needs
-# (LD_LIBRARY_PATH, ...) is taken from the environment.
+# own sources where it has them. The compiler is the one that BARE_METAL_RUSTC names (what it needs, LD_LIBRARY_PATH and
+# such, is taken from the environment), else the one that ci/install.sh unpacked, else rustc.
 set -u
 cd "$(dirname "$0")/.."
 targets="x86_64-unknown-none aarch64-unknown-none thumbv7em-none-eabihf riscv64gc-unknown-none-elf"
+unpacked=${PATCHJIT_TOOLS:-$HOME/.cache/patchjit-tools}/debian-rustc/usr
+if [ -z "${BARE_METAL_RUSTC:-}" ] && [ -x "$unpacked/bin/rustc" ]; then
+    export LD_LIBRARY_PATH=$unpacked/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    BARE_METAL_RUSTC=$unpacked/bin/rustc
+fi
 rustc=${BARE_METAL_RUSTC:-rustc}
 sysroot=$("$rustc" --print sysroot) || exit 1
 built=0

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what some checks need beyond Rust and a C compiler, where it is missing and can be had:
+#
+#   cargo-fuzz                      for ci/fuzz-smoke.sh, from crates.io (also needs a nightly compiler)
+#   a compiler with its sources     for ci/bare-metal.sh, from Debian's packages, unpacked into a folder of its own
+#
+# Says what it could not install; the checks then say that they skip. Never fails for that. The folder is
+# PATCHJIT_TOOLS, ~/.cache/patchjit-tools unless said; removing it removes everything but cargo-fuzz.
+set -u
+tools=${PATCHJIT_TOOLS:-$HOME/.cache/patchjit-tools}
+
+if cargo fuzz --version >/dev/null 2>&1; then
+    echo "cargo-fuzz: there is $(cargo fuzz --version)"
+elif cargo install --quiet --locked cargo-fuzz --version 0.13.2; then
+    echo "cargo-fuzz: installed"
+else
+    echo "cargo-fuzz: could not be installed"
+fi
+
+compiler=$tools/debian-rustc
+if [ -x "$compiler/usr/bin/rustc" ]; then
+    echo "compiler with its sources: there is one in $compiler"
+elif ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+    echo "compiler with its sources: not installed; this is no Debian"
+else
+    packages="rustc-web libstd-rust-web-1.96 libstd-rust-web-dev rust-web-src libllvm22"
+    packages="$packages libgit2-1.5 libmbedtls14 libmbedx509-1 libmbedcrypto7 libhttp-parser2.9"
+    downloads=$(mktemp -d)
+    # Downloading as root drops to a user who must be able to write there.
+    chmod 777 "$downloads"
+    # shellcheck disable=SC2086
+    if (cd "$downloads" && { apt-get download -qq $packages 2>/dev/null || { apt-get update -qq && apt-get download -qq $packages; }; }) >/dev/null; then
+        # Unpacked beside and moved at the end: a half-unpacked compiler is never found.
+        mkdir -p "$tools" && rm -rf "$compiler.partial"
+        for package in "$downloads"/*.deb; do
+            dpkg -x "$package" "$compiler.partial"
+        done
+        mv "$compiler.partial" "$compiler"
+        echo "compiler with its sources: unpacked into $compiler"
+    else
+        echo "compiler with its sources: its Debian packages could not be had"
+    fi
+    rm -rf "$downloads"
+fi
