@@ -16,7 +16,7 @@
 //! All indices are program-wide. Nothing here checks anything: [`crate::verify`] does, and what takes a
 //! [`crate::verify::Verified`] program may rely on it.
 
-use crate::ops::Opcode;
+use crate::ops::{Opcode, Shape, flags};
 use crate::types::Type;
 
 /// No value, block, exit or position.
@@ -255,6 +255,23 @@ impl<'a> Program<'a> {
         self.extra
             .get(start..start + 2 * exit.entry_count as usize)
             .unwrap_or(&[])
+    }
+
+    /// The exit that an op names, if it does. For valid programs: an access whose words are missing names none.
+    #[inline]
+    pub fn exit_of(&self, op: &Op) -> Option<u32> {
+        let info = op.code.info();
+        if !info.has(flags::LEAVES) {
+            return None;
+        }
+        let exit = match info.shape {
+            Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
+                let at = (op.c as usize).checked_add(1)?;
+                *self.extra.get(at)?
+            }
+            _ => op.c,
+        };
+        (exit != NONE).then_some(exit)
     }
 
     /// The parameter types of a signature.

@@ -30,7 +30,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             Opcode::CallIndirect => Some(self.find_cell(value, op, signature)?),
             _ => None,
         };
-        self.save_all(0)?;
+        self.save_all()?;
         self.move_arguments(arguments)?;
         match op.code {
             Opcode::Call => {
@@ -106,9 +106,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(cell)
     }
 
-    /// Puts every value that is needed after this op into its spill slot, except those in registers of `kept`.
-    fn save_all(&mut self, kept: u64) -> Result<(), Fault> {
-        for register in each(self.registers.occupied & !self.registers.valid & !kept) {
+    /// Puts every value that is needed after this op into its spill slot.
+    fn save_all(&mut self) -> Result<(), Fault> {
+        for register in each(self.registers.occupied & !self.registers.valid) {
             let value = self.registers.value[register as usize];
             if self.word(value, END) > self.now {
                 self.save(value)?;

@@ -5,7 +5,6 @@
 //! case, in which nothing needs to move, has a short path; both make the same promises.
 
 use super::allocate::{INTS, Register, only};
-use super::liveness::exit_of;
 use super::lower::Scalar;
 use super::workspace::{END, INFO, INFO_FLOAT, LOCATION, NEXT, NEXT_USE, NO_REGISTER, START};
 use super::{Event, FunctionCompiler, Observer};
@@ -281,7 +280,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Frees registers of values that only the op's own exit still named.
     pub(super) fn release_late(&mut self, op: &Op) {
-        let Some(exit) = exit_of(self.program, op) else {
+        let Some(exit) = self.program.exit_of(op) else {
             return;
         };
         let program = self.program;

@@ -18,42 +18,24 @@ use super::workspace::{
 };
 use crate::ir::{Function, NONE, Program};
 use crate::ops::Opcode;
-use crate::patch::{Fault, Label};
+use crate::patch::Label;
 
 /// Calls back with the block of every outgoing edge of a block, in the order of the text.
 #[inline]
 pub(super) fn for_each_successor(program: &Program, block: u32, mut visit: impl FnMut(u32)) {
-    let record = program.blocks[block as usize];
-    let terminator = program.ops[(record.first_op + record.op_count - 1) as usize];
-    match terminator.code {
-        Opcode::Jump => visit(program.edge(terminator.b).block),
-        Opcode::Branch => {
-            visit(program.edge(terminator.b).block);
-            visit(program.edge(terminator.c).block);
-        }
-        Opcode::Switch => {
-            let cases = program.list(terminator.b);
-            for &edge in cases {
-                visit(program.edge(edge).block);
-            }
-            let default = terminator.b as usize + 1 + cases.len();
-            visit(program.edge(program.extra[default]).block);
-        }
-        _ => {}
+    let mut number = 0;
+    while let Some(to) = successor(program, block, number) {
+        visit(to);
+        number += 1;
     }
 }
 
 /// Fills in the order, each block's position, predecessors and loop, and the loops.
-pub(super) fn lay_out(
-    program: &Program,
-    function: &Function,
-    workspace: &mut Workspace,
-) -> Result<(), Fault> {
+pub(super) fn lay_out(program: &Program, function: &Function, workspace: &mut Workspace) {
     if !natural_order(program, function, workspace) {
         reverse_postorder(program, function, workspace);
     }
     find_loops(program, function, workspace);
-    Ok(())
 }
 
 /// Takes the program's order, if every reachable block has a predecessor before it. Blocks that nothing reaches are
@@ -145,6 +127,7 @@ fn reverse_postorder(program: &Program, function: &Function, workspace: &mut Wor
 }
 
 /// The block of the edge with this number, if there is one. Constant time.
+#[inline]
 fn successor(program: &Program, block: u32, number: u32) -> Option<u32> {
     let record = program.blocks[block as usize];
     let terminator = program.ops[(record.first_op + record.op_count - 1) as usize];

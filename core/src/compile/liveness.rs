@@ -379,7 +379,7 @@ impl Forward<'_> {
 
     /// What an op's exit names is kept until the op is done.
     fn snapshot(&mut self, op: &Op, point: Point) {
-        let Some(exit) = exit_of(self.program, op) else {
+        let Some(exit) = self.program.exit_of(op) else {
             return;
         };
         let program = self.program;
@@ -650,18 +650,6 @@ fn remember(record: &mut [u32; LOOP_WORDS], value: u32) {
             return;
         }
     }
-}
-
-/// The exit that an op may leave through.
-#[inline(always)]
-pub(super) fn exit_of(program: &Program, op: &Op) -> Option<u32> {
-    let exit = match Brief::of(op.code).shape {
-        Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-            program.extra[op.c as usize + 1]
-        }
-        _ => op.c,
-    };
-    (exit != NONE).then_some(exit)
 }
 
 /// The operands of a unary or binary op that need registers, the first operand of its form first.

@@ -358,7 +358,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             program,
             &program.functions[self.function as usize],
             &mut self.workspace,
-        )?;
+        );
         self.find_live_ranges();
         self.outgoing_words = self.count_outgoing_words();
         self.observe(Event::Function {

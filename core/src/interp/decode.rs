@@ -493,7 +493,7 @@ impl<'p> Decoder<'p, '_> {
             return Ok(());
         }
         let program = self.program;
-        let exit = uses::exit_of(program, &op).unwrap_or(NONE);
+        let exit = program.exit_of(&op).unwrap_or(NONE);
         if exit != NONE && exit as usize >= program.exits.len() {
             return Err(internal!());
         }

@@ -101,7 +101,10 @@ fn for_each_further_use(program: &Program<'_>, op: &Op, each: &mut dyn FnMut(u32
         }
         _ => {}
     }
-    if let Some(exit) = exit_of(program, op).and_then(|exit| program.exits.get(exit as usize)) {
+    if let Some(exit) = program
+        .exit_of(op)
+        .and_then(|exit| program.exits.get(exit as usize))
+    {
         for pair in program.snapshot(exit).chunks_exact(2) {
             if let &[_, value] = pair {
                 each(value, Use::Anywhere);
@@ -126,22 +129,6 @@ pub(super) fn switch_edges<'a>(program: &Program<'a>, op: &Op) -> impl Iterator<
     let targets = program.list(op.b);
     let default = extra(program, op.b, targets.len() + 1);
     targets.iter().copied().chain(core::iter::once(default))
-}
-
-/// The exit that the op names, if it does.
-#[inline]
-pub(super) fn exit_of(program: &Program<'_>, op: &Op) -> Option<u32> {
-    let info = op.code.info();
-    if !info.has(flags::LEAVES) {
-        return None;
-    }
-    let exit = match info.shape {
-        Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-            extra(program, op.c, 1)
-        }
-        _ => op.c,
-    };
-    (exit != NONE).then_some(exit)
 }
 
 /// The bits of a constant op, zero-extended; `None` for any other op.

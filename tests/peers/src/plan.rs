@@ -4,8 +4,8 @@
 //! and whether its Cranelift signature returns a status. Found independently of the verifier, which this
 //! engine is meant to check. Linear but for the status rounds, whose number is the longest chain of tail calls.
 
-use patchjit::ir::{ExitKind, NONE, Op, Program};
-use patchjit::ops::{Opcode, Shape, flags};
+use patchjit::ir::{ExitKind, Op, Program};
+use patchjit::ops::Opcode;
 
 /// What functions and signatures have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,21 +24,6 @@ pub fn ops_of<'a>(program: &Program<'a>, function: usize) -> &'a [Op] {
     &program.ops[f.first_op as usize..(f.first_op + f.op_count) as usize]
 }
 
-/// The exit that an op names, if it names one.
-pub fn exit_of(program: &Program, op: &Op) -> Option<u32> {
-    let info = op.code.info();
-    if !info.has(flags::LEAVES) {
-        return None;
-    }
-    let exit = match info.shape {
-        Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-            program.extra[op.c as usize + 1]
-        }
-        _ => op.c,
-    };
-    (exit != NONE).then_some(exit)
-}
-
 impl Plan {
     /// Looks through a program.
     pub fn new(program: &Program) -> Plan {
@@ -51,7 +36,7 @@ impl Plan {
         let mut indirect = vec![false; program.signatures.len()];
         for (function, may) in may_deoptimize.iter_mut().enumerate() {
             for op in ops_of(program, function) {
-                let leaves = exit_of(program, op).is_some_and(deoptimizes);
+                let leaves = program.exit_of(op).is_some_and(deoptimizes);
                 match op.code {
                     Opcode::Call | Opcode::CallCell => {
                         if leaves {

@@ -31,7 +31,8 @@ pub fn size(program: &Program) -> usize {
             .iter()
             .map(|edge| edge.arguments.len())
             .sum();
-        let snapshot = crate::plan::exit_of(program, op)
+        let snapshot = program
+            .exit_of(op)
             .map_or(0, |exit| program.exits[exit as usize].entry_count as usize);
         1 + edges + snapshot
     };
