@@ -123,6 +123,18 @@ pub enum Machine {
 impl Machine {
     /// How many machine forms there are.
     pub const COUNT: usize = Machine::Poll as usize + 1;
+
+    /// All of them, in the order of their encoding.
+    #[rustfmt::skip]
+    pub const ALL: [Machine; Machine::COUNT] = {
+        use Machine::*;
+        [
+            MoveInt, MoveFloat, ConstZero, ConstUnsigned32, ConstSigned32, Const64, ConstFloatZero, FrameLoadInt,
+            FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpUnaligned, Jump, JumpTable, Landing,
+            Unreachable, FrameEnter, FrameLeave, Return, CallDirect, CallThrough, CallHost, Entry, EntryResume,
+            EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, DepthEnter, DepthLeave, Poll,
+        ]
+    };
 }
 
 /// Names a form: an index into [`StencilSet::forms`].

@@ -38,7 +38,7 @@ impl Observer for Checker<'_> {
     fn event(&mut self, event: Event) {
         match event {
             Event::Function { function } => self.functions.push((function, Vec::new())),
-            Event::Block { block } => {
+            Event::Block { block, .. } => {
                 if let Some((_, blocks)) = self.functions.last_mut() {
                     blocks.push(BlockEvents {
                         block,
@@ -275,7 +275,12 @@ impl<'c, 'a> Walk<'c, 'a> {
                     self.arrive(arrived, at)?;
                 }
             }
-            Event::Entry { .. } | Event::Function { .. } | Event::Block { .. } => {}
+            Event::Entry { .. }
+            | Event::Function { .. }
+            | Event::Block { .. }
+            | Event::Live { .. }
+            | Event::SpillSlot { .. }
+            | Event::Stub { .. } => {}
         }
         Ok(())
     }

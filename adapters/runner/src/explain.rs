@@ -3,10 +3,12 @@
 use crate::arguments::ExplainArguments;
 use crate::report::{self, Failure};
 use crate::{common, compile};
-use patchjit::compile::{Event, Location, Observer, ValueName};
+use patchjit::compile::{Event, Location, ValueName};
 use patchjit::stencil::StencilSet;
 use patchjit_cli::engine;
 use patchjit_cli::module::Module;
+use patchjit_cli::stages::chart::{ChartNames, chart};
+use patchjit_cli::stages::{Events, Stages, register_text};
 use std::fmt::Write as _;
 
 /// Prints the stages.
@@ -19,8 +21,9 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let mut storage = Vec::new();
     let verified = module.verify(&mut storage).map_err(Failure::input)?;
     let program = module.program();
-    let mut events = Events(Vec::new());
+    let mut events = Events::default();
     let code = compile::to_bytes(&module, verified, set, false, &mut events)?;
+    let stages = Stages::of(&program, set, &events.0, &code.functions);
     let names = Names {
         module: &module,
         set,
@@ -38,6 +41,10 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
         verified.size(),
         module.text(),
     ));
+    report::print(&format!(
+        "\n== live ranges\n; {LEGEND}\n{}",
+        names.live_ranges(&stages, report::has_colours())
+    ));
     report::print(&format!("\n== registers\n{}", names.decisions(&events.0)));
     report::print(&format!(
         "\n== code\n; {}, {} bytes, {:.1} for each unit of size, at most {} bytes of stack in a call\n{}",
@@ -50,14 +57,9 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every decision of a compilation.
-struct Events(Vec<Event>);
-
-impl Observer for Events {
-    fn event(&mut self, event: Event) {
-        self.0.push(event);
-    }
-}
+/// What the characters of a chart say.
+const LEGEND: &str = "◆ begins, ● is read, ━ in a register, ┿ in another from here on, ╌ in its spill slot, \
+                      · made again where needed";
 
 /// For each run of code that one op is the reason for: where it begins, and the op's line in the file.
 fn notes<'a>(module: &'a Module, events: &[Event]) -> Vec<(u32, &'a str)> {
@@ -83,6 +85,23 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
+    /// The ranges of all functions.
+    fn live_ranges(&self, stages: &Stages, colours: bool) -> String {
+        let program = self.module.program();
+        let texts = patchjit_text::print_ops(&program, Some(&self.module.text().names));
+        let charts = stages.functions.iter().map(|function| {
+            let names = ChartNames {
+                function: format!("@{}", self.module.function_name(function.function as usize)),
+                lines: &texts.lines,
+                value: &|range| self.value(range.value),
+                block: &|block| self.module.block_name(block),
+                register: &|register| self.register(register),
+            };
+            chart(function, &names, colours)
+        });
+        charts.collect()
+    }
+
     /// A line for each decision that is about where values are.
     fn decisions(&self, events: &[Event]) -> String {
         let mut text = String::new();
@@ -92,7 +111,7 @@ impl Names<'_> {
                     let name = self.module.function_name(function as usize);
                     writeln!(text, "@{name}")
                 }
-                Event::Block { block } => writeln!(text, "{}:", self.module.block_name(block)),
+                Event::Block { block, .. } => writeln!(text, "{}:", self.module.block_name(block)),
                 Event::Entry { register, value } => {
                     writeln!(
                         text,
@@ -131,21 +150,22 @@ impl Names<'_> {
                     let block = self.module.program().edge(at).block;
                     writeln!(text, "    to {}:", self.module.block_name(block))
                 }
-                Event::EdgeEnd | Event::Use { .. } | Event::Emit { .. } => Ok(()),
+                Event::Stub { exit } => {
+                    let exit = self.module.program().exits[exit as usize];
+                    writeln!(text, "exit {}:", exit.number)
+                }
+                Event::EdgeEnd
+                | Event::Use { .. }
+                | Event::Emit { .. }
+                | Event::Live { .. }
+                | Event::SpillSlot { .. } => Ok(()),
             };
         }
         text
     }
 
     fn register(&self, register: u32) -> String {
-        let (bank, number) = (register as usize / 32, register as usize % 32);
-        let name = self
-            .set
-            .registers
-            .names
-            .get(bank)
-            .and_then(|names| names.get(number));
-        name.map_or_else(|| format!("register {register}"), |name| name.to_string())
+        register_text(self.set, register)
     }
 
     fn place(&self, place: Location) -> String {
@@ -159,8 +179,8 @@ impl Names<'_> {
     fn value(&self, value: ValueName) -> String {
         match value {
             ValueName::Op(op) => self.module.value_name(op),
-            ValueName::Slots => "the address of the guest slots".to_string(),
-            ValueName::Region(region) => format!("the address of region {region}"),
+            ValueName::Slots => "(guest slots)".to_string(),
+            ValueName::Region(region) => format!("(@{})", self.module.region_name(region)),
         }
     }
 

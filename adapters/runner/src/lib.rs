@@ -1,4 +1,5 @@
-//! What the runner is made of: values as text, host functions, instances, engines, reports.
+//! What the runner is made of: values as text, host functions, instances, engines, reports, what the stages of a
+//! compilation made.
 //!
 //! Tests of the whole project use this library to run programs the way the command line does.
 
@@ -10,5 +11,6 @@ pub mod module;
 pub mod object_file;
 pub mod outcome;
 pub mod stack;
+pub mod stages;
 pub mod value;
 pub mod zeroed;

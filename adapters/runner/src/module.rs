@@ -124,6 +124,11 @@ impl Module {
         named(&self.text.names.blocks, block, "block ")
     }
 
+    /// A region's name.
+    pub fn region_name(&self, region: u32) -> String {
+        named(&self.text.names.regions, region, "r")
+    }
+
     /// A value's name.
     pub fn value_name(&self, op: u32) -> String {
         named(&self.text.names.values, op, "v")

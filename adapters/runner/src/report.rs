@@ -4,7 +4,7 @@ use patchjit::types::Type;
 use patchjit_cli::outcome::{Ending, Outcome};
 use patchjit_cli::value;
 use serde::Serialize;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 /// Why a command did not end with status 0.
@@ -40,6 +40,12 @@ pub fn print(text: &str) {
     if written.and_then(|()| std::io::stdout().flush()).is_err() {
         std::process::exit(0);
     }
+}
+
+/// Whether standard output is a terminal, and nobody asked for it to be without colours (`NO_COLOR`).
+pub fn has_colours() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !unwanted
 }
 
 /// Writes an object as one line of JSON.

@@ -354,7 +354,7 @@ fn explanations_have_their_stages() {
     let file = File::new("uop", SAMPLE);
     let ran = patchjit(&["explain", file.path()]);
     assert_eq!(ran.status, 0, "{}", ran.errors);
-    for heading in ["program", "code"] {
+    for heading in ["program", "live ranges", "registers", "code"] {
         assert!(
             ran.output.contains(&format!("== {heading}")),
             "{}",

@@ -16,7 +16,7 @@ mod printer;
 
 pub use module::{Contents, Form, Module, Names, Outcome, Place, Promise};
 pub use parser::parse;
-pub use printer::{print, print_literal, print_promise};
+pub use printer::{OpTexts, print, print_literal, print_ops, print_promise};
 
 use std::fmt;
 

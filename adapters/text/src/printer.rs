@@ -22,6 +22,43 @@ pub fn print(program: &Program<'_>, names: Option<&Names>) -> String {
     printer.out
 }
 
+/// The text of each op by itself, by its index in the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpTexts {
+    /// The op as its line has it; of a block's parameter and of a call's further result, its name and type.
+    pub lines: Vec<String>,
+    /// The name of its value; empty if it gives none.
+    pub values: Vec<String>,
+}
+
+/// Prints each op of a program by itself, with the names that [`print()`] gives to its parts.
+pub fn print_ops(program: &Program<'_>, names: Option<&Names>) -> OpTexts {
+    let mut printer = Printer::new(program, names);
+    let mut texts = OpTexts {
+        lines: vec![String::new(); program.ops.len()],
+        values: vec![String::new(); program.ops.len()],
+    };
+    for function in program.functions {
+        printer.first_block = function.first_block;
+        let start = function.first_op as usize;
+        let end = start.saturating_add(function.op_count as usize);
+        let ops = program.ops.get(start..end).unwrap_or(&[]);
+        for (index, op) in (function.first_op..).zip(ops) {
+            let value = op.result().map(|ty| (printer.value_name(index), ty.name()));
+            texts.lines[index as usize] = match (op.code, &value) {
+                (Opcode::Parameter | Opcode::Result, Some((name, ty))) => format!("{name}: {ty}"),
+                _ => {
+                    // Writing to a string does not fail.
+                    let _ = printer.line(index, op);
+                    std::mem::take(&mut printer.out).trim().to_string()
+                }
+            };
+            texts.values[index as usize] = value.map_or_else(String::new, |(name, _)| name);
+        }
+    }
+    texts
+}
+
 /// The canonical text of what was read, names and promises included.
 impl fmt::Display for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

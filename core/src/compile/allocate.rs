@@ -133,6 +133,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             .get_mut(slot as usize)
             .ok_or(internal(Part::Allocate, line!()))? = end;
         self.workspace.values[value as usize][LOCATION] = (slot + 1) << 8 | location & 0xff;
+        self.observe(Event::SpillSlot {
+            value: self.value_name(value),
+            slot,
+        });
         Ok(slot)
     }
 

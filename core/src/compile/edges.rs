@@ -555,6 +555,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.workspace.blocks[self.block as usize][BLOCK_LABEL] = label.0;
         self.observe(Event::Block {
             block: self.block + self.first_block,
+            continues: self.continues,
         });
         let starts = 2 * record[BLOCK_START];
         if self.continues {

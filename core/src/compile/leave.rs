@@ -113,6 +113,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let mut label = Label(self.patcher.word(at + 4)?);
             let exit = self.patcher.word(at + 8)?;
             self.patcher.bind(&mut label)?;
+            self.observe(Event::Stub { exit });
             let exit = self.program.exits[exit as usize];
             self.emit_stub(&exit, header & !RECORD_LENGTH, at + 12)?;
             at += 4 * (3 + count);

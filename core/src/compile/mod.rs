@@ -364,6 +364,9 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         self.observe(Event::Function {
             function: self.function,
         });
+        if O::ACTIVE {
+            self.observe_live_ranges();
+        }
         let entry = self.patcher.offset();
         self.emit_entry()?;
         let body = self.patcher.offset();
@@ -599,6 +602,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
                 op: self.current_op,
                 family,
                 registers: registers.map(|register| (register & 31) as RegisterNumber),
+                immediate,
                 at,
             });
         }
@@ -609,6 +613,17 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
     fn observe(&mut self, event: Event) {
         if O::ACTIVE {
             self.observer.event(event);
+        }
+    }
+
+    /// Tells how long values are kept.
+    fn observe_live_ranges(&mut self) {
+        for value in 0..self.workspace.values.len() as u32 {
+            let (from, to) = (self.word(value, START), self.word(value, END));
+            if to > from {
+                let value = self.value_name(value);
+                self.observe(Event::Live { value, from, to });
+            }
         }
     }
 

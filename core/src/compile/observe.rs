@@ -36,6 +36,24 @@ pub enum Event {
         /// Its index.
         function: u32,
     },
+    /// How long a value is kept, told for every value of the function at hand that is kept at all, before its code.
+    /// Positions are doubled: the op at place p of the blocks in their order reads its operands at 2p and has given
+    /// its value by 2p + 1.
+    Live {
+        /// The value.
+        value: ValueName,
+        /// Twice the position of the op that gives it.
+        from: u32,
+        /// The last position at which it must be there.
+        to: u32,
+    },
+    /// A value has a spill slot, its own as long as it is kept. Nothing need be stored there yet.
+    SpillSlot {
+        /// The value.
+        value: ValueName,
+        /// The slot.
+        slot: u32,
+    },
     /// A value is in a register when the function begins, or when the block at hand does.
     Entry {
         /// The register.
@@ -43,10 +61,13 @@ pub enum Event {
         /// The value.
         value: ValueName,
     },
-    /// A block begins. If no [`Event::Entry`] follows, its state is that of the block before it.
+    /// A block begins.
     Block {
         /// Its index in the program.
         block: u32,
+        /// Whether registers hold what they held at the end of the block before it; else what the
+        /// [`Event::Entry`] that follow say, and nothing besides.
+        continues: bool,
     },
     /// 64 bits are copied.
     Copy {
@@ -99,6 +120,12 @@ pub enum Event {
     },
     /// They end.
     EdgeEnd,
+    /// The code behind a function's blocks begins that serves an exit. What follows up to the next of these serves
+    /// this exit, whatever op it names.
+    Stub {
+        /// The exit, by its index in the program.
+        exit: u32,
+    },
     /// A template is written; what it is for, if the allocator chose it, is told behind it.
     Emit {
         /// For this op.
@@ -107,6 +134,8 @@ pub enum Event {
         family: &'static Family,
         /// With these registers.
         registers: [RegisterNumber; MAX_OPERANDS],
+        /// And this immediate. With it, [`crate::stencil::StencilSet::template`] says which template it is.
+        immediate: i64,
         /// At this offset in the code.
         at: u32,
     },

@@ -365,7 +365,7 @@ fn form(name: &str) -> Result<Form, String> {
     let unknown = || format!("`{name}` is no form");
     let (head, last) = name.rsplit_once('.').ok_or_else(unknown)?;
     if head == "machine" {
-        return MACHINES
+        return Machine::ALL
             .iter()
             .find(|machine| format!("{machine:?}") == last)
             .map(|&machine| Form::machine(machine))
@@ -381,18 +381,6 @@ fn form(name: &str) -> Result<Form, String> {
     };
     Ok(Form::op(Opcode::from_name(head).ok_or_else(unknown)?, kind))
 }
-
-/// The machine forms, in the order of their encoding.
-#[rustfmt::skip]
-pub const MACHINES: [Machine; Machine::COUNT] = {
-    use Machine::*;
-    [
-        MoveInt, MoveFloat, ConstZero, ConstUnsigned32, ConstSigned32, Const64, ConstFloatZero, FrameLoadInt,
-        FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpUnaligned, Jump, JumpTable, Landing, Unreachable,
-        FrameEnter, FrameLeave, Return, CallDirect, CallThrough, CallHost, Entry, EntryResume, EntryReturn,
-        EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, DepthEnter, DepthLeave, Poll,
-    ]
-};
 
 fn int_number(name: &str) -> Result<u8, String> {
     INT_NAMES

@@ -1,0 +1,206 @@
+//! The stencils that a function's code consists of, and whose each bit of them is.
+
+use patchjit::ops::Opcode;
+use patchjit::stencil::{
+    ABSENT, FORM_KINDS, Family, Form, FormKind, Immediate, MAX_OPERANDS, Machine, OperandKind,
+    StencilSet, Template,
+};
+
+/// A template in the code.
+#[derive(Clone, Copy, Debug)]
+pub struct StencilUse {
+    /// What it is there for.
+    pub serves: Serves,
+    /// Its family.
+    pub family: &'static Family,
+    /// Itself.
+    pub template: &'static Template,
+    /// The registers of its operands, by their numbers in their banks.
+    pub registers: [u32; MAX_OPERANDS],
+    /// Its immediate, if it has a hole for one.
+    pub immediate: i64,
+    /// Where it begins in the code.
+    pub at: u32,
+}
+
+/// What code is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// Callers in the platform's C convention.
+    Entry,
+    /// The function's frame, before its first block.
+    Prologue,
+    /// The op at this position.
+    Op(u32),
+    /// This exit, by its index in the program.
+    Exit(u32),
+    /// Nothing: it must not be reached.
+    End,
+}
+
+/// Whose a bit of a template is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody's: it is the same wherever the template stands.
+    Fixed,
+    /// The register of this operand is written there.
+    Operand(u8),
+    /// The immediate.
+    Immediate,
+    /// The distance to the target.
+    Target,
+}
+
+impl StencilUse {
+    /// The offset of the byte behind it.
+    pub fn end(&self) -> u32 {
+        self.at + u32::from(self.template.length)
+    }
+
+    /// Whether its immediate stands in the code.
+    pub fn has_immediate(&self) -> bool {
+        self.template.immediate_at != ABSENT
+    }
+
+    /// The code offset that its target hole leads to, in the code as it is in the end.
+    pub fn target(&self, code: &[u8]) -> Option<u32> {
+        let hole = (self.template.target_at[0] != ABSENT)
+            .then(|| self.at + u32::from(self.template.target_at[0]))?;
+        let bytes = code.get(hole as usize..)?.first_chunk()?;
+        Some((hole + 4).wrapping_add(u32::from_le_bytes(*bytes)))
+    }
+
+    /// The register of an operand as in [`patchjit::compile::Location`], if the operand is one.
+    pub fn register(&self, operand: usize) -> Option<u32> {
+        match self.family.kinds[operand] {
+            OperandKind::Int => Some(self.registers[operand]),
+            OperandKind::Float => Some(32 + self.registers[operand]),
+            OperandKind::None | OperandKind::Scale => None,
+        }
+    }
+}
+
+/// For each byte of a template whose its bits are, the highest bit first.
+pub fn owners(set: &StencilSet, template: &Template) -> Vec<[Owner; 8]> {
+    let mut owners = vec![[Owner::Fixed; 8]; template.length as usize];
+    for (operand, &row) in (0u8..).zip(&template.masks).filter(|&(_, &row)| row != 0) {
+        for (chunk, bytes) in owners.chunks_mut(16).enumerate() {
+            let row = set.masks.get(row as usize + chunk);
+            let touched = row
+                .into_iter()
+                .flatten()
+                .fold([0; 2], |all, mask| [all[0] | mask[0], all[1] | mask[1]]);
+            let touched = touched.map(u64::to_le_bytes);
+            for (byte, &mask) in bytes.iter_mut().zip(touched.iter().flatten()) {
+                for (bit, owner) in byte.iter_mut().enumerate() {
+                    if mask >> (7 - bit) & 1 != 0 {
+                        *owner = Owner::Operand(operand);
+                    }
+                }
+            }
+        }
+    }
+    let width = match template.immediate {
+        Immediate::None => 0,
+        Immediate::Signed8 => 1,
+        Immediate::Signed32 | Immediate::Bits32 => 4,
+        Immediate::Bits64 => 8,
+    };
+    let holes = [
+        (template.immediate_at, width, Owner::Immediate),
+        (template.target_at[0], 4, Owner::Target),
+        (template.target_at[1], 4, Owner::Target),
+    ];
+    for (at, width, owner) in holes.into_iter().filter(|hole| hole.0 != ABSENT) {
+        for byte in owners.iter_mut().skip(at as usize).take(width) {
+            *byte = [owner; 8];
+        }
+    }
+    owners
+}
+
+/// The name of a family: of the form that it serves, with several that of this op, else the first one.
+pub fn family_name(set: &StencilSet, family: &Family, op: Option<Opcode>) -> String {
+    let known = |&index: &u16| {
+        let known = set.families.get(usize::from(index));
+        known.is_some_and(|known| std::ptr::eq(known, family))
+    };
+    let mut forms = (0..set.forms.len()).filter(|&form| known(&set.forms[form]));
+    let first = forms.clone().next();
+    let of_op = |form: &usize| Opcode::ALL.get(form / FORM_KINDS).copied() == op;
+    let form = forms.find(of_op).or(first);
+    form.map_or_else(|| "?".to_string(), form_name)
+}
+
+/// The name of a form as the stencils' bodies have it: `i64.add.Immediate`, `machine.MoveInt`.
+fn form_name(form: usize) -> String {
+    let kinds = [
+        FormKind::Registers,
+        FormKind::Immediate,
+        FormKind::Jump,
+        FormKind::JumpImmediate,
+        FormKind::JumpNot,
+    ];
+    match Machine::ALL
+        .iter()
+        .find(|&&machine| Form::machine(machine).0 as usize == form)
+    {
+        Some(machine) => format!("machine.{machine:?}"),
+        None => {
+            let code = Opcode::ALL.get(form / FORM_KINDS);
+            let kind = kinds[form % FORM_KINDS];
+            code.map_or_else(
+                || "?".to_string(),
+                |code| format!("{}.{kind:?}", code.info().name),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use patchjit_stencils::X86_64_SYSV as SET;
+
+    fn template(form: Form) -> (&'static Family, &'static Template) {
+        let family = SET.family(form).unwrap();
+        (family, &SET.templates[family.first_template as usize])
+    }
+
+    #[test]
+    fn names_of_families() {
+        let family = template(Form::machine(Machine::Poll)).0;
+        assert_eq!(family_name(&SET, family, None), "machine.Poll");
+        let family = template(Form::op(Opcode::I64Mul, FormKind::Registers)).0;
+        let name = |op| family_name(&SET, family, op);
+        assert_eq!(name(Some(Opcode::I64Mul)), "i64.mul.Registers");
+        assert_eq!(name(Some(Opcode::I32Mul)), "i32.mul.Registers");
+    }
+
+    /// `mov out, a`: 0100 1R0B, 89, 11 aaa ooo.
+    #[test]
+    fn owners_of_a_move() {
+        let owners = owners(&SET, template(Form::machine(Machine::MoveInt)).1);
+        let text: Vec<String> = owners
+            .iter()
+            .map(|byte| byte.iter().map(|owner| letter(*owner)).collect())
+            .collect();
+        assert_eq!(text, [".....1.0", "........", "..111000"]);
+    }
+
+    #[test]
+    fn owners_of_holes() {
+        let owners = owners(&SET, template(Form::machine(Machine::Jump)).1);
+        assert_eq!(owners[0], [Owner::Fixed; 8]);
+        assert_eq!(owners[1..], [[Owner::Target; 8]; 4]);
+    }
+
+    fn letter(owner: Owner) -> char {
+        match owner {
+            Owner::Fixed => '.',
+            Owner::Operand(operand) => char::from(b'0' + operand),
+            Owner::Immediate => 'i',
+            Owner::Target => 't',
+        }
+    }
+}
