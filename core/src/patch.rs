@@ -2,13 +2,15 @@
 //!
 //! Takes a form, its registers and its immediate; promises that every byte written lies inside the buffer and
 //! that every hole holds what it was asked to hold, or returns an error, in every build. Costs a table lookup
-//! and one 16-byte XOR an operand for each 16 bytes of code.
+//! and an XOR an operand for each 8 bytes of code that have register fields.
 //!
 //! Jumps to places that are not yet known are threaded through their own holes: a label that is not yet bound
 //! holds the code offset of the last hole that waits for it, that hole the offset of the one before.
 
 use crate::error::{Error, Feature, Part, Place, Storage};
-use crate::stencil::{ABSENT, Family, Form, MAX_OPERANDS, StencilSet, Template};
+use crate::stencil::{
+    ABSENT, Family, Form, MAX_OPERANDS, MOST_TEMPLATE_BYTES, StencilSet, Template,
+};
 
 /// Why compilation stops, in few enough bits to be passed in a register. [`Fault::error`] says it to the embedder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,41 +90,19 @@ impl Holes {
     }
 }
 
-/// The least room that must be left in the buffer before a template is written.
-const MOST_CHUNKS: usize = 5;
-
-/// The chunks of a template behind the first.
-#[cold]
+/// The words of a template behind the first.
+#[inline(never)]
 fn write_rest(
     set: &StencilSet,
     template: &Template,
     registers: [u32; MAX_OPERANDS],
     room: &mut [u8; MOST_TEMPLATE_BYTES],
-) -> Result<(), Fault> {
-    let wrong = internal(Part::Patch, line!());
-    for (chunk, bytes) in room.chunks_exact_mut(16).enumerate().skip(1) {
-        if 16 * chunk >= template.length as usize {
-            break;
-        }
-        let [mut low, mut high] = *set
-            .chunks
-            .get(template.chunk as usize + chunk)
-            .ok_or(wrong)?;
-        for (&row, register) in template.masks.iter().zip(registers) {
-            let row = if row == 0 { 0 } else { row as usize + chunk };
-            let row = set.masks.get(row).ok_or(wrong)?;
-            let [mask_low, mask_high] = row[(register & 15) as usize];
-            low ^= mask_low;
-            high ^= mask_high;
-        }
-        bytes[..8].copy_from_slice(&low.to_le_bytes());
-        bytes[8..].copy_from_slice(&high.to_le_bytes());
+) {
+    let room = room.as_chunks_mut().0.iter_mut().skip(1);
+    for (room, word) in room.zip(set.further_words(template)) {
+        *room = set.word(word.code, word.masks, registers).to_le_bytes();
     }
-    Ok(())
 }
-
-/// The most bytes that one template writes, rounded up to whole chunks.
-pub(crate) const MOST_TEMPLATE_BYTES: usize = MOST_CHUNKS * 16;
 
 /// Writes templates one behind the other into a code buffer, and words that outlive a function behind them.
 pub(crate) struct Patcher<'c> {
@@ -196,26 +176,19 @@ impl<'c> Patcher<'c> {
             .template(family, registers, immediate)
             .ok_or(unsupported(Feature::Op))?;
         let start = self.at;
-        let length = template.length as usize;
-        if start + MOST_TEMPLATE_BYTES > self.tail || length > MOST_TEMPLATE_BYTES {
+        if start + MOST_TEMPLATE_BYTES > self.tail {
             return Err(Fault::CodeFull);
         }
         // Room for every template, so that what follows needs no checks of its own.
         let wrong = internal(Part::Patch, line!());
         let room = self.code.get_mut(start..).unwrap_or_default();
         let room = room.first_chunk_mut::<MOST_TEMPLATE_BYTES>().ok_or(wrong)?;
-        let chunk = template.chunk as usize;
-        let [mut low, mut high] = *self.set.chunks.get(chunk).ok_or(wrong)?;
-        for (&row, register) in template.masks.iter().zip(registers) {
-            let row = self.set.masks.get(row as usize).ok_or(wrong)?;
-            let [mask_low, mask_high] = row[(register & 15) as usize];
-            low ^= mask_low;
-            high ^= mask_high;
-        }
-        room[..8].copy_from_slice(&low.to_le_bytes());
-        room[8..16].copy_from_slice(&high.to_le_bytes());
-        if length > 16 {
-            write_rest(self.set, template, registers, room)?;
+        let word = self.set.word(template.code[0], template.masks, registers);
+        room[..8].copy_from_slice(&word.to_le_bytes());
+        room[8..16].copy_from_slice(&template.code[1].to_le_bytes());
+        let length = template.length as usize;
+        if template.word_count != 0 {
+            write_rest(self.set, template, registers, room);
         }
         // A hole is zero in the template, so the immediate is laid over the eight bytes from where it begins.
         let at = (template.immediate_at & 63) as usize;

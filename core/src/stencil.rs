@@ -6,7 +6,7 @@
 //! serve many of them:
 //!
 //! ```text
-//!   code = chunk ^ masks[operand 0][register] ^ masks[operand 1][register] ^ ...
+//!   word = bytes ^ masks[operand 0][register] ^ masks[operand 1][register] ^ ...     for 8 bytes at a time
 //!   immediate and displacement holes are then written over the zero bytes that stand for them
 //! ```
 //!
@@ -84,12 +84,17 @@ pub enum Machine {
     Landing,
     /// Stops: must not be reached.
     Unreachable,
-    /// Takes the immediate's number of bytes from the stack.
+    /// Begins a function: a landing pad for indirect calls; takes the immediate's number of bytes from the stack and
+    /// one from the context's `depth`; jumps to the target if that makes it negative.
     FrameEnter,
-    /// Gives the immediate's number of bytes back to the stack.
+    /// Gives the immediate's number of bytes back to the stack, and one to the context's `depth`.
     FrameLeave,
-    /// Returns to the caller.
+    /// Leaves the frame as [`Machine::FrameLeave`] does and returns to the caller, with 0 in the integer scratch
+    /// register.
     Return,
+    /// The same with 1 there, after storing [`Status::Deoptimized`](crate::runtime::Status::Deoptimized) in the
+    /// context's `status`.
+    Deoptimize,
     /// Calls the target.
     CallDirect,
     /// `[base]`: calls the code whose address stands at base + immediate.
@@ -112,10 +117,6 @@ pub enum Machine {
     StoreExitNumber,
     /// Takes one from the context's `fuel`; jumps to the target if that makes it negative.
     ChargeFuel,
-    /// Takes one from the context's `depth`; jumps to the target if that makes it negative.
-    DepthEnter,
-    /// Gives one back to the context's `depth`.
-    DepthLeave,
     /// Jumps to the target if the context's `interrupt` is not zero.
     Poll,
 }
@@ -131,8 +132,8 @@ impl Machine {
         [
             MoveInt, MoveFloat, ConstZero, ConstUnsigned32, ConstSigned32, Const64, ConstFloatZero, FrameLoadInt,
             FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpUnaligned, Jump, JumpTable, Landing,
-            Unreachable, FrameEnter, FrameLeave, Return, CallDirect, CallThrough, CallHost, Entry, EntryResume,
-            EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, DepthEnter, DepthLeave, Poll,
+            Unreachable, FrameEnter, FrameLeave, Return, Deoptimize, CallDirect, CallThrough, CallHost, Entry, EntryResume,
+            EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, Poll,
         ]
     };
 }
@@ -238,26 +239,37 @@ pub struct Family {
 /// Bytes with holes that serve the assignments which its conditions name.
 #[derive(Clone, Copy, Debug)]
 pub struct Template {
-    /// For each operand the register numbers for which these bytes were proved.
-    pub allowed: [u32; MAX_OPERANDS],
-    /// Whether `allowed` leaves out a register that the family allows; else it need not be asked.
-    pub restricted: bool,
-    /// Bit k: operand k must be in the same register as operand 0.
-    pub equal: u8,
-    /// Bit k: operand k must be in another register than operand 0.
-    pub unequal: u8,
+    /// The first 16 bytes, as two little-endian words; zeros behind the template's end and in holes.
+    pub code: [u64; 2],
+    /// For each operand the row in [`StencilSet::masks`] for the first word. Row 0 is all zeros.
+    pub masks: [u8; MAX_OPERANDS],
+    /// Where the words behind the first stand in [`StencilSet::words`].
+    pub first_word: u16,
+    /// How many stand there: none where `code` is all, and has no register fields in its second word.
+    pub word_count: u8,
+    /// How many bytes.
+    pub length: u8,
     /// What its immediate hole takes; a template whose hole is too small is passed over.
     pub immediate: Immediate,
     /// Where the immediate hole begins, or [`ABSENT`].
     pub immediate_at: u8,
     /// Where 32-bit holes for the distance to the target begin (from the hole's end), or [`ABSENT`].
     pub target_at: [u8; 2],
-    /// How many bytes.
-    pub length: u8,
-    /// The first of its chunks of 16 bytes in [`StencilSet::chunks`], the last one filled up with zeros.
-    pub chunk: u16,
-    /// For each operand the row in [`StencilSet::masks`] for its first chunk; further chunks follow.
-    /// Row 0 is all zeros.
+    /// Bit k: operand k must be in the same register as operand 0.
+    pub equal: u8,
+    /// Bit k: operand k must be in another register than operand 0.
+    pub unequal: u8,
+    /// The registers for which these bytes were proved, in [`StencilSet::restrictions`]; 0 if all that the family
+    /// allows.
+    pub restriction: u8,
+}
+
+/// 8 bytes of a template behind its first 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The bytes, little-endian; zeros behind the template's end and in holes.
+    pub code: u64,
+    /// For each operand the row in [`StencilSet::masks`].
     pub masks: [u8; MAX_OPERANDS],
 }
 
@@ -303,11 +315,17 @@ pub struct StencilSet {
     pub families: &'static [Family],
     /// The templates.
     pub templates: &'static [Template],
-    /// The bytes, as two little-endian words for each 16.
-    pub chunks: &'static [[u64; 2]],
-    /// Rows of 16 masks for a chunk: what register number r XORs into it is entry r of a row.
-    pub masks: &'static [[[u64; 2]; 16]],
+    /// For each operand the register numbers that a template serves, where they are not all that its family allows.
+    /// Entry 0 is for the others.
+    pub restrictions: &'static [[u32; MAX_OPERANDS]],
+    /// The words of templates behind the first, of those that are long or have register fields there.
+    pub words: &'static [Word],
+    /// Rows of 16 masks for a word: what register number r XORs into it is entry r of a row.
+    pub masks: &'static [[u64; 16]; MASK_ROWS],
 }
+
+/// How many rows of masks a set has room for: as many as a byte names, so that looking one up needs no check.
+pub const MASK_ROWS: usize = 256;
 
 impl StencilSet {
     /// The family of a form, if this target has it.
@@ -326,14 +344,13 @@ impl StencilSet {
         immediate: i64,
     ) -> Option<&'static Template> {
         let first = self.templates.get(family.first_template as usize)?;
-        if family.template_count == 1 && !first.restricted && first.equal | first.unequal == 0 {
-            return first.immediate.takes(immediate).then_some(first);
+        if first.serves_all() && first.immediate.takes(immediate) {
+            return Some(first);
         }
         self.template_of_many(family, registers, immediate)
     }
 
     /// The same where there is something to choose.
-    #[inline(never)]
     fn template_of_many(
         &self,
         family: &Family,
@@ -349,21 +366,73 @@ impl StencilSet {
         candidates.iter().find(|template| {
             same & (template.equal | template.unequal) == template.equal
                 && template.immediate.takes(immediate)
-                && (!template.restricted || template.allows(registers))
+                && (template.restriction == 0 || self.allows(template.restriction, registers))
         })
+    }
+
+    /// Whether a restriction allows these registers.
+    fn allows(&self, restriction: u8, registers: [u32; MAX_OPERANDS]) -> bool {
+        let Some(allowed) = self.restrictions.get(restriction as usize) else {
+            return false;
+        };
+        let mut sets = allowed.iter().zip(registers);
+        sets.all(|(set, register)| set >> (register & 31) & 1 != 0)
+    }
+
+    /// The code of a template in some registers, its other holes zero: that many bytes of the result, zeros behind.
+    ///
+    /// What the compiler emits, for those who look into tables.
+    pub fn fill(
+        &self,
+        template: &Template,
+        registers: [u32; MAX_OPERANDS],
+    ) -> [u8; MOST_TEMPLATE_BYTES] {
+        let mut bytes = [0; MOST_TEMPLATE_BYTES];
+        let mut room = bytes.as_chunks_mut().0.iter_mut();
+        let first = self.word(template.code[0], template.masks, registers);
+        let further = self.further_words(template);
+        let words = further
+            .iter()
+            .map(|word| self.word(word.code, word.masks, registers));
+        let second = further.is_empty().then_some(template.code[1]);
+        for word in core::iter::once(first).chain(second).chain(words) {
+            if let Some(room) = room.next() {
+                *room = word.to_le_bytes();
+            }
+        }
+        bytes
+    }
+
+    /// The words of a template behind the first, where `code` is not all.
+    #[inline]
+    pub(crate) fn further_words(&self, template: &Template) -> &'static [Word] {
+        let first = template.first_word as usize;
+        let words = first..first + template.word_count as usize;
+        self.words.get(words).unwrap_or_default()
+    }
+
+    /// A word of code in some registers.
+    #[inline(always)]
+    pub(crate) fn word(
+        &self,
+        mut code: u64,
+        masks: [u8; MAX_OPERANDS],
+        registers: [u32; MAX_OPERANDS],
+    ) -> u64 {
+        for (row, register) in masks.into_iter().zip(registers) {
+            code ^= self.masks[row as usize][(register & 15) as usize];
+        }
+        code
     }
 }
 
+/// The most bytes that a template has.
+pub const MOST_TEMPLATE_BYTES: usize = 80;
+
 impl Template {
-    /// Whether these bytes were proved for these registers.
-    #[inline]
-    fn allows(&self, registers: [u32; MAX_OPERANDS]) -> bool {
-        let [r0, r1, r2, r3] = registers.map(|register| register & 31);
-        (self.allowed[0] >> r0)
-            & (self.allowed[1] >> r1)
-            & (self.allowed[2] >> r2)
-            & (self.allowed[3] >> r3)
-            & 1
-            != 0
+    /// Whether it serves all registers that its family allows.
+    #[inline(always)]
+    fn serves_all(&self) -> bool {
+        self.equal | self.unequal | self.restriction == 0
     }
 }

@@ -1,9 +1,9 @@
 //! What generated tables are written in: short constructors for the records of the schema.
 
-pub(crate) use patchjit::stencil::{Family, Form, StencilSet, Template};
-use patchjit::stencil::{
-    Immediate, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile, RegisterSet,
+pub(crate) use patchjit::stencil::{
+    Family, Form, MASK_ROWS, MAX_OPERANDS, StencilSet, Template, Word,
 };
+use patchjit::stencil::{Immediate, NO_FAMILY, OperandKind, RegisterFile, RegisterSet};
 
 /// No family.
 pub(crate) const X: u16 = NO_FAMILY;
@@ -58,81 +58,64 @@ pub(crate) const fn family(
     }
 }
 
-/// A template: registers, equal, unequal, immediate and its place, targets, length, chunk, masks.
+/// A template: code, masks, further words and their number, length, immediate and its place, targets, equal, unequal, restriction.
 #[allow(clippy::too_many_arguments, reason = "a row of a table")]
 pub(crate) const fn template(
-    allowed: [u32; MAX_OPERANDS],
-    equal: u8,
-    unequal: u8,
+    code: u128,
+    masks: [u8; MAX_OPERANDS],
+    first_word: u16,
+    word_count: u8,
+    length: u8,
     immediate: Immediate,
     immediate_at: u8,
     target_at: [u8; 2],
-    length: u8,
-    chunk: u16,
-    masks: [u8; MAX_OPERANDS],
+    equal: u8,
+    unequal: u8,
+    restriction: u8,
 ) -> Template {
     Template {
-        allowed,
-        restricted: false,
-        equal,
-        unequal,
+        code: [
+            ((code >> 64) as u64).swap_bytes(),
+            (code as u64).swap_bytes(),
+        ],
+        masks,
+        first_word,
+        word_count,
+        length,
         immediate,
         immediate_at,
         target_at,
-        length,
-        chunk,
+        equal,
+        unequal,
+        restriction,
+    }
+}
+
+/// A further word of a template; the first byte is the number's highest.
+pub(crate) const fn word(code: u64, masks: [u8; MAX_OPERANDS]) -> Word {
+    Word {
+        code: code.swap_bytes(),
         masks,
     }
 }
 
-/// Marks the templates that do not serve every register that their family allows.
-pub(crate) const fn settle<const N: usize>(
-    families: &[Family],
-    mut templates: [Template; N],
-) -> [Template; N] {
-    let mut index = 0;
-    while index < families.len() {
-        let family = &families[index];
-        let mut at = family.first_template as usize;
-        let end = at + family.template_count as usize;
-        while at < end {
-            let mut operand = 0;
-            while operand < MAX_OPERANDS {
-                let wanted = family.allowed[operand];
-                let is_there = !matches!(family.kinds[operand], OperandKind::None);
-                if is_there && templates[at].allowed[operand] & wanted != wanted {
-                    templates[at].restricted = true;
+/// Rows of masks, from what each bit of the register's number changes; the first byte is the number's highest.
+pub(crate) const fn rows<const N: usize>(rows: [[u64; 4]; N]) -> [[u64; 16]; MASK_ROWS] {
+    let mut masks = [[0; 16]; MASK_ROWS];
+    let mut at = 0;
+    while at < N {
+        let mut register = 0;
+        while register < 16 {
+            let mut bit = 0;
+            while bit < 4 {
+                if register >> bit & 1 == 1 {
+                    masks[at][register] ^= rows[at][bit].swap_bytes();
                 }
-                operand += 1;
+                bit += 1;
             }
-            at += 1;
+            register += 1;
         }
-        index += 1;
-    }
-    templates
-}
-
-/// A chunk of code; the first byte is the number's highest.
-pub(crate) const fn chunk(bytes: u128) -> [u64; 2] {
-    let bytes = bytes.swap_bytes();
-    [bytes as u64, (bytes >> 64) as u64]
-}
-
-/// A row of masks, from what each bit of the register's number changes.
-pub(crate) const fn row(bits: [u128; 4]) -> [[u64; 2]; 16] {
-    let mut masks = [[0; 2]; 16];
-    let mut register = 0;
-    while register < 16 {
-        let mut mask = 0;
-        let mut bit = 0;
-        while bit < 4 {
-            if register >> bit & 1 == 1 {
-                mask ^= bits[bit];
-            }
-            bit += 1;
-        }
-        masks[register] = chunk(mask);
-        register += 1;
+        at += 1;
     }
     masks
 }

@@ -6,86 +6,87 @@ use crate::table::*;
 /// The stencils for x86-64 with SSE4.1 and POPCNT under the System V conventions.
 pub static X86_64_SYSV: StencilSet = StencilSet {
     target: "x86_64-sysv",
-    digest: "f0306cad0f654e6a9ea8881f229808b7d991dc083ad29ade5cdd940c0521d3bf",
+    digest: "5bf4e5d5295c83d0aac09c3cf51e32cddc2f0904be98171f07fbc526a3609c76",
     registers: X86_64_SYSV_REGISTERS,
     forms: &FORMS,
     families: &FAMILIES,
     templates: &TEMPLATES,
-    chunks: &CHUNKS,
+    restrictions: &RESTRICTIONS,
+    words: &WORDS,
     masks: &MASKS,
 };
 
 #[rustfmt::skip]
 static FORMS: [u16; Form::COUNT] = [
-    36, 37, X, X, X, 38, X, X, X, X, 39, 40, X, X, X, 67, X, X, X, X,
-    68, X, X, X, X, 41, 44, X, X, X, 42, 45, X, X, X, 43, 46, X, X, X,
-    47, 57, X, X, X, 48, 58, X, X, X, 49, 59, X, X, X, 50, 60, X, X, X,
-    51, 61, X, X, X, 104, 124, 164, 144, X, 105, 125, 165, 145, X, 106, 126, 166, 146, X,
-    107, 127, 167, 147, X, 108, 128, 168, 148, X, 109, 129, 169, 149, X, 110, 130, 170, 150, X,
-    111, 131, 171, 151, X, 112, 132, 172, 152, X, 113, 133, 173, 153, X, 184, X, 186, X, 187,
-    91, X, X, X, X, 93, X, X, X, X, 95, X, X, X, X, 97, X, X, X, X,
-    99, X, X, X, X, 100, X, X, X, X, 101, X, X, X, X, 36, 37, X, X, X,
-    38, X, X, X, X, 39, 40, X, X, X, 69, X, X, X, X, 70, X, X, X, X,
-    41, 44, X, X, X, 42, 45, X, X, X, 43, 46, X, X, X, 52, 62, X, X, X,
-    53, 63, X, X, X, 54, 64, X, X, X, 55, 65, X, X, X, 56, 66, X, X, X,
-    114, 134, 174, 154, X, 115, 135, 175, 155, X, 116, 136, 176, 156, X, 117, 137, 177, 157, X,
-    118, 138, 178, 158, X, 119, 139, 179, 159, X, 120, 140, 180, 160, X, 121, 141, 181, 161, X,
-    122, 142, 182, 162, X, 123, 143, 183, 163, X, 185, X, 188, X, 189, 92, X, X, X, X,
-    94, X, X, X, X, 96, X, X, X, X, 98, X, X, X, X, 100, X, X, X, X,
-    101, X, X, X, X, 102, X, X, X, X, 0, X, X, X, X, 102, X, X, X, X,
-    103, X, X, X, X, 192, X, X, X, X, 196, X, X, X, X, 193, X, X, X, X,
-    197, X, X, X, X, 200, X, X, X, X, 201, X, X, X, X, 204, X, X, X, X,
-    206, X, X, X, X, 208, X, X, X, X, 210, X, X, X, X, 216, X, X, X, X,
-    215, X, X, X, X, 217, X, X, X, X, 214, X, X, X, X, 212, X, X, X, X,
-    222, X, 226, X, 228, 224, X, 228, X, 226, 242, X, 246, X, 250, 230, X, 234, X, 238,
-    243, X, 247, X, 251, 231, X, 235, X, 239, 194, X, X, X, X, 198, X, X, X, X,
-    195, X, X, X, X, 199, X, X, X, X, 202, X, X, X, X, 203, X, X, X, X,
-    205, X, X, X, X, 207, X, X, X, X, 209, X, X, X, X, 211, X, X, X, X,
-    220, X, X, X, X, 219, X, X, X, X, 221, X, X, X, X, 218, X, X, X, X,
-    213, X, X, X, X, 223, X, 227, X, 229, 225, X, 229, X, 227, 244, X, 248, X, 252,
-    232, X, 236, X, 240, 245, X, 249, X, 253, 233, X, 237, X, 241, 268, X, X, X, X,
-    272, X, X, X, X, 269, X, X, X, X, 273, X, X, X, X, 270, X, X, X, X,
-    278, X, X, X, X, 271, X, X, X, X, 279, X, X, X, X, 256, X, X, X, X,
-    258, X, X, X, X, 260, X, X, X, X, 262, X, X, X, X, 257, X, X, X, X,
-    259, X, X, X, X, 261, X, X, X, X, 263, X, X, X, X, 254, X, X, X, X,
-    255, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
-    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 75, 71, X, X, X,
-    79, 72, X, X, X, 76, 81, X, X, X, 83, X, X, X, X, 85, X, X, X, X,
-    87, X, X, X, X, 89, X, X, X, X, 77, 73, X, X, X, 80, 74, X, X, X,
-    78, 82, X, X, X, 84, X, X, X, X, 86, X, X, X, X, 88, X, X, X, X,
-    90, X, X, X, X, 264, X, X, X, X, 266, X, X, X, X, 265, X, X, X, X,
-    267, X, X, X, X, 274, X, X, X, X, 276, X, X, X, X, 275, X, X, X, X,
-    277, X, X, X, X, 293, 287, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X,
-    290, 282, X, X, X, 291, 286, X, X, X, 294, 284, X, X, X, 288, 281, X, X, X,
-    289, 285, X, X, X, 290, 282, X, X, X, 291, 286, X, X, X, 292, 283, X, X, X,
-    293, 287, X, X, X, 297, 295, X, X, X, 298, 296, X, X, X, 309, 305, X, X, X,
-    307, 303, X, X, X, 308, 304, X, X, X, 310, 306, X, X, X, 307, 303, X, X, X,
-    308, 304, X, X, X, 309, 305, X, X, X, 301, 299, X, X, X, 302, 300, X, X, X,
-    293, 287, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X, 290, 282, X, X, X,
-    291, 286, X, X, X, 294, 284, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X,
-    290, 282, X, X, X, 291, 286, X, X, X, 292, 283, X, X, X, 293, 287, X, X, X,
-    297, 295, X, X, X, 298, 296, X, X, X, 309, 305, X, X, X, 307, 303, X, X, X,
-    308, 304, X, X, X, 310, 306, X, X, X, 307, 303, X, X, X, 308, 304, X, X, X,
-    309, 305, X, X, X, 301, 299, X, X, X, 302, 300, X, X, X, X, 312, X, X, X,
-    X, 314, X, X, X, X, 316, X, X, X, X, 322, X, X, X, X, 323, X, X, X,
-    X, 324, X, X, X, X, 318, X, X, X, X, 320, X, X, X, X, 313, X, X, X,
-    X, 315, X, X, X, X, 317, X, X, X, X, 325, X, X, X, X, 326, X, X, X,
-    X, 327, X, X, X, X, 319, X, X, X, X, 321, X, X, X, X, X, X, X, X,
+    35, 36, X, X, X, 37, X, X, X, X, 38, 39, X, X, X, 66, X, X, X, X,
+    67, X, X, X, X, 40, 43, X, X, X, 41, 44, X, X, X, 42, 45, X, X, X,
+    46, 56, X, X, X, 47, 57, X, X, X, 48, 58, X, X, X, 49, 59, X, X, X,
+    50, 60, X, X, X, 103, 123, 163, 143, X, 104, 124, 164, 144, X, 105, 125, 165, 145, X,
+    106, 126, 166, 146, X, 107, 127, 167, 147, X, 108, 128, 168, 148, X, 109, 129, 169, 149, X,
+    110, 130, 170, 150, X, 111, 131, 171, 151, X, 112, 132, 172, 152, X, 183, X, 185, X, 186,
+    90, X, X, X, X, 92, X, X, X, X, 94, X, X, X, X, 96, X, X, X, X,
+    98, X, X, X, X, 99, X, X, X, X, 100, X, X, X, X, 35, 36, X, X, X,
+    37, X, X, X, X, 38, 39, X, X, X, 68, X, X, X, X, 69, X, X, X, X,
+    40, 43, X, X, X, 41, 44, X, X, X, 42, 45, X, X, X, 51, 61, X, X, X,
+    52, 62, X, X, X, 53, 63, X, X, X, 54, 64, X, X, X, 55, 65, X, X, X,
+    113, 133, 173, 153, X, 114, 134, 174, 154, X, 115, 135, 175, 155, X, 116, 136, 176, 156, X,
+    117, 137, 177, 157, X, 118, 138, 178, 158, X, 119, 139, 179, 159, X, 120, 140, 180, 160, X,
+    121, 141, 181, 161, X, 122, 142, 182, 162, X, 184, X, 187, X, 188, 91, X, X, X, X,
+    93, X, X, X, X, 95, X, X, X, X, 97, X, X, X, X, 99, X, X, X, X,
+    100, X, X, X, X, 101, X, X, X, X, 0, X, X, X, X, 101, X, X, X, X,
+    102, X, X, X, X, 191, X, X, X, X, 195, X, X, X, X, 192, X, X, X, X,
+    196, X, X, X, X, 199, X, X, X, X, 200, X, X, X, X, 203, X, X, X, X,
+    205, X, X, X, X, 207, X, X, X, X, 209, X, X, X, X, 215, X, X, X, X,
+    214, X, X, X, X, 216, X, X, X, X, 213, X, X, X, X, 211, X, X, X, X,
+    221, X, 225, X, 227, 223, X, 227, X, 225, 241, X, 245, X, 249, 229, X, 233, X, 237,
+    242, X, 246, X, 250, 230, X, 234, X, 238, 193, X, X, X, X, 197, X, X, X, X,
+    194, X, X, X, X, 198, X, X, X, X, 201, X, X, X, X, 202, X, X, X, X,
+    204, X, X, X, X, 206, X, X, X, X, 208, X, X, X, X, 210, X, X, X, X,
+    219, X, X, X, X, 218, X, X, X, X, 220, X, X, X, X, 217, X, X, X, X,
+    212, X, X, X, X, 222, X, 226, X, 228, 224, X, 228, X, 226, 243, X, 247, X, 251,
+    231, X, 235, X, 239, 244, X, 248, X, 252, 232, X, 236, X, 240, 267, X, X, X, X,
+    271, X, X, X, X, 268, X, X, X, X, 272, X, X, X, X, 269, X, X, X, X,
+    277, X, X, X, X, 270, X, X, X, X, 278, X, X, X, X, 255, X, X, X, X,
+    257, X, X, X, X, 259, X, X, X, X, 261, X, X, X, X, 256, X, X, X, X,
+    258, X, X, X, X, 260, X, X, X, X, 262, X, X, X, X, 253, X, X, X, X,
+    254, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
+    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 74, 70, X, X, X,
+    78, 71, X, X, X, 75, 80, X, X, X, 82, X, X, X, X, 84, X, X, X, X,
+    86, X, X, X, X, 88, X, X, X, X, 76, 72, X, X, X, 79, 73, X, X, X,
+    77, 81, X, X, X, 83, X, X, X, X, 85, X, X, X, X, 87, X, X, X, X,
+    89, X, X, X, X, 263, X, X, X, X, 265, X, X, X, X, 264, X, X, X, X,
+    266, X, X, X, X, 273, X, X, X, X, 275, X, X, X, X, 274, X, X, X, X,
+    276, X, X, X, X, 292, 286, X, X, X, 287, 280, X, X, X, 288, 284, X, X, X,
+    289, 281, X, X, X, 290, 285, X, X, X, 293, 283, X, X, X, 287, 280, X, X, X,
+    288, 284, X, X, X, 289, 281, X, X, X, 290, 285, X, X, X, 291, 282, X, X, X,
+    292, 286, X, X, X, 296, 294, X, X, X, 297, 295, X, X, X, 308, 304, X, X, X,
+    306, 302, X, X, X, 307, 303, X, X, X, 309, 305, X, X, X, 306, 302, X, X, X,
+    307, 303, X, X, X, 308, 304, X, X, X, 300, 298, X, X, X, 301, 299, X, X, X,
+    292, 286, X, X, X, 287, 280, X, X, X, 288, 284, X, X, X, 289, 281, X, X, X,
+    290, 285, X, X, X, 293, 283, X, X, X, 287, 280, X, X, X, 288, 284, X, X, X,
+    289, 281, X, X, X, 290, 285, X, X, X, 291, 282, X, X, X, 292, 286, X, X, X,
+    296, 294, X, X, X, 297, 295, X, X, X, 308, 304, X, X, X, 306, 302, X, X, X,
+    307, 303, X, X, X, 309, 305, X, X, X, 306, 302, X, X, X, 307, 303, X, X, X,
+    308, 304, X, X, X, 300, 298, X, X, X, 301, 299, X, X, X, X, 311, X, X, X,
+    X, 313, X, X, X, X, 315, X, X, X, X, 321, X, X, X, X, 322, X, X, X,
+    X, 323, X, X, X, X, 317, X, X, X, X, 319, X, X, X, X, 312, X, X, X,
+    X, 314, X, X, X, X, 316, X, X, X, X, 324, X, X, X, X, 325, X, X, X,
+    X, 326, X, X, X, X, 318, X, X, X, X, 320, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, 190, X, X, X, X, 190, X, X, X, X, 191, X, X, X, X,
-    191, X, X, X, X, 190, X, X, X, X, 311, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, 189, X, X, X, X, 189, X, X, X, X, 190, X, X, X, X,
+    190, X, X, X, X, 189, X, X, X, X, 310, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, 187, X, 186, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, 186, X, 185, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4,
-    5, 6, 11, 12, 13, 14, 280, 29, 27, 28, 25, 26, 15, 16, 17, 18, 19, 20, 21, 22,
-    23, 24, 30, 31, 32, 33, 34, 35,
+    5, 6, 11, 12, 13, 14, 279, 30, 28, 29, 26, 27, 15, 16, 17, 18, 19, 20, 21, 22,
+    23, 24, 25, 31, 32, 33, 34,
 ];
 
 #[rustfmt::skip]
-static FAMILIES: [Family; 328] = [
+static FAMILIES: [Family; 327] = [
     family(0, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveInt
     family(1, 1, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveFloat
     family(2, 1, 1, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.ConstZero
@@ -101,2391 +102,1817 @@ static FAMILIES: [Family; 328] = [
     family(13, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameStoreInt
     family(15, 2, 1, b"f---", [0xffff, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameLoadFloat
     family(17, 2, 0, b"f---", [0xffff, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameStoreFloat
-    family(19, 2, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameEnter
-    family(21, 2, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameLeave
-    family(23, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Return
-    family(24, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, I0, 1), // machine.CallDirect
-    family(25, 2, 0, b"i---", [0xffef, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, S32, 0), // machine.CallThrough
-    family(27, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff00000fc7, S32, 0), // machine.CallHost
-    family(28, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.Entry
-    family(29, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, I0, 0), // machine.EntryResume
-    family(30, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryReturn
-    family(31, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryAbandon
-    family(32, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Landing
-    family(33, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Unreachable
-    family(34, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Jump
-    family(35, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 1), // machine.JumpTable
-    family(36, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpUnaligned
-    family(38, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
-    family(39, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
-    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
-    family(41, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.DepthEnter
-    family(42, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.DepthLeave
-    family(43, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
-    family(44, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
-    family(48, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
-    family(55, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
-    family(58, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
-    family(61, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
-    family(63, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
-    family(66, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
-    family(69, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
-    family(72, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
-    family(78, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
-    family(84, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
-    family(90, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
-    family(92, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
-    family(94, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
-    family(96, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
-    family(98, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
-    family(100, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
-    family(102, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
-    family(104, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
-    family(106, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
-    family(108, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
-    family(110, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
-    family(112, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
-    family(114, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
-    family(116, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
-    family(118, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
-    family(120, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
-    family(122, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
-    family(124, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
-    family(126, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
-    family(128, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
-    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
-    family(131, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
-    family(132, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
-    family(133, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
-    family(134, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
-    family(140, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
-    family(146, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
-    family(152, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
-    family(158, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
-    family(161, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
-    family(164, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
-    family(167, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
-    family(170, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
-    family(173, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
-    family(176, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
-    family(178, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
-    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
-    family(181, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
-    family(182, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
-    family(183, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
-    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
-    family(185, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
-    family(186, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
-    family(187, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
-    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
-    family(189, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
-    family(190, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
-    family(191, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
-    family(192, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
-    family(194, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
-    family(196, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
-    family(198, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
-    family(200, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
-    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
-    family(203, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
-    family(204, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
-    family(205, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
-    family(206, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
-    family(209, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
-    family(212, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
-    family(215, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
-    family(218, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
-    family(221, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
-    family(224, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
-    family(227, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
-    family(230, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
-    family(233, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
-    family(236, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
-    family(239, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
-    family(242, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
-    family(245, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
-    family(248, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
-    family(251, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
-    family(254, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
-    family(257, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
-    family(260, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
-    family(263, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
-    family(266, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
-    family(272, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
-    family(278, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
-    family(284, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
-    family(290, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
-    family(296, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
-    family(302, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
-    family(308, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
-    family(314, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
-    family(320, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
-    family(326, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
-    family(332, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
-    family(338, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
-    family(344, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
-    family(350, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
-    family(356, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
-    family(362, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
-    family(368, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
-    family(374, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
-    family(380, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
-    family(386, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
-    family(389, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
-    family(392, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
-    family(395, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
-    family(398, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
-    family(401, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
-    family(404, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
-    family(407, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
-    family(410, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
-    family(413, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
-    family(416, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
-    family(419, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
-    family(422, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
-    family(425, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
-    family(428, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
-    family(431, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
-    family(434, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
-    family(437, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
-    family(440, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
-    family(443, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
-    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
-    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
-    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
-    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
-    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
-    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
-    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
-    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
-    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
-    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
-    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
-    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
-    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
-    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
-    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
-    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
-    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
-    family(463, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
-    family(464, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
-    family(465, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
-    family(466, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
-    family(468, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
-    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
-    family(471, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
-    family(472, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
-    family(473, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
-    family(474, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
-    family(477, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
-    family(480, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
-    family(483, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
-    family(486, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
-    family(489, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
-    family(492, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
-    family(495, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
-    family(498, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
-    family(501, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
-    family(504, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
-    family(507, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
-    family(510, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
-    family(513, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
-    family(516, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
-    family(518, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
-    family(520, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
-    family(522, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
-    family(524, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
-    family(526, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
-    family(528, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
-    family(530, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
-    family(532, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
-    family(534, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
-    family(536, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
-    family(538, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
-    family(540, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
-    family(542, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
-    family(544, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
-    family(546, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
-    family(548, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
-    family(550, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
-    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
-    family(553, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
-    family(554, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
-    family(555, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
-    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
-    family(557, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
-    family(558, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
-    family(559, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
-    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
-    family(561, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
-    family(562, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
-    family(563, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
-    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
-    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
-    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
-    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
-    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
-    family(569, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
-    family(570, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
-    family(571, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
-    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
-    family(573, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
-    family(574, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
-    family(575, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
-    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
-    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
-    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
-    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
-    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
-    family(581, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
-    family(582, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
-    family(583, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
-    family(584, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
-    family(586, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
-    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
-    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
-    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
-    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
-    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
-    family(593, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
-    family(594, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
-    family(595, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
-    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
-    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
-    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
-    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
-    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
-    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
-    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
-    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
-    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
-    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
-    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
-    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
-    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
-    family(609, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
-    family(610, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
-    family(611, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
-    family(612, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
-    family(614, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
-    family(618, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
-    family(622, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
-    family(626, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
-    family(630, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
-    family(634, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
-    family(638, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
-    family(642, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
-    family(644, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
-    family(646, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
-    family(648, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
-    family(650, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
-    family(652, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
-    family(654, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
-    family(656, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
-    family(660, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
-    family(664, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
-    family(666, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
-    family(668, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
-    family(672, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
-    family(676, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
-    family(678, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
-    family(680, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
-    family(684, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
-    family(688, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
-    family(692, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
-    family(696, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
-    family(698, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
-    family(700, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
-    family(702, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
-    family(704, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
-    family(705, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
-    family(707, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
-    family(709, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
-    family(711, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
-    family(713, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
-    family(717, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
-    family(721, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
-    family(725, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
-    family(729, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
-    family(731, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
-    family(733, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
-    family(735, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
-    family(737, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
-    family(739, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
-    family(741, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
-    family(743, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
+    family(19, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // machine.FrameEnter
+    family(20, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameLeave
+    family(21, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, S32, 0), // machine.Return
+    family(22, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, S32, 0), // machine.Deoptimize
+    family(23, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, I0, 1), // machine.CallDirect
+    family(24, 2, 0, b"i---", [0xffef, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, S32, 0), // machine.CallThrough
+    family(26, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff00000fc7, S32, 0), // machine.CallHost
+    family(27, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.Entry
+    family(28, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, I0, 0), // machine.EntryResume
+    family(29, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryReturn
+    family(30, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryAbandon
+    family(31, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Landing
+    family(32, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Unreachable
+    family(33, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Jump
+    family(34, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 1), // machine.JumpTable
+    family(35, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpUnaligned
+    family(37, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
+    family(38, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
+    family(39, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
+    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
+    family(41, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
+    family(45, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
+    family(52, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
+    family(55, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
+    family(58, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
+    family(60, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
+    family(63, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
+    family(66, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
+    family(69, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
+    family(75, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
+    family(81, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
+    family(87, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
+    family(89, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
+    family(91, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
+    family(93, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
+    family(95, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
+    family(97, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
+    family(99, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
+    family(101, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
+    family(103, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
+    family(105, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
+    family(107, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
+    family(109, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
+    family(111, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
+    family(113, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
+    family(115, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
+    family(117, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
+    family(119, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
+    family(121, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
+    family(123, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
+    family(125, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
+    family(127, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
+    family(128, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
+    family(129, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
+    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
+    family(131, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
+    family(137, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
+    family(143, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
+    family(149, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
+    family(155, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
+    family(158, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
+    family(161, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
+    family(164, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
+    family(167, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
+    family(170, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
+    family(173, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
+    family(175, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
+    family(177, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
+    family(178, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
+    family(179, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
+    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
+    family(181, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
+    family(182, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
+    family(183, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
+    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
+    family(185, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
+    family(186, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
+    family(187, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
+    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
+    family(189, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
+    family(191, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
+    family(193, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
+    family(195, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
+    family(197, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
+    family(199, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
+    family(200, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
+    family(201, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
+    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
+    family(203, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
+    family(206, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
+    family(209, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
+    family(212, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
+    family(215, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
+    family(218, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
+    family(221, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
+    family(224, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
+    family(227, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
+    family(230, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
+    family(233, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
+    family(236, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
+    family(239, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
+    family(242, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
+    family(245, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
+    family(248, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
+    family(251, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
+    family(254, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
+    family(257, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
+    family(260, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
+    family(263, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
+    family(269, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
+    family(275, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
+    family(281, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
+    family(287, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
+    family(293, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
+    family(299, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
+    family(305, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
+    family(311, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
+    family(317, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
+    family(323, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
+    family(329, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
+    family(335, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
+    family(341, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
+    family(347, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
+    family(353, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
+    family(359, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
+    family(365, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
+    family(371, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
+    family(377, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
+    family(383, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
+    family(386, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
+    family(389, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
+    family(392, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
+    family(395, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
+    family(398, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
+    family(401, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
+    family(404, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
+    family(407, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
+    family(410, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
+    family(413, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
+    family(416, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
+    family(419, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
+    family(422, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
+    family(425, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
+    family(428, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
+    family(431, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
+    family(434, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
+    family(437, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
+    family(440, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
+    family(443, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
+    family(444, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
+    family(445, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
+    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
+    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
+    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
+    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
+    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
+    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
+    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
+    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
+    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
+    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
+    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
+    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
+    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
+    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
+    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
+    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
+    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
+    family(463, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
+    family(465, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
+    family(467, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
+    family(468, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
+    family(469, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
+    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
+    family(471, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
+    family(474, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
+    family(477, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
+    family(480, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
+    family(483, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
+    family(486, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
+    family(489, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
+    family(492, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
+    family(495, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
+    family(498, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
+    family(501, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
+    family(504, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
+    family(507, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
+    family(510, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
+    family(513, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
+    family(515, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
+    family(517, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
+    family(519, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
+    family(521, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
+    family(523, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
+    family(525, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
+    family(527, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
+    family(529, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
+    family(531, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
+    family(533, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
+    family(535, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
+    family(537, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
+    family(539, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
+    family(541, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
+    family(543, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
+    family(545, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
+    family(547, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
+    family(549, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
+    family(550, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
+    family(551, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
+    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
+    family(553, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
+    family(554, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
+    family(555, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
+    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
+    family(557, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
+    family(558, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
+    family(559, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
+    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
+    family(561, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
+    family(562, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
+    family(563, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
+    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
+    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
+    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
+    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
+    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
+    family(569, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
+    family(570, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
+    family(571, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
+    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
+    family(573, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
+    family(574, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
+    family(575, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
+    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
+    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
+    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
+    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
+    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
+    family(581, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
+    family(583, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
+    family(585, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
+    family(586, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
+    family(587, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
+    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
+    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
+    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
+    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
+    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
+    family(593, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
+    family(594, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
+    family(595, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
+    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
+    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
+    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
+    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
+    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
+    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
+    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
+    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
+    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
+    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
+    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
+    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
+    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
+    family(609, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
+    family(611, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
+    family(615, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
+    family(619, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
+    family(623, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
+    family(627, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
+    family(631, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
+    family(635, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
+    family(639, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
+    family(641, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
+    family(643, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
+    family(645, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
+    family(647, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
+    family(649, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
+    family(651, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
+    family(653, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
+    family(657, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
+    family(661, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
+    family(663, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
+    family(665, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
+    family(669, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
+    family(673, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
+    family(675, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
+    family(677, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
+    family(681, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
+    family(685, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
+    family(689, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
+    family(693, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
+    family(695, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
+    family(697, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
+    family(699, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
+    family(701, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
+    family(702, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
+    family(704, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
+    family(706, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
+    family(708, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
+    family(710, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
+    family(714, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
+    family(718, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
+    family(722, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
+    family(726, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
+    family(728, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
+    family(730, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
+    family(732, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
+    family(734, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
+    family(736, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
+    family(738, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
+    family(740, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
 ];
 
 #[rustfmt::skip]
-static TEMPLATES: [Template; 745] = settle(&FAMILIES, [
+static TEMPLATES: [Template; 742] = [
     // machine.MoveInt
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [N, N], 3, 0, [5, 6, 0, 0]),
+    template(0x4889c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // machine.MoveFloat
-    template([0xffff, 0xffff, ALL, ALL], 0, 0, I0, N, [N, N], 4, 1, [7, 8, 0, 0]),
+    template(0x400f28c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // machine.ConstZero
-    template([0xffcf, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 3, 2, [9, 0, 0, 0]),
+    template(0x4031c000000000000000000000000000, [5, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // machine.ConstUnsigned32
-    template([0xffcf, ALL, ALL, ALL], 0, 0, B32, 2, [N, N], 6, 3, [10, 0, 0, 0]),
+    template(0x40b80000000000000000000000000000, [6, 0, 0, 0], 0, 0, 6, B32, 2, [N, N], 0, 0, 0),
     // machine.ConstSigned32
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 4, [5, 0, 0, 0]),
+    template(0x48c7c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // machine.Const64
-    template([0xffcf, ALL, ALL, ALL], 0, 0, B64, 2, [N, N], 10, 5, [10, 0, 0, 0]),
+    template(0x48b80000000000000000000000000000, [6, 0, 0, 0], 0, 0, 10, B64, 2, [N, N], 0, 0, 0),
     // machine.ConstFloatZero
-    template([0xffff, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 4, 6, [11, 0, 0, 0]),
+    template(0x400f57c0000000000000000000000000, [7, 0, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i32.reinterpret_f32.Registers
-    template([0xffcf, 0xffff, ALL, ALL], 0, 0, I0, N, [N, N], 5, 7, [12, 13, 0, 0]),
+    template(0x66400f7ec00000000000000000000000, [8, 9, 0, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // i64.reinterpret_f64.Registers
-    template([0xffcf, 0xffff, ALL, ALL], 0, 0, I0, N, [N, N], 5, 8, [12, 13, 0, 0]),
+    template(0x66480f7ec00000000000000000000000, [8, 9, 0, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // f32.reinterpret_i32.Registers
-    template([0xffff, 0xffcf, ALL, ALL], 0, 0, I0, N, [N, N], 5, 9, [13, 12, 0, 0]),
+    template(0x66400f6ec00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // f64.reinterpret_i64.Registers
-    template([0xffff, 0xffcf, ALL, ALL], 0, 0, I0, N, [N, N], 5, 10, [13, 12, 0, 0]),
+    template(0x66480f6ec00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // machine.FrameLoadInt
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 11, [6, 0, 0, 0]),
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 12, [6, 0, 0, 0]),
+    template(0x488b4424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x488b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // machine.FrameStoreInt
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 13, [6, 0, 0, 0]),
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 14, [6, 0, 0, 0]),
+    template(0x48894424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x48898424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // machine.FrameLoadFloat
-    template([0xffff, ALL, ALL, ALL], 0, 0, S8, 6, [N, N], 7, 15, [13, 0, 0, 0]),
-    template([0xffff, ALL, ALL, ALL], 0, 0, S32, 6, [N, N], 10, 16, [13, 0, 0, 0]),
+    template(0xf2400f10442400000000000000000000, [9, 0, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf2400f10842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // machine.FrameStoreFloat
-    template([0xffff, ALL, ALL, ALL], 0, 0, S8, 6, [N, N], 7, 17, [13, 0, 0, 0]),
-    template([0xffff, ALL, ALL, ALL], 0, 0, S32, 6, [N, N], 10, 18, [13, 0, 0, 0]),
+    template(0xf2400f11442400000000000000000000, [9, 0, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf2400f11842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // machine.FrameEnter
-    template([ALL, ALL, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 19, [0, 0, 0, 0]),
-    template([ALL, ALL, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 20, [0, 0, 0, 0]),
+    template(0xf30f1efa4881ec0000000048836d2801, [0, 0, 0, 0], 0, 2, 22, S32, 7, [18, N], 0, 0, 0),
     // machine.FrameLeave
-    template([ALL, ALL, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 21, [0, 0, 0, 0]),
-    template([ALL, ALL, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 22, [0, 0, 0, 0]),
+    template(0x4881c400000000488345280100000000, [0, 0, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 0),
     // machine.Return
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 1, 23, [0, 0, 0, 0]),
+    template(0x4881c40000000048834528014531d2c3, [0, 0, 0, 0], 0, 0, 16, S32, 3, [N, N], 0, 0, 0),
+    // machine.Deoptimize
+    template(0xc74534010000004881c4000000004883, [0, 0, 0, 0], 2, 3, 26, S32, 10, [N, N], 0, 0, 0),
     // machine.CallDirect
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [1, N], 5, 24, [0, 0, 0, 0]),
+    template(0xe8000000000000000000000000000000, [0, 0, 0, 0], 0, 0, 5, I0, N, [1, N], 0, 0, 0),
     // machine.CallThrough
-    template([0xefef, ALL, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 25, [5, 0, 0, 0]),
-    template([0x1000, ALL, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 26, [0, 0, 0, 0]),
+    template(0x40ff9000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 1),
+    template(0x41ff9424000000000000000000000000, [0, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 2),
     // machine.CallHost
-    template([ALL, ALL, ALL, ALL], 0, 0, S32, 14, [N, N], 18, 27, [0, 0, 0, 0]),
+    template(0x488b7d104889e64c8b550841ff920000, [0, 0, 0, 0], 5, 2, 18, S32, 14, [N, N], 0, 0, 0),
     // machine.Entry
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 25, 29, [0, 0, 0, 0]),
+    template(0xf30f1efa555341544155415641575648, [0, 0, 0, 0], 7, 3, 25, I0, N, [N, N], 0, 0, 0),
     // machine.EntryResume
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 4, 31, [0, 0, 0, 0]),
+    template(0x4c8b1424000000000000000000000000, [0, 0, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // machine.EntryReturn
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 17, 32, [0, 0, 0, 0]),
+    template(0x31c04883c408415f415e415d415c5b5d, [0, 0, 0, 0], 10, 2, 17, I0, N, [N, N], 0, 0, 0),
     // machine.EntryAbandon
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 22, 34, [0, 0, 0, 0]),
+    template(0x488b65408b45344883c408415f415e41, [0, 0, 0, 0], 12, 2, 22, I0, N, [N, N], 0, 0, 0),
     // machine.Landing
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 4, 36, [0, 0, 0, 0]),
+    template(0xf30f1efa000000000000000000000000, [0, 0, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // machine.Unreachable
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 2, 37, [0, 0, 0, 0]),
+    template(0x0f0b0000000000000000000000000000, [0, 0, 0, 0], 0, 0, 2, I0, N, [N, N], 0, 0, 0),
     // machine.Jump
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [1, N], 5, 38, [0, 0, 0, 0]),
+    template(0xe9000000000000000000000000000000, [0, 0, 0, 0], 0, 0, 5, I0, N, [1, N], 0, 0, 0),
     // machine.JumpTable
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, I0, N, [3, N], 20, 39, [14, 16, 0, 0]),
+    template(0x4c8d15000000004089c0496304824c01, [10, 11, 0, 0], 14, 2, 20, I0, N, [3, N], 0, 0, 0),
     // machine.JumpUnaligned
-    template([0xffce, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 41, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S8, 2, [5, N], 9, 42, [0, 0, 0, 0]),
+    template(0x40f6c0000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 3),
+    template(0x40a8000f850000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 4),
     // machine.StoreStatus
-    template([ALL, ALL, ALL, ALL], 0, 0, B32, 3, [N, N], 7, 43, [0, 0, 0, 0]),
+    template(0xc7453400000000000000000000000000, [0, 0, 0, 0], 0, 0, 7, B32, 3, [N, N], 0, 0, 0),
     // machine.StoreExitNumber
-    template([ALL, ALL, ALL, ALL], 0, 0, B32, 3, [N, N], 7, 44, [0, 0, 0, 0]),
+    template(0xc7453800000000000000000000000000, [0, 0, 0, 0], 0, 0, 7, B32, 3, [N, N], 0, 0, 0),
     // machine.ChargeFuel
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [7, N], 11, 45, [0, 0, 0, 0]),
-    // machine.DepthEnter
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [7, N], 11, 46, [0, 0, 0, 0]),
-    // machine.DepthLeave
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 5, 47, [0, 0, 0, 0]),
+    template(0x48836d20010f88000000000000000000, [0, 0, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // machine.Poll
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [6, N], 10, 48, [0, 0, 0, 0]),
+    template(0x837d30000f8500000000000000000000, [0, 0, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // i64.add.Registers
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 3, 49, [5, 0, 6, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 4, 2, I0, N, [N, N], 3, 49, [5, 6, 0, 0]),
-    template([0xffcf, 0xdfcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 4, 50, [6, 8, 18, 0]),
-    template([0xffcf, 0x2000, 0xffcf, ALL], 0, 6, I0, N, [N, N], 5, 51, [6, 0, 18, 0]),
+    template(0x4801c000000000000000000000000000, [1, 0, 2, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
+    template(0x4801c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 4, 2, 0),
+    template(0x488d0400000000000000000000000000, [2, 4, 15, 0], 0, 0, 4, I0, N, [N, N], 0, 6, 5),
+    template(0x498d4405000000000000000000000000, [2, 0, 15, 0], 0, 0, 5, I0, N, [N, N], 0, 6, 6),
     // i64.add.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 52, [5, 0, 0, 0]),
-    template([0xffce, 0xffce, ALL, ALL], 2, 0, S32, 3, [N, N], 7, 53, [5, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 6, 54, [0, 0, 0, 0]),
-    template([0xffcf, 0xefcf, ALL, ALL], 0, 2, S8, 3, [N, N], 4, 55, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 2, S8, 4, [N, N], 5, 56, [6, 0, 0, 0]),
-    template([0xffcf, 0xefcf, ALL, ALL], 0, 2, S32, 3, [N, N], 7, 57, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 2, S32, 4, [N, N], 8, 58, [6, 0, 0, 0]),
+    template(0x4883c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4881c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 7),
+    template(0x48050000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 8),
+    template(0x488d4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 2, 9),
+    template(0x498d4424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 2, 10),
+    template(0x488d8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 2, 9),
+    template(0x498d8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 2, 10),
     // i64.sub.Registers
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 3, 59, [5, 0, 6, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 4, 2, I0, N, [N, N], 6, 60, [19, 20, 0, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 6, 61, [19, 6, 20, 0]),
+    template(0x4829c000000000000000000000000000, [1, 0, 2, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
+    template(0x48f7d84801c000000000000000000000, [16, 17, 0, 0], 0, 0, 6, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c04829c000000000000000000000, [16, 2, 17, 0], 0, 0, 6, I0, N, [N, N], 0, 6, 0),
     // i64.mul.Registers
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 4, 62, [7, 0, 8, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 4, 2, I0, N, [N, N], 4, 62, [7, 8, 0, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 7, 63, [21, 6, 22, 0]),
+    template(0x480fafc0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480fafc0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480fafc0000000000000000000, [18, 2, 19, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
     // i64.mul.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 64, [6, 5, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 65, [6, 5, 0, 0]),
+    template(0x486bc000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x4869c000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.and.Registers
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 3, 66, [5, 0, 6, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 4, 2, I0, N, [N, N], 3, 66, [5, 6, 0, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 6, 67, [19, 6, 20, 0]),
+    template(0x4821c000000000000000000000000000, [1, 0, 2, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
+    template(0x4821c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c04821c000000000000000000000, [16, 2, 17, 0], 0, 0, 6, I0, N, [N, N], 0, 6, 0),
     // i64.or.Registers
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 3, 68, [5, 0, 6, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 4, 2, I0, N, [N, N], 3, 68, [5, 6, 0, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 6, 69, [19, 6, 20, 0]),
+    template(0x4809c000000000000000000000000000, [1, 0, 2, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
+    template(0x4809c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c04809c000000000000000000000, [16, 2, 17, 0], 0, 0, 6, I0, N, [N, N], 0, 6, 0),
     // i64.xor.Registers
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 3, 70, [5, 0, 6, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 4, 2, I0, N, [N, N], 3, 70, [5, 6, 0, 0]),
-    template([0xffcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 6, 71, [19, 6, 20, 0]),
+    template(0x4831c000000000000000000000000000, [1, 0, 2, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
+    template(0x4831c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c04831c000000000000000000000, [16, 2, 17, 0], 0, 0, 6, I0, N, [N, N], 0, 6, 0),
     // i64.and.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 72, [5, 0, 0, 0]),
-    template([0xffce, 0xffce, ALL, ALL], 2, 0, S32, 3, [N, N], 7, 73, [5, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 6, 74, [0, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 75, [19, 6, 0, 0]),
-    template([0xffce, 0xffcf, ALL, ALL], 0, 2, S32, 6, [N, N], 10, 76, [19, 6, 0, 0]),
-    template([0x0001, 0xffcf, ALL, ALL], 0, 2, S32, 5, [N, N], 9, 77, [0, 6, 0, 0]),
+    template(0x4883e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4881e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 7),
+    template(0x48250000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 8),
+    template(0x4889c04883e000000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
+    template(0x4889c04881e000000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 11),
+    template(0x4889c048250000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 12),
     // i64.or.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 78, [5, 0, 0, 0]),
-    template([0xffce, 0xffce, ALL, ALL], 2, 0, S32, 3, [N, N], 7, 79, [5, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 6, 80, [0, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 81, [19, 6, 0, 0]),
-    template([0xffce, 0xffcf, ALL, ALL], 0, 2, S32, 6, [N, N], 10, 82, [19, 6, 0, 0]),
-    template([0x0001, 0xffcf, ALL, ALL], 0, 2, S32, 5, [N, N], 9, 83, [0, 6, 0, 0]),
+    template(0x4883c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4881c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 7),
+    template(0x480d0000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 8),
+    template(0x4889c04883c800000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
+    template(0x4889c04881c800000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 11),
+    template(0x4889c0480d0000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 12),
     // i64.xor.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 84, [5, 0, 0, 0]),
-    template([0xffce, 0xffce, ALL, ALL], 2, 0, S32, 3, [N, N], 7, 85, [5, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 6, 86, [0, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 87, [19, 6, 0, 0]),
-    template([0xffce, 0xffcf, ALL, ALL], 0, 2, S32, 6, [N, N], 10, 88, [19, 6, 0, 0]),
-    template([0x0001, 0xffcf, ALL, ALL], 0, 2, S32, 5, [N, N], 9, 89, [0, 6, 0, 0]),
+    template(0x4883f000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4881f000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 7),
+    template(0x48350000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 8),
+    template(0x4889c04883f000000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
+    template(0x4889c04881f000000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 11),
+    template(0x4889c048350000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 12),
     // i32.shl.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 90, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 91, [19, 6, 0, 0]),
+    template(0x40d3e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4089c040d3e000000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.shr_s.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 92, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 93, [19, 6, 0, 0]),
+    template(0x40d3f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4089c040d3f800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.shr_u.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 94, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 95, [19, 6, 0, 0]),
+    template(0x40d3e800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4089c040d3e800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.rotl.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 96, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 97, [19, 6, 0, 0]),
+    template(0x40d3c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4089c040d3c000000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.rotr.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 98, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 99, [19, 6, 0, 0]),
+    template(0x40d3c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4089c040d3c800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.shl.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 100, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 101, [19, 6, 0, 0]),
+    template(0x48d3e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4889c048d3e000000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.shr_s.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 102, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 103, [19, 6, 0, 0]),
+    template(0x48d3f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4889c048d3f800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.shr_u.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 104, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 105, [19, 6, 0, 0]),
+    template(0x48d3e800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4889c048d3e800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.rotl.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 106, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 107, [19, 6, 0, 0]),
+    template(0x48d3c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4889c048d3c000000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.rotr.Registers
-    template([0xfbcd, 0xfbcd, 0x0002, ALL], 2, 0, I0, N, [N, N], 3, 108, [5, 0, 0, 0]),
-    template([0xfbcd, 0xfbcf, 0x0002, ALL], 0, 2, I0, N, [N, N], 6, 109, [19, 6, 0, 0]),
+    template(0x48d3c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x4889c048d3c800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.shl.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 110, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 111, [19, 6, 0, 0]),
+    template(0x40c1e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4089c040c1e000000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i32.shr_s.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 112, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 113, [19, 6, 0, 0]),
+    template(0x40c1f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4089c040c1f800000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i32.shr_u.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 114, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 115, [19, 6, 0, 0]),
+    template(0x40c1e800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4089c040c1e800000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i32.rotl.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 116, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 117, [19, 6, 0, 0]),
+    template(0x40c1c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4089c040c1c000000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i32.rotr.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 118, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 119, [19, 6, 0, 0]),
+    template(0x40c1c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4089c040c1c800000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i64.shl.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 120, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 121, [19, 6, 0, 0]),
+    template(0x48c1e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4889c048c1e000000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i64.shr_s.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 122, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 123, [19, 6, 0, 0]),
+    template(0x48c1f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4889c048c1f800000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i64.shr_u.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 124, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 125, [19, 6, 0, 0]),
+    template(0x48c1e800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4889c048c1e800000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i64.rotl.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 126, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 127, [19, 6, 0, 0]),
+    template(0x48c1c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4889c048c1c000000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i64.rotr.Immediate
-    template([0xffcf, 0xffcf, ALL, ALL], 2, 0, S8, 3, [N, N], 4, 128, [5, 0, 0, 0]),
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 7, 129, [19, 6, 0, 0]),
+    template(0x48c1c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
+    template(0x4889c048c1c800000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
     // i32.mul_high_s.Registers
-    template([0x0004, 0x0001, 0xfbcf, ALL], 0, 0, I0, N, [N, N], 3, 130, [0, 0, 5, 0]),
+    template(0x40f7e800000000000000000000000000, [0, 0, 1, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.mul_high_u.Registers
-    template([0x0004, 0x0001, 0xfbcf, ALL], 0, 0, I0, N, [N, N], 3, 131, [0, 0, 5, 0]),
+    template(0x40f7e000000000000000000000000000, [0, 0, 1, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i64.mul_high_s.Registers
-    template([0x0004, 0x0001, 0xfbcf, ALL], 0, 0, I0, N, [N, N], 3, 132, [0, 0, 5, 0]),
+    template(0x48f7e800000000000000000000000000, [0, 0, 1, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i64.mul_high_u.Registers
-    template([0x0004, 0x0001, 0xfbcf, ALL], 0, 0, I0, N, [N, N], 3, 133, [0, 0, 5, 0]),
+    template(0x48f7e000000000000000000000000000, [0, 0, 1, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.add_checked.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [6, N], 10, 134, [5, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [9, N], 13, 135, [5, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [8, N], 12, 136, [0, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, S8, 6, [9, N], 13, 137, [19, 6, 0, 0]),
-    template([0xfbce, 0xfbcf, ALL, ALL], 0, 2, S32, 6, [12, N], 16, 138, [19, 6, 0, 0]),
-    template([0x0001, 0xfbcf, ALL, ALL], 0, 2, S32, 5, [11, N], 15, 139, [0, 6, 0, 0]),
+    template(0x4083c0000f8000000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 2, 0, 0),
+    template(0x4081c0000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 14),
+    template(0x4005000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 8),
+    template(0x4089c04083c0000f8000000000000000, [16, 2, 0, 0], 0, 0, 13, S8, 6, [9, N], 0, 2, 0),
+    template(0x4089c04081c0000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 15),
+    template(0x4089c04005000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 16),
     // i32.sub_checked.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [6, N], 10, 140, [5, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [9, N], 13, 141, [5, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [8, N], 12, 142, [0, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, S8, 6, [9, N], 13, 143, [19, 6, 0, 0]),
-    template([0xfbce, 0xfbcf, ALL, ALL], 0, 2, S32, 6, [12, N], 16, 144, [19, 6, 0, 0]),
-    template([0x0001, 0xfbcf, ALL, ALL], 0, 2, S32, 5, [11, N], 15, 145, [0, 6, 0, 0]),
+    template(0x4083e8000f8000000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 2, 0, 0),
+    template(0x4081e8000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 14),
+    template(0x402d000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 8),
+    template(0x4089c04083e8000f8000000000000000, [16, 2, 0, 0], 0, 0, 13, S8, 6, [9, N], 0, 2, 0),
+    template(0x4089c04081e8000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 15),
+    template(0x4089c0402d000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 16),
     // i64.add_checked.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [6, N], 10, 146, [5, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [9, N], 13, 147, [5, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [8, N], 12, 148, [0, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, S8, 6, [9, N], 13, 149, [19, 6, 0, 0]),
-    template([0xfbce, 0xfbcf, ALL, ALL], 0, 2, S32, 6, [12, N], 16, 150, [19, 6, 0, 0]),
-    template([0x0001, 0xfbcf, ALL, ALL], 0, 2, S32, 5, [11, N], 15, 151, [0, 6, 0, 0]),
+    template(0x4883c0000f8000000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 2, 0, 0),
+    template(0x4881c0000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 14),
+    template(0x4805000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 8),
+    template(0x4889c04883c0000f8000000000000000, [16, 2, 0, 0], 0, 0, 13, S8, 6, [9, N], 0, 2, 0),
+    template(0x4889c04881c0000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 15),
+    template(0x4889c04805000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 16),
     // i64.sub_checked.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [6, N], 10, 152, [5, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [9, N], 13, 153, [5, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [8, N], 12, 154, [0, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, S8, 6, [9, N], 13, 155, [19, 6, 0, 0]),
-    template([0xfbce, 0xfbcf, ALL, ALL], 0, 2, S32, 6, [12, N], 16, 156, [19, 6, 0, 0]),
-    template([0x0001, 0xfbcf, ALL, ALL], 0, 2, S32, 5, [11, N], 15, 157, [0, 6, 0, 0]),
+    template(0x4883e8000f8000000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 2, 0, 0),
+    template(0x4881e8000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 14),
+    template(0x482d000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 8),
+    template(0x4889c04883e8000f8000000000000000, [16, 2, 0, 0], 0, 0, 13, S8, 6, [9, N], 0, 2, 0),
+    template(0x4889c04881e8000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 15),
+    template(0x4889c0482d000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 16),
     // i32.add_checked.Registers
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 2, 0, I0, N, [5, N], 9, 158, [5, 0, 6, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 4, 2, I0, N, [5, N], 9, 158, [5, 6, 0, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 0, 6, I0, N, [8, N], 12, 159, [19, 6, 20, 0]),
+    template(0x4001c00f800000000000000000000000, [1, 0, 2, 0], 0, 0, 9, I0, N, [5, N], 2, 0, 0),
+    template(0x4001c00f800000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 4, 2, 0),
+    template(0x4089c04001c00f800000000000000000, [16, 2, 17, 0], 0, 0, 12, I0, N, [8, N], 0, 6, 0),
     // i32.mul_checked.Registers
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 2, 0, I0, N, [6, N], 10, 160, [7, 0, 8, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 4, 2, I0, N, [6, N], 10, 160, [7, 8, 0, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 0, 6, I0, N, [9, N], 13, 161, [21, 6, 22, 0]),
+    template(0x400fafc00f8000000000000000000000, [3, 0, 4, 0], 0, 0, 10, I0, N, [6, N], 2, 0, 0),
+    template(0x400fafc00f8000000000000000000000, [3, 4, 0, 0], 0, 0, 10, I0, N, [6, N], 4, 2, 0),
+    template(0x4089c0400fafc00f8000000000000000, [18, 2, 19, 0], 0, 0, 13, I0, N, [9, N], 0, 6, 0),
     // i64.add_checked.Registers
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 2, 0, I0, N, [5, N], 9, 162, [5, 0, 6, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 4, 2, I0, N, [5, N], 9, 162, [5, 6, 0, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 0, 6, I0, N, [8, N], 12, 163, [19, 6, 20, 0]),
+    template(0x4801c00f800000000000000000000000, [1, 0, 2, 0], 0, 0, 9, I0, N, [5, N], 2, 0, 0),
+    template(0x4801c00f800000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 4, 2, 0),
+    template(0x4889c04801c00f800000000000000000, [16, 2, 17, 0], 0, 0, 12, I0, N, [8, N], 0, 6, 0),
     // i64.mul_checked.Registers
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 2, 0, I0, N, [6, N], 10, 164, [7, 0, 8, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 4, 2, I0, N, [6, N], 10, 164, [7, 8, 0, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 0, 6, I0, N, [9, N], 13, 165, [21, 6, 22, 0]),
+    template(0x480fafc00f8000000000000000000000, [3, 0, 4, 0], 0, 0, 10, I0, N, [6, N], 2, 0, 0),
+    template(0x480fafc00f8000000000000000000000, [3, 4, 0, 0], 0, 0, 10, I0, N, [6, N], 4, 2, 0),
+    template(0x4889c0480fafc00f8000000000000000, [18, 2, 19, 0], 0, 0, 13, I0, N, [9, N], 0, 6, 0),
     // i32.sub_checked.Registers
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 2, 0, I0, N, [5, N], 9, 166, [5, 0, 6, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 4, 2, I0, N, [11, N], 15, 167, [23, 20, 0, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 0, 6, I0, N, [8, N], 12, 168, [19, 6, 20, 0]),
+    template(0x4029c00f800000000000000000000000, [1, 0, 2, 0], 0, 0, 9, I0, N, [5, N], 2, 0, 0),
+    template(0x4189c24089c04429d00f800000000000, [20, 17, 0, 0], 16, 1, 15, I0, N, [11, N], 4, 2, 0),
+    template(0x4089c04029c00f800000000000000000, [16, 2, 17, 0], 0, 0, 12, I0, N, [8, N], 0, 6, 0),
     // i64.sub_checked.Registers
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 2, 0, I0, N, [5, N], 9, 169, [5, 0, 6, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 4, 2, I0, N, [11, N], 15, 170, [23, 20, 0, 0]),
-    template([0xfbcf, 0xfbcf, 0xfbcf, ALL], 0, 6, I0, N, [8, N], 12, 171, [19, 6, 20, 0]),
+    template(0x4829c00f800000000000000000000000, [1, 0, 2, 0], 0, 0, 9, I0, N, [5, N], 2, 0, 0),
+    template(0x4989c24889c04c29d00f800000000000, [20, 17, 0, 0], 16, 1, 15, I0, N, [11, N], 4, 2, 0),
+    template(0x4889c04829c00f800000000000000000, [16, 2, 17, 0], 0, 0, 12, I0, N, [8, N], 0, 6, 0),
     // i32.mul_checked.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 172, [6, 5, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 173, [6, 5, 0, 0]),
+    template(0x406bc0000f8000000000000000000000, [2, 1, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4069c0000000000f8000000000000000, [2, 1, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 0),
     // i64.mul_checked.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 174, [6, 5, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 175, [6, 5, 0, 0]),
+    template(0x486bc0000f8000000000000000000000, [2, 1, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4869c0000000000f8000000000000000, [2, 1, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 0),
     // i32.div_s.Registers
-    template([0x0001, 0x0001, 0xffca, ALL], 0, 0, I0, N, [N, N], 4, 176, [0, 0, 24, 0]),
+    template(0x9940f7f8000000000000000000000000, [0, 0, 22, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.div_s.Registers
-    template([0x0001, 0x0001, 0xffca, ALL], 0, 0, I0, N, [N, N], 5, 177, [0, 0, 25, 0]),
+    template(0x489948f7f80000000000000000000000, [0, 0, 23, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // i32.div_u.Registers
-    template([0x0001, 0x0001, 0xffca, ALL], 0, 0, I0, N, [N, N], 5, 178, [0, 0, 25, 0]),
+    template(0x31d240f7f00000000000000000000000, [0, 0, 23, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // i64.div_u.Registers
-    template([0x0001, 0x0001, 0xffca, ALL], 0, 0, I0, N, [N, N], 5, 179, [0, 0, 25, 0]),
+    template(0x31d248f7f00000000000000000000000, [0, 0, 23, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // i32.rem_s.Registers
-    template([0x0004, 0x0001, 0xffca, ALL], 0, 0, I0, N, [N, N], 12, 180, [0, 0, 26, 0]),
+    template(0x31d24083f8ff74049940f7f800000000, [0, 0, 23, 0], 17, 1, 12, I0, N, [N, N], 0, 0, 0),
     // i64.rem_s.Registers
-    template([0x0004, 0x0001, 0xffca, ALL], 0, 0, I0, N, [N, N], 13, 181, [0, 0, 27, 0]),
+    template(0x31d24883f8ff7405489948f7f8000000, [0, 0, 23, 0], 18, 1, 13, I0, N, [N, N], 0, 0, 0),
     // i32.rem_u.Registers
-    template([0x0004, 0x0001, 0xffca, ALL], 0, 0, I0, N, [N, N], 5, 178, [0, 0, 25, 0]),
+    template(0x31d240f7f00000000000000000000000, [0, 0, 23, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // i64.rem_u.Registers
-    template([0x0004, 0x0001, 0xffca, ALL], 0, 0, I0, N, [N, N], 5, 179, [0, 0, 25, 0]),
+    template(0x31d248f7f00000000000000000000000, [0, 0, 23, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // i32.clz.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 18, 182, [28, 30, 0, 0]),
+    template(0x41ba3f000000400fbdc0410f44c24083, [24, 25, 0, 0], 19, 2, 18, I0, N, [N, N], 0, 0, 0),
     // i64.clz.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 18, 184, [28, 30, 0, 0]),
+    template(0x41ba7f000000480fbdc0490f44c24883, [24, 25, 0, 0], 21, 2, 18, I0, N, [N, N], 0, 0, 0),
     // i32.ctz.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 14, 186, [32, 30, 0, 0]),
+    template(0x41ba20000000400fbcc0410f44c20000, [24, 25, 0, 0], 23, 1, 14, I0, N, [N, N], 0, 0, 0),
     // i64.ctz.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 14, 187, [32, 30, 0, 0]),
+    template(0x41ba40000000480fbcc0490f44c20000, [24, 25, 0, 0], 24, 1, 14, I0, N, [N, N], 0, 0, 0),
     // i32.popcnt.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, I0, N, [N, N], 5, 188, [33, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, I0, N, [N, N], 8, 189, [34, 35, 0, 0]),
+    template(0xf3400fb8c00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x4031c0f3400fb8c00000000000000000, [30, 31, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 2, 0),
     // i64.popcnt.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, I0, N, [N, N], 5, 190, [33, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, I0, N, [N, N], 8, 191, [34, 35, 0, 0]),
+    template(0xf3480fb8c00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x4031c0f3480fb8c00000000000000000, [30, 31, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 2, 0),
     // i32.bswap.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, I0, N, [N, N], 3, 192, [5, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, I0, N, [N, N], 6, 193, [19, 6, 0, 0]),
+    template(0x400fc800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
+    template(0x4089c0400fc800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.bswap.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, I0, N, [N, N], 3, 194, [5, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, I0, N, [N, N], 6, 195, [19, 6, 0, 0]),
+    template(0x480fc800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
+    template(0x4889c0480fc800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.bswap16.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, I0, N, [N, N], 7, 196, [19, 0, 0, 0]),
-    template([0xfbcf, 0xfbcf, ALL, ALL], 0, 2, I0, N, [N, N], 10, 197, [36, 6, 0, 0]),
+    template(0x400fc840c1e810000000000000000000, [16, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x4089c0400fc840c1e810000000000000, [32, 2, 0, 0], 25, 1, 10, I0, N, [N, N], 0, 2, 0),
     // i64.extend8_s.Registers
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [N, N], 4, 198, [7, 8, 0, 0]),
+    template(0x480fbec0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.extend16_s.Registers
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [N, N], 4, 199, [7, 8, 0, 0]),
+    template(0x480fbfc0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.extend32_s.Registers
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [N, N], 3, 200, [6, 5, 0, 0]),
+    template(0x4863c000000000000000000000000000, [2, 1, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i64.extend_i32_u.Registers
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [N, N], 3, 201, [5, 6, 0, 0]),
+    template(0x4089c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.eq.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 202, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 202, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 203, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f94c0000000, [33, 0, 2, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f94c0000000, [34, 1, 0, 0], 26, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f94c0000000000000, [35, 36, 17, 0], 27, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ne.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 204, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 204, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 205, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f95c0000000, [33, 0, 2, 0], 28, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f95c0000000, [34, 1, 0, 0], 28, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f95c0000000000000, [35, 36, 17, 0], 29, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.lt_s.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 206, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 206, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 207, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f9cc0000000, [33, 0, 2, 0], 30, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f9cc0000000, [34, 1, 0, 0], 30, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f9cc0000000000000, [35, 36, 17, 0], 31, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.lt_u.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 208, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 208, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 209, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f92c0000000, [33, 0, 2, 0], 32, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f92c0000000, [34, 1, 0, 0], 32, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f92c0000000000000, [35, 36, 17, 0], 33, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.gt_s.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 210, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 210, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 211, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f9fc0000000, [33, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f9fc0000000, [34, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f9fc0000000000000, [35, 36, 17, 0], 35, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.gt_u.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 212, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 212, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 213, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f97c0000000, [33, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f97c0000000, [34, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f97c0000000000000, [35, 36, 17, 0], 37, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.le_s.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 214, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 214, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 215, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f9ec0000000, [33, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f9ec0000000, [34, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f9ec0000000000000, [35, 36, 17, 0], 39, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.le_u.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 216, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 216, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 217, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f96c0000000, [33, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f96c0000000, [34, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f96c0000000000000, [35, 36, 17, 0], 41, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ge_s.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 218, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 218, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 219, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f9dc0000000, [33, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f9dc0000000, [34, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f9dc0000000000000, [35, 36, 17, 0], 43, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ge_u.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 220, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 220, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 221, [39, 40, 20, 0]),
+    template(0x4039c040b800000000400f93c0000000, [33, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4039c040b800000000400f93c0000000, [34, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04039c0400f93c0000000000000, [35, 36, 17, 0], 45, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.eq.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 222, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 222, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 223, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f94c0000000, [33, 0, 2, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f94c0000000, [34, 1, 0, 0], 26, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f94c0000000000000, [35, 36, 17, 0], 27, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ne.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 224, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 224, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 225, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f95c0000000, [33, 0, 2, 0], 28, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f95c0000000, [34, 1, 0, 0], 28, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f95c0000000000000, [35, 36, 17, 0], 29, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.lt_s.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 226, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 226, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 227, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f9cc0000000, [33, 0, 2, 0], 30, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f9cc0000000, [34, 1, 0, 0], 30, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f9cc0000000000000, [35, 36, 17, 0], 31, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.lt_u.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 228, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 228, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 229, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f92c0000000, [33, 0, 2, 0], 32, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f92c0000000, [34, 1, 0, 0], 32, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f92c0000000000000, [35, 36, 17, 0], 33, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.gt_s.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 230, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 230, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 231, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f9fc0000000, [33, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f9fc0000000, [34, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f9fc0000000000000, [35, 36, 17, 0], 35, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.gt_u.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 232, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 232, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 233, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f97c0000000, [33, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f97c0000000, [34, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f97c0000000000000, [35, 36, 17, 0], 37, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.le_s.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 234, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 234, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 235, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f9ec0000000, [33, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f9ec0000000, [34, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f9ec0000000000000, [35, 36, 17, 0], 39, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.le_u.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 236, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 236, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 237, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f96c0000000, [33, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f96c0000000, [34, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f96c0000000000000, [35, 36, 17, 0], 41, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ge_s.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 238, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 238, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 239, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f9dc0000000, [33, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f9dc0000000, [34, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f9dc0000000000000, [35, 36, 17, 0], 43, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ge_u.Registers
-    template([0xfbcf, 0xfbcf, 0xffcf, ALL], 2, 0, I0, N, [N, N], 13, 240, [37, 0, 6, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, ALL], 4, 2, I0, N, [N, N], 13, 240, [38, 5, 0, 0]),
-    template([0xfbcf, 0xffcf, 0xffcf, ALL], 0, 6, I0, N, [N, N], 10, 241, [39, 40, 20, 0]),
+    template(0x4839c040b800000000400f93c0000000, [33, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4839c040b800000000400f93c0000000, [34, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4031c04839c0400f93c0000000000000, [35, 36, 17, 0], 45, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.eq.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 242, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 243, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 245, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 246, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 247, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 248, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f94c00000, [37, 0, 0, 0], 46, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f94, [39, 0, 0, 0], 47, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f94c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f94c00000000000, [41, 36, 0, 0], 49, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f94c00000, [5, 36, 0, 0], 46, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f94c0000000, [5, 0, 0, 0], 26, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.ne.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 249, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 250, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 252, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 253, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 254, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 255, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f95c00000, [37, 0, 0, 0], 50, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f95, [39, 0, 0, 0], 51, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f95c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f95c00000000000, [41, 36, 0, 0], 53, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f95c00000, [5, 36, 0, 0], 50, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f95c0000000, [5, 0, 0, 0], 28, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.lt_s.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 256, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 257, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 259, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 260, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 261, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 262, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f9cc00000, [37, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f9c, [39, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f9cc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f9cc00000000000, [41, 36, 0, 0], 57, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f9cc00000, [5, 36, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f9cc0000000, [5, 0, 0, 0], 30, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.lt_u.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 263, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 264, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 266, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 267, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 268, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 269, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f92c00000, [37, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f92, [39, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f92c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f92c00000000000, [41, 36, 0, 0], 61, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f92c00000, [5, 36, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f92c0000000, [5, 0, 0, 0], 32, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.gt_s.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 270, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 271, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 273, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 274, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 275, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 276, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f9fc00000, [37, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f9f, [39, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f9fc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f9fc00000000000, [41, 36, 0, 0], 65, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f9fc00000, [5, 36, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f9fc0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.gt_u.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 277, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 278, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 280, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 281, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 282, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 283, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f97c00000, [37, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f97, [39, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f97c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f97c00000000000, [41, 36, 0, 0], 69, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f97c00000, [5, 36, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f97c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.le_s.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 284, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 285, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 287, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 288, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 289, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 290, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f9ec00000, [37, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f9e, [39, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f9ec0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f9ec00000000000, [41, 36, 0, 0], 73, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f9ec00000, [5, 36, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f9ec0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.le_u.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 291, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 292, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 294, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 295, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 296, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 297, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f96c00000, [37, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f96, [39, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f96c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f96c00000000000, [41, 36, 0, 0], 77, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f96c00000, [5, 36, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f96c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.ge_s.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 298, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 299, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 301, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 302, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 303, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 304, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f9dc00000, [37, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f9d, [39, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f9dc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f9dc00000000000, [41, 36, 0, 0], 81, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f9dc00000, [5, 36, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f9dc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.ge_u.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 305, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 306, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 308, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 309, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 310, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 311, [46, 0, 0, 0]),
+    template(0x4083f80040b800000000400f93c00000, [37, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4081f80000000040b800000000400f93, [39, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x403d0000000040b800000000400f93c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04083f800400f93c00000000000, [41, 36, 0, 0], 85, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f93c00000, [5, 36, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0403d00000000400f93c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.eq.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 312, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 313, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 315, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 316, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 317, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 318, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f94c00000, [37, 0, 0, 0], 46, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f94, [39, 0, 0, 0], 47, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f94c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f94c00000000000, [41, 36, 0, 0], 49, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f94c00000, [5, 36, 0, 0], 46, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f94c0000000, [5, 0, 0, 0], 26, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.ne.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 319, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 320, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 322, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 323, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 324, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 325, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f95c00000, [37, 0, 0, 0], 50, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f95, [39, 0, 0, 0], 51, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f95c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f95c00000000000, [41, 36, 0, 0], 53, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f95c00000, [5, 36, 0, 0], 50, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f95c0000000, [5, 0, 0, 0], 28, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.lt_s.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 326, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 327, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 329, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 330, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 331, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 332, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f9cc00000, [37, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f9c, [39, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f9cc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f9cc00000000000, [41, 36, 0, 0], 57, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f9cc00000, [5, 36, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f9cc0000000, [5, 0, 0, 0], 30, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.lt_u.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 333, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 334, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 336, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 337, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 338, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 339, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f92c00000, [37, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f92, [39, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f92c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f92c00000000000, [41, 36, 0, 0], 61, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f92c00000, [5, 36, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f92c0000000, [5, 0, 0, 0], 32, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.gt_s.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 340, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 341, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 343, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 344, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 345, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 346, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f9fc00000, [37, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f9f, [39, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f9fc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f9fc00000000000, [41, 36, 0, 0], 65, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f9fc00000, [5, 36, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f9fc0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.gt_u.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 347, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 348, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 350, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 351, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 352, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 353, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f97c00000, [37, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f97, [39, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f97c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f97c00000000000, [41, 36, 0, 0], 69, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f97c00000, [5, 36, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f97c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.le_s.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 354, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 355, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 357, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 358, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 359, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 360, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f9ec00000, [37, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f9e, [39, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f9ec0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f9ec00000000000, [41, 36, 0, 0], 73, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f9ec00000, [5, 36, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f9ec0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.le_u.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 361, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 362, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 364, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 365, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 366, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 367, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f96c00000, [37, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f96, [39, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f96c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f96c00000000000, [41, 36, 0, 0], 77, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f96c00000, [5, 36, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f96c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.ge_s.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 368, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 369, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 371, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 372, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 373, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 374, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f9dc00000, [37, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f9d, [39, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f9dc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f9dc00000000000, [41, 36, 0, 0], 81, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f9dc00000, [5, 36, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f9dc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i64.ge_u.Immediate
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, S8, 3, [N, N], 14, 375, [41, 0, 0, 0]),
-    template([0xfbce, 0xfbce, ALL, ALL], 2, 0, S32, 3, [N, N], 17, 376, [42, 0, 0, 0]),
-    template([0x0001, 0x0001, ALL, ALL], 2, 0, S32, 2, [N, N], 16, 378, [0, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, S8, 6, [N, N], 11, 379, [44, 40, 0, 0]),
-    template([0xfbcf, 0xffce, ALL, ALL], 0, 2, S32, 6, [N, N], 14, 380, [45, 40, 0, 0]),
-    template([0xfbcf, 0x0001, ALL, ALL], 0, 2, S32, 5, [N, N], 13, 381, [46, 0, 0, 0]),
+    template(0x4883f80040b800000000400f93c00000, [37, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 19),
+    template(0x4881f80000000040b800000000400f93, [39, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 14),
+    template(0x483d0000000040b800000000400f93c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4031c04883f800400f93c00000000000, [41, 36, 0, 0], 85, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f93c00000, [5, 36, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 20),
+    template(0x4031c0483d00000000400f93c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 21),
     // i32.eq.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 382, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 383, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 384, [0, 0, 0, 0]),
+    template(0x4083f8000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8400000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f840000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.ne.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 385, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 386, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 387, [0, 0, 0, 0]),
+    template(0x4083f8000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8500000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f850000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.lt_s.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 388, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 389, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 390, [0, 0, 0, 0]),
+    template(0x4083f8000f8c00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8c00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f8c0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.lt_u.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 391, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 392, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 393, [0, 0, 0, 0]),
+    template(0x4083f8000f8200000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8200000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f820000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.gt_s.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 394, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 395, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 396, [0, 0, 0, 0]),
+    template(0x4083f8000f8f00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8f00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f8f0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.gt_u.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 397, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 398, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 399, [0, 0, 0, 0]),
+    template(0x4083f8000f8700000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8700000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f870000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.le_s.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 400, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 401, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 402, [0, 0, 0, 0]),
+    template(0x4083f8000f8e00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8e00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f8e0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.le_u.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 403, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 404, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 405, [0, 0, 0, 0]),
+    template(0x4083f8000f8600000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8600000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f860000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.ge_s.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 406, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 407, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 408, [0, 0, 0, 0]),
+    template(0x4083f8000f8d00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8d00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f8d0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.ge_u.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 409, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 410, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 411, [0, 0, 0, 0]),
+    template(0x4083f8000f8300000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4081f8000000000f8300000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x403d000000000f830000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.eq.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 412, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 413, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 414, [0, 0, 0, 0]),
+    template(0x4883f8000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8400000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f840000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.ne.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 415, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 416, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 417, [0, 0, 0, 0]),
+    template(0x4883f8000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8500000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f850000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.lt_s.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 418, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 419, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 420, [0, 0, 0, 0]),
+    template(0x4883f8000f8c00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8c00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f8c0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.lt_u.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 421, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 422, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 423, [0, 0, 0, 0]),
+    template(0x4883f8000f8200000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8200000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f820000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.gt_s.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 424, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 425, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 426, [0, 0, 0, 0]),
+    template(0x4883f8000f8f00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8f00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f8f0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.gt_u.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 427, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 428, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 429, [0, 0, 0, 0]),
+    template(0x4883f8000f8700000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8700000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f870000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.le_s.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 430, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 431, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 432, [0, 0, 0, 0]),
+    template(0x4883f8000f8e00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8e00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f8e0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.le_u.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 433, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 434, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 435, [0, 0, 0, 0]),
+    template(0x4883f8000f8600000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8600000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f860000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.ge_s.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 436, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 437, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 438, [0, 0, 0, 0]),
+    template(0x4883f8000f8d00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8d00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f8d0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i64.ge_u.JumpImmediate
-    template([0xffcf, ALL, ALL, ALL], 0, 0, S8, 3, [6, N], 10, 439, [5, 0, 0, 0]),
-    template([0xffce, ALL, ALL, ALL], 0, 0, S32, 3, [9, N], 13, 440, [5, 0, 0, 0]),
-    template([0x0001, ALL, ALL, ALL], 0, 0, S32, 2, [8, N], 12, 441, [0, 0, 0, 0]),
+    template(0x4883f8000f8300000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
+    template(0x4881f8000000000f8300000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
+    template(0x483d000000000f830000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
     // i32.eq.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 442, [5, 6, 0, 0]),
+    template(0x4039c00f840000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.ne.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 443, [5, 6, 0, 0]),
+    template(0x4039c00f850000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.lt_s.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 444, [5, 6, 0, 0]),
+    template(0x4039c00f8c0000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.lt_u.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 445, [5, 6, 0, 0]),
+    template(0x4039c00f820000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.gt_s.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 446, [5, 6, 0, 0]),
+    template(0x4039c00f8f0000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.gt_u.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 447, [5, 6, 0, 0]),
+    template(0x4039c00f870000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.le_s.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 448, [5, 6, 0, 0]),
+    template(0x4039c00f8e0000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.le_u.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 449, [5, 6, 0, 0]),
+    template(0x4039c00f860000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.ge_s.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 450, [5, 6, 0, 0]),
+    template(0x4039c00f8d0000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.ge_u.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 451, [5, 6, 0, 0]),
+    template(0x4039c00f830000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.eq.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 452, [5, 6, 0, 0]),
+    template(0x4839c00f840000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.ne.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 453, [5, 6, 0, 0]),
+    template(0x4839c00f850000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.lt_s.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 454, [5, 6, 0, 0]),
+    template(0x4839c00f8c0000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.lt_u.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 455, [5, 6, 0, 0]),
+    template(0x4839c00f820000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.gt_s.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 456, [5, 6, 0, 0]),
+    template(0x4839c00f8f0000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.gt_u.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 457, [5, 6, 0, 0]),
+    template(0x4839c00f870000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.le_s.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 458, [5, 6, 0, 0]),
+    template(0x4839c00f8e0000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.le_u.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 459, [5, 6, 0, 0]),
+    template(0x4839c00f860000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.ge_s.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 460, [5, 6, 0, 0]),
+    template(0x4839c00f8d0000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.ge_u.Jump
-    template([0xffcf, 0xffcf, ALL, ALL], 0, 0, I0, N, [5, N], 9, 461, [5, 6, 0, 0]),
+    template(0x4839c00f830000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.eqz.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, I0, N, [N, N], 13, 462, [47, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, I0, N, [N, N], 10, 463, [39, 48, 0, 0]),
+    template(0x4085c040b800000000400f94c0000000, [43, 0, 0, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 19),
+    template(0x4031c04085c0400f94c0000000000000, [35, 44, 0, 0], 27, 1, 10, I0, N, [N, N], 0, 2, 0),
     // i64.eqz.Registers
-    template([0xfbcf, 0xfbcf, ALL, ALL], 2, 0, I0, N, [N, N], 13, 464, [47, 0, 0, 0]),
-    template([0xfbcf, 0xffcf, ALL, ALL], 0, 2, I0, N, [N, N], 10, 465, [39, 48, 0, 0]),
+    template(0x4885c040b800000000400f94c0000000, [43, 0, 0, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 19),
+    template(0x4031c04885c0400f94c0000000000000, [35, 44, 0, 0], 27, 1, 10, I0, N, [N, N], 0, 2, 0),
     // i32.eqz.Jump
-    template([0xffcf, ALL, ALL, ALL], 0, 0, I0, N, [5, N], 9, 466, [9, 0, 0, 0]),
+    template(0x4085c00f840000000000000000000000, [5, 0, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.eqz.JumpNot
-    template([0xffcf, ALL, ALL, ALL], 0, 0, I0, N, [5, N], 9, 467, [9, 0, 0, 0]),
+    template(0x4085c00f850000000000000000000000, [5, 0, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.eqz.Jump
-    template([0xffcf, ALL, ALL, ALL], 0, 0, I0, N, [5, N], 9, 468, [9, 0, 0, 0]),
+    template(0x4885c00f840000000000000000000000, [5, 0, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.eqz.JumpNot
-    template([0xffcf, ALL, ALL, ALL], 0, 0, I0, N, [5, N], 9, 469, [9, 0, 0, 0]),
+    template(0x4885c00f850000000000000000000000, [5, 0, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.select.Registers
-    template([0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], 4, 0, I0, N, [N, N], 7, 470, [49, 9, 0, 22]),
-    template([0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], 8, 4, I0, N, [N, N], 7, 471, [49, 9, 22, 0]),
-    template([0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], 0, 12, I0, N, [N, N], 10, 472, [50, 9, 30, 20]),
+    template(0x4085c0480f44c0000000000000000000, [45, 5, 0, 19], 0, 0, 7, I0, N, [N, N], 4, 0, 0),
+    template(0x4085c0480f45c0000000000000000000, [45, 5, 19, 0], 0, 0, 7, I0, N, [N, N], 8, 4, 0),
+    template(0x4085c04889c0480f45c0000000000000, [46, 5, 25, 17], 86, 1, 10, I0, N, [N, N], 0, 12, 0),
     // f64.select.Registers
-    template([0x7fff, 0xffcf, 0x7fff, 0x7fff], 4, 0, I0, N, [N, N], 9, 473, [51, 9, 0, 52]),
-    template([0x7fff, 0xffcf, 0x7fff, 0x7fff], 8, 4, I0, N, [N, N], 9, 474, [51, 9, 52, 0]),
-    template([0x7fff, 0xffcf, 0x7fff, 0x7fff], 0, 12, I0, N, [N, N], 13, 475, [53, 54, 8, 55]),
+    template(0x4085c07504400f28c000000000000000, [47, 5, 0, 48], 87, 1, 9, I0, N, [N, N], 4, 0, 0),
+    template(0x4085c07404400f28c000000000000000, [47, 5, 48, 0], 88, 1, 9, I0, N, [N, N], 8, 4, 0),
+    template(0x400f28c04085c07504400f28c0000000, [3, 50, 4, 0], 89, 1, 13, I0, N, [N, N], 0, 12, 0),
     // f32.add.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 5, 476, [13, 0, 12, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 5, 476, [13, 12, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 9, 477, [56, 8, 52, 0]),
+    template(0xf3400f58c00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0xf3400f58c00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f3400f58c000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f32.mul.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 5, 478, [13, 0, 12, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 5, 478, [13, 12, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 9, 479, [56, 8, 52, 0]),
+    template(0xf3400f59c00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0xf3400f59c00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f3400f59c000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f64.add.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 5, 480, [13, 0, 12, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 5, 480, [13, 12, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 9, 481, [56, 8, 52, 0]),
+    template(0xf2400f58c00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0xf2400f58c00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f2400f58c000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f64.mul.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 5, 482, [13, 0, 12, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 5, 482, [13, 12, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 9, 483, [56, 8, 52, 0]),
+    template(0xf2400f59c00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0xf2400f59c00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f2400f59c000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f32.sub.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 5, 484, [13, 0, 12, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 13, 485, [57, 35, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 9, 486, [56, 8, 52, 0]),
+    template(0xf3400f5cc00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x440f28f8400f28c0f3410f5cc7000000, [52, 31, 0, 0], 90, 1, 13, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f3400f5cc000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f32.div.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 5, 487, [13, 0, 12, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 13, 488, [57, 35, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 9, 489, [56, 8, 52, 0]),
+    template(0xf3400f5ec00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x440f28f8400f28c0f3410f5ec7000000, [52, 31, 0, 0], 91, 1, 13, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f3400f5ec000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f64.sub.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 5, 490, [13, 0, 12, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 13, 491, [57, 35, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 9, 492, [56, 8, 52, 0]),
+    template(0xf2400f5cc00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x440f28f8400f28c0f2410f5cc7000000, [52, 31, 0, 0], 92, 1, 13, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f2400f5cc000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f64.div.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 5, 493, [13, 0, 12, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 13, 494, [57, 35, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 9, 495, [56, 8, 52, 0]),
+    template(0xf2400f5ec00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x440f28f8400f28c0f2410f5ec7000000, [52, 31, 0, 0], 93, 1, 13, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f2400f5ec000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f32.min.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 26, 496, [58, 0, 60, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 26, 496, [58, 60, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 30, 498, [62, 64, 66, 0]),
+    template(0x400f2ec0750f7a06400f56c0eb0cf340, [3, 0, 4, 0], 94, 3, 26, I0, N, [N, N], 2, 0, 0),
+    template(0x400f2ec0750f7a06400f56c0eb0cf340, [3, 4, 0, 0], 97, 3, 26, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0400f2ec0750f7a06400f56c0, [57, 4, 31, 0], 100, 3, 30, I0, N, [N, N], 0, 6, 0),
     // f32.max.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 26, 500, [58, 0, 60, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 26, 500, [58, 60, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 30, 502, [62, 64, 66, 0]),
+    template(0x400f2ec0750f7a06400f54c0eb0cf340, [3, 0, 4, 0], 103, 3, 26, I0, N, [N, N], 2, 0, 0),
+    template(0x400f2ec0750f7a06400f54c0eb0cf340, [3, 4, 0, 0], 106, 3, 26, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0400f2ec0750f7a06400f54c0, [57, 4, 31, 0], 109, 3, 30, I0, N, [N, N], 0, 6, 0),
     // f64.min.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 27, 504, [68, 0, 70, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 27, 504, [68, 70, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 31, 506, [72, 64, 74, 0]),
+    template(0x66400f2ec0750f7a06400f56c0eb0cf2, [9, 0, 8, 0], 112, 3, 27, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f2ec0750f7a06400f56c0eb0cf2, [9, 8, 0, 0], 115, 3, 27, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c066400f2ec0750f7a06400f56, [51, 4, 48, 0], 118, 3, 31, I0, N, [N, N], 0, 6, 0),
     // f64.max.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 27, 508, [68, 0, 70, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 4, 2, I0, N, [N, N], 27, 508, [68, 70, 0, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 6, I0, N, [N, N], 31, 510, [72, 64, 74, 0]),
+    template(0x66400f2ec0750f7a06400f54c0eb0cf2, [9, 0, 8, 0], 121, 3, 27, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f2ec0750f7a06400f54c0eb0cf2, [9, 8, 0, 0], 124, 3, 27, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c066400f2ec0750f7a06400f54, [51, 4, 48, 0], 127, 3, 31, I0, N, [N, N], 0, 6, 0),
     // f32.copysign.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 31, 512, [76, 0, 78, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 2, I0, N, [N, N], 35, 514, [80, 83, 86, 0]),
+    template(0x66450f76ff66410f72f71f440f54f866, [0, 0, 0, 0], 130, 3, 31, I0, N, [N, N], 2, 0, 0),
+    template(0x66450f76ff66410f72f71f440f54f840, [0, 0, 0, 0], 133, 4, 35, I0, N, [N, N], 0, 2, 0),
     // f64.copysign.Registers
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 2, 0, I0, N, [N, N], 31, 517, [76, 0, 78, 0]),
-    template([0x7fff, 0x7fff, 0x7fff, ALL], 0, 2, I0, N, [N, N], 35, 519, [80, 83, 86, 0]),
+    template(0x66450f76ff66410f73f73f440f54f866, [0, 0, 0, 0], 137, 3, 31, I0, N, [N, N], 2, 0, 0),
+    template(0x66450f76ff66410f73f73f440f54f840, [0, 0, 0, 0], 140, 4, 35, I0, N, [N, N], 0, 2, 0),
     // f32.abs.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 15, 522, [89, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 15, 523, [90, 78, 0, 0]),
+    template(0x66450f76ff66410f72d701410f54c700, [0, 0, 0, 0], 144, 1, 15, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f76c066400f72d001400f54c000, [68, 0, 0, 0], 145, 1, 15, I0, N, [N, N], 0, 2, 0),
     // f64.abs.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 15, 524, [89, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 15, 525, [90, 78, 0, 0]),
+    template(0x66450f76ff66410f73d701410f54c700, [0, 0, 0, 0], 146, 1, 15, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f76c066400f73d001400f54c000, [68, 0, 0, 0], 147, 1, 15, I0, N, [N, N], 0, 2, 0),
     // f32.neg.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 15, 526, [89, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 15, 527, [90, 78, 0, 0]),
+    template(0x66450f76ff66410f72f71f410f57c700, [0, 0, 0, 0], 148, 1, 15, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f76c066400f72f01f400f57c000, [68, 0, 0, 0], 149, 1, 15, I0, N, [N, N], 0, 2, 0),
     // f64.neg.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 15, 528, [89, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 15, 529, [90, 78, 0, 0]),
+    template(0x66450f76ff66410f73f73f410f57c700, [0, 0, 0, 0], 150, 1, 15, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f76c066400f73f03f400f57c000, [68, 0, 0, 0], 151, 1, 15, I0, N, [N, N], 0, 2, 0),
     // f32.sqrt.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 5, 530, [33, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 9, 531, [91, 52, 0, 0]),
+    template(0xf3400f51c00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c0f3400f51c000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 2, 0),
     // f64.sqrt.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 5, 532, [33, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 9, 533, [91, 52, 0, 0]),
+    template(0xf2400f51c00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c0f2400f51c000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 2, 0),
     // f32.canonicalize.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 23, 534, [92, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 27, 536, [94, 64, 0, 0]),
+    template(0x400f2ec07b1166400f76c066400f72f0, [70, 0, 0, 0], 153, 2, 23, I0, N, [N, N], 2, 0, 0),
+    template(0x400f28c0400f2ec07b1166400f76c066, [72, 4, 0, 0], 155, 3, 27, I0, N, [N, N], 0, 2, 0),
     // f64.canonicalize.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 24, 538, [96, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 28, 540, [98, 64, 0, 0]),
+    template(0x66400f2ec07b1166400f76c066400f73, [29, 0, 0, 0], 158, 2, 24, I0, N, [N, N], 2, 0, 0),
+    template(0x400f28c066400f2ec07b1166400f76c0, [76, 4, 0, 0], 160, 3, 28, I0, N, [N, N], 0, 2, 0),
     // f32.nearest.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 7, 542, [100, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 11, 543, [101, 102, 0, 0]),
+    template(0x66400f3a0ac008000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0ac0080000000000, [69, 48, 0, 0], 163, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f32.floor.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 7, 544, [100, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 11, 545, [101, 102, 0, 0]),
+    template(0x66400f3a0ac009000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0ac0090000000000, [69, 48, 0, 0], 164, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f32.ceil.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 7, 546, [100, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 11, 547, [101, 102, 0, 0]),
+    template(0x66400f3a0ac00a000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0ac00a0000000000, [69, 48, 0, 0], 165, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f32.trunc.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 7, 548, [100, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 11, 549, [101, 102, 0, 0]),
+    template(0x66400f3a0ac00b000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0ac00b0000000000, [69, 48, 0, 0], 166, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f64.nearest.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 7, 550, [100, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 11, 551, [101, 102, 0, 0]),
+    template(0x66400f3a0bc008000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0bc0080000000000, [69, 48, 0, 0], 167, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f64.floor.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 7, 552, [100, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 11, 553, [101, 102, 0, 0]),
+    template(0x66400f3a0bc009000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0bc0090000000000, [69, 48, 0, 0], 168, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f64.ceil.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 7, 554, [100, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 11, 555, [101, 102, 0, 0]),
+    template(0x66400f3a0bc00a000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0bc00a0000000000, [69, 48, 0, 0], 169, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f64.trunc.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 7, 556, [100, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 11, 557, [101, 102, 0, 0]),
+    template(0x66400f3a0bc00b000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0bc00b0000000000, [69, 48, 0, 0], 170, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f32.eq.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 21, 558, [103, 105, 107, 0]),
+    template(0x4031c0400f2ec0400f9bc041ba000000, [41, 45, 19, 0], 171, 2, 21, I0, N, [N, N], 0, 0, 0),
     // f64.eq.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 22, 560, [109, 111, 113, 0]),
+    template(0x4031c066400f2ec0400f9bc041ba0000, [5, 58, 31, 0], 173, 2, 22, I0, N, [N, N], 0, 0, 0),
     // f32.ne.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 21, 562, [103, 105, 107, 0]),
+    template(0x4031c0400f2ec0400f9ac041ba010000, [41, 45, 19, 0], 175, 2, 21, I0, N, [N, N], 0, 0, 0),
     // f64.ne.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 22, 564, [109, 111, 113, 0]),
+    template(0x4031c066400f2ec0400f9ac041ba0100, [5, 58, 31, 0], 177, 2, 22, I0, N, [N, N], 0, 0, 0),
     // f32.eq.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [8, N], 12, 566, [7, 8, 0, 0]),
+    template(0x400f2ec07a060f840000000000000000, [3, 4, 0, 0], 0, 0, 12, I0, N, [8, N], 0, 0, 0),
     // f64.eq.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [9, N], 13, 567, [13, 12, 0, 0]),
+    template(0x66400f2ec07a060f8400000000000000, [9, 8, 0, 0], 0, 0, 13, I0, N, [9, N], 0, 0, 0),
     // f32.ne.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, 12], 16, 568, [7, 8, 0, 0]),
+    template(0x400f2ec00f85000000000f8a00000000, [3, 4, 0, 0], 0, 0, 16, I0, N, [6, 12], 0, 0, 0),
     // f64.ne.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, 13], 17, 569, [115, 117, 0, 0]),
+    template(0x66400f2ec00f85000000000f8a000000, [9, 8, 0, 0], 179, 2, 17, I0, N, [7, 13], 0, 0, 0),
     // f32.gt.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 11, 571, [44, 49, 22, 0]),
+    template(0x4031c0400f2ec0400f97c00000000000, [41, 45, 19, 0], 69, 1, 11, I0, N, [N, N], 0, 0, 0),
     // f32.ge.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 11, 572, [44, 49, 22, 0]),
+    template(0x4031c0400f2ec0400f93c00000000000, [41, 45, 19, 0], 85, 1, 11, I0, N, [N, N], 0, 0, 0),
     // f64.gt.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 12, 573, [109, 111, 35, 0]),
+    template(0x4031c066400f2ec0400f97c000000000, [5, 58, 31, 0], 181, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f64.ge.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 12, 574, [109, 111, 35, 0]),
+    template(0x4031c066400f2ec0400f93c000000000, [5, 58, 31, 0], 182, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f32.gt.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, N], 10, 575, [7, 8, 0, 0]),
+    template(0x400f2ec00f8700000000000000000000, [3, 4, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f32.ge.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, N], 10, 576, [7, 8, 0, 0]),
+    template(0x400f2ec00f8300000000000000000000, [3, 4, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f64.gt.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, N], 11, 577, [13, 12, 0, 0]),
+    template(0x66400f2ec00f87000000000000000000, [9, 8, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f64.ge.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, N], 11, 578, [13, 12, 0, 0]),
+    template(0x66400f2ec00f83000000000000000000, [9, 8, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f32.gt.JumpNot
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, N], 10, 579, [7, 8, 0, 0]),
+    template(0x400f2ec00f8600000000000000000000, [3, 4, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f32.ge.JumpNot
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, N], 10, 580, [7, 8, 0, 0]),
+    template(0x400f2ec00f8200000000000000000000, [3, 4, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f64.gt.JumpNot
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, N], 11, 581, [13, 12, 0, 0]),
+    template(0x66400f2ec00f86000000000000000000, [9, 8, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f64.ge.JumpNot
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, N], 11, 582, [13, 12, 0, 0]),
+    template(0x66400f2ec00f82000000000000000000, [9, 8, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f32.lt.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 11, 571, [44, 22, 49, 0]),
+    template(0x4031c0400f2ec0400f97c00000000000, [41, 19, 45, 0], 69, 1, 11, I0, N, [N, N], 0, 0, 0),
     // f32.le.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 11, 572, [44, 22, 49, 0]),
+    template(0x4031c0400f2ec0400f93c00000000000, [41, 19, 45, 0], 85, 1, 11, I0, N, [N, N], 0, 0, 0),
     // f64.lt.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 12, 573, [109, 35, 111, 0]),
+    template(0x4031c066400f2ec0400f97c000000000, [5, 31, 58, 0], 181, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f64.le.Registers
-    template([0xfbcf, 0x7fff, 0x7fff, ALL], 0, 0, I0, N, [N, N], 12, 574, [109, 35, 111, 0]),
+    template(0x4031c066400f2ec0400f93c000000000, [5, 31, 58, 0], 182, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f32.lt.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, N], 10, 575, [8, 7, 0, 0]),
+    template(0x400f2ec00f8700000000000000000000, [4, 3, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f32.le.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, N], 10, 576, [8, 7, 0, 0]),
+    template(0x400f2ec00f8300000000000000000000, [4, 3, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f64.lt.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, N], 11, 577, [12, 13, 0, 0]),
+    template(0x66400f2ec00f87000000000000000000, [8, 9, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f64.le.Jump
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, N], 11, 578, [12, 13, 0, 0]),
+    template(0x66400f2ec00f83000000000000000000, [8, 9, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f32.lt.JumpNot
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, N], 10, 579, [8, 7, 0, 0]),
+    template(0x400f2ec00f8600000000000000000000, [4, 3, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f32.le.JumpNot
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [6, N], 10, 580, [8, 7, 0, 0]),
+    template(0x400f2ec00f8200000000000000000000, [4, 3, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f64.lt.JumpNot
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, N], 11, 581, [12, 13, 0, 0]),
+    template(0x66400f2ec00f86000000000000000000, [8, 9, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f64.le.JumpNot
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 0, I0, N, [7, N], 11, 582, [12, 13, 0, 0]),
+    template(0x66400f2ec00f82000000000000000000, [8, 9, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f32.demote_f64.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 5, 583, [33, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 9, 584, [91, 52, 0, 0]),
+    template(0xf2400f5ac00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c0f2400f5ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 2, 0),
     // f64.promote_f32.Registers
-    template([0x7fff, 0x7fff, ALL, ALL], 2, 0, I0, N, [N, N], 5, 585, [33, 0, 0, 0]),
-    template([0x7fff, 0x7fff, ALL, ALL], 0, 2, I0, N, [N, N], 9, 586, [91, 52, 0, 0]),
+    template(0xf3400f5ac00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c0f3400f5ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 2, 0),
     // f32.convert_i32_s.Registers
-    template([0x7fff, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 9, 587, [91, 52, 0, 0]),
+    template(0x400f57c0f3400f2ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 0, 0),
     // f64.convert_i32_s.Registers
-    template([0x7fff, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 9, 588, [91, 52, 0, 0]),
+    template(0x400f57c0f2400f2ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 0, 0),
     // f32.convert_i32_u.Registers
-    template([0x7fff, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 12, 589, [119, 6, 0, 0]),
+    template(0x4189c2400f57c0f3490f2ac200000000, [73, 2, 0, 0], 183, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f64.convert_i32_u.Registers
-    template([0x7fff, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 12, 590, [119, 6, 0, 0]),
+    template(0x4189c2400f57c0f2490f2ac200000000, [73, 2, 0, 0], 183, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f32.convert_i64_s.Registers
-    template([0x7fff, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 9, 591, [91, 52, 0, 0]),
+    template(0x400f57c0f3480f2ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 0, 0),
     // f64.convert_i64_s.Registers
-    template([0x7fff, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 9, 592, [91, 52, 0, 0]),
+    template(0x400f57c0f2480f2ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 0, 0),
     // f32.convert_i64_u.Registers
-    template([0x7fff, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 38, 593, [120, 123, 0, 0]),
+    template(0x400f57c04885c07807f3480f2ac0eb16, [7, 50, 0, 0], 184, 4, 38, I0, N, [N, N], 0, 0, 0),
     // f64.convert_i64_u.Registers
-    template([0x7fff, 0xfbcf, ALL, ALL], 0, 0, I0, N, [N, N], 38, 596, [120, 123, 0, 0]),
+    template(0x400f57c04885c07807f2480f2ac0eb16, [7, 50, 0, 0], 188, 4, 38, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_f32_s.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [13, N], 17, 599, [126, 117, 0, 0]),
+    template(0xf3480f2cc04c63d04939c20f85000000, [81, 8, 0, 0], 192, 2, 17, I0, N, [13, N], 0, 0, 0),
     // i32.trunc_f64_s.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [13, N], 17, 601, [126, 117, 0, 0]),
+    template(0xf2480f2cc04c63d04939c20f85000000, [81, 8, 0, 0], 192, 2, 17, I0, N, [13, N], 0, 0, 0),
     // i32.trunc_f32_u.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [13, N], 17, 603, [128, 117, 0, 0]),
+    template(0xf3480f2cc04189c24939c20f85000000, [82, 8, 0, 0], 192, 2, 17, I0, N, [13, N], 0, 0, 0),
     // i32.trunc_f64_u.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [13, N], 17, 605, [128, 117, 0, 0]),
+    template(0xf2480f2cc04189c24939c20f85000000, [82, 8, 0, 0], 192, 2, 17, I0, N, [13, N], 0, 0, 0),
     // i32.trunc_sat_f32_s.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [N, N], 31, 607, [130, 132, 0, 0]),
+    template(0xf3400f2cc04083f8017114450f57ff41, [81, 8, 0, 0], 194, 3, 31, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_sat_f64_s.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [N, N], 32, 609, [134, 136, 0, 0]),
+    template(0xf2400f2cc04083f8017115450f57ff66, [81, 8, 0, 0], 197, 3, 32, I0, N, [N, N], 0, 0, 0),
     // i64.trunc_sat_f32_s.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [N, N], 31, 611, [130, 132, 0, 0]),
+    template(0xf3480f2cc04883f8017114450f57ff41, [81, 8, 0, 0], 200, 3, 31, I0, N, [N, N], 0, 0, 0),
     // i64.trunc_sat_f64_s.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [N, N], 32, 613, [134, 136, 0, 0]),
+    template(0xf2480f2cc04883f8017115450f57ff66, [81, 8, 0, 0], 203, 3, 32, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_sat_f32_u.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [N, N], 27, 615, [138, 12, 0, 0]),
+    template(0xf3480f2cc04189c24939c2740e450f57, [82, 8, 0, 0], 206, 3, 27, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_sat_f64_u.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [N, N], 28, 617, [140, 142, 0, 0]),
+    template(0xf2480f2cc04189c24939c2740f450f57, [82, 8, 0, 0], 209, 3, 28, I0, N, [N, N], 0, 0, 0),
     // i64.trunc_f32_s.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [28, 34], 38, 619, [144, 147, 0, 0]),
+    template(0xf3480f2cc04883f801711b41ba000000, [81, 8, 0, 0], 212, 4, 38, I0, N, [28, 34], 0, 0, 0),
     // i64.trunc_f64_s.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [33, 39], 43, 622, [144, 150, 0, 0]),
+    template(0xf2480f2cc04883f801712049ba000000, [81, 8, 0, 0], 216, 5, 43, I0, N, [33, 39], 0, 0, 0),
     // i64.trunc_f32_u.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [37, N], 49, 625, [153, 157, 0, 0]),
+    template(0xf3480f2cc04885c0792741ba0000005f, [88, 8, 0, 0], 221, 6, 49, I0, N, [37, N], 0, 0, 0),
     // i64.trunc_f64_u.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [41, N], 53, 629, [161, 165, 0, 0]),
+    template(0xf2480f2cc04885c0792b49ba00000000, [88, 8, 0, 0], 227, 6, 53, I0, N, [41, N], 0, 0, 0),
     // i64.trunc_sat_f32_u.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [N, N], 61, 633, [169, 173, 0, 0]),
+    template(0xf3480f2cc04885c0793341ba0000005f, [88, 8, 0, 0], 233, 7, 61, I0, N, [N, N], 0, 0, 0),
     // i64.trunc_sat_f64_u.Registers
-    template([0xfbcf, 0x7fff, ALL, ALL], 0, 0, I0, N, [N, N], 66, 637, [177, 182, 0, 0]),
+    template(0xf2480f2cc04885c0793849ba00000000, [88, 8, 0, 0], 240, 8, 66, I0, N, [N, N], 0, 0, 0),
     // machine.Address
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 4, [N, N], 5, 642, [6, 8, 18, 187]),
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 4, [N, N], 8, 643, [6, 8, 18, 187]),
+    template(0x488d4400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x488d8400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load8_s.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 644, [7, 8, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 645, [7, 0, 0, 0]),
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 646, [7, 8, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 647, [7, 0, 0, 0]),
+    template(0x480fbe40000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 22),
+    template(0x490fbe44240000000000000000000000, [3, 0, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 10),
+    template(0x480fbe80000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 22),
+    template(0x490fbe84240000000000000000000000, [3, 0, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 10),
     // i64.load16_s.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 648, [7, 8, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 649, [7, 0, 0, 0]),
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 650, [7, 8, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 651, [7, 0, 0, 0]),
+    template(0x480fbf40000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 22),
+    template(0x490fbf44240000000000000000000000, [3, 0, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 10),
+    template(0x480fbf80000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 22),
+    template(0x490fbf84240000000000000000000000, [3, 0, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 10),
     // i64.load32_s.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 652, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 653, [6, 0, 0, 0]),
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 654, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 655, [6, 0, 0, 0]),
+    template(0x48634000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 22),
+    template(0x49634424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 10),
+    template(0x48638000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
+    template(0x49638424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
     // i64.load.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 656, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 657, [6, 0, 0, 0]),
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 658, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 659, [6, 0, 0, 0]),
+    template(0x488b4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 22),
+    template(0x498b4424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 10),
+    template(0x488b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
+    template(0x498b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
     // i64.load8_u.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 660, [7, 8, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 661, [7, 0, 0, 0]),
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 662, [7, 8, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 663, [7, 0, 0, 0]),
+    template(0x400fb640000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 22),
+    template(0x410fb644240000000000000000000000, [3, 0, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 10),
+    template(0x400fb680000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 22),
+    template(0x410fb684240000000000000000000000, [3, 0, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 10),
     // i64.load16_u.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 664, [7, 8, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 665, [7, 0, 0, 0]),
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 666, [7, 8, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 667, [7, 0, 0, 0]),
+    template(0x400fb740000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 22),
+    template(0x410fb744240000000000000000000000, [3, 0, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 10),
+    template(0x400fb780000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 22),
+    template(0x410fb784240000000000000000000000, [3, 0, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 10),
     // i64.load32_u.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 668, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 669, [6, 0, 0, 0]),
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 670, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 671, [6, 0, 0, 0]),
+    template(0x408b4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 22),
+    template(0x418b4424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 10),
+    template(0x408b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
+    template(0x418b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
     // i64.load8_s.Registers
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 5, [N, N], 6, 672, [7, 188, 189, 190]),
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 5, [N, N], 9, 673, [7, 188, 189, 190]),
+    template(0x480fbe44000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x480fbe84000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.load8_u.Registers
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 5, [N, N], 6, 674, [7, 188, 189, 190]),
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 5, [N, N], 9, 675, [7, 188, 189, 190]),
+    template(0x400fb644000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x400fb684000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.load16_s.Registers
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 5, [N, N], 6, 676, [7, 188, 189, 190]),
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 5, [N, N], 9, 677, [7, 188, 189, 190]),
+    template(0x480fbf44000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x480fbf84000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.load16_u.Registers
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 5, [N, N], 6, 678, [7, 188, 189, 190]),
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 5, [N, N], 9, 679, [7, 188, 189, 190]),
+    template(0x400fb744000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x400fb784000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.load32_s.Registers
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 4, [N, N], 5, 680, [6, 8, 18, 187]),
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 4, [N, N], 8, 681, [6, 8, 18, 187]),
+    template(0x48634400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x48638400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load32_u.Registers
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 4, [N, N], 5, 682, [6, 8, 18, 187]),
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 4, [N, N], 8, 683, [6, 8, 18, 187]),
+    template(0x408b4400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x408b8400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load.Registers
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 4, [N, N], 5, 684, [6, 8, 18, 187]),
-    template([0xffcf, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 4, [N, N], 8, 685, [6, 8, 18, 187]),
+    template(0x488b4400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x488b8400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // f32.load.Immediate
-    template([0xffff, 0xefef, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 686, [13, 12, 0, 0]),
-    template([0xffff, 0x1000, ALL, ALL], 0, 0, S8, 6, [N, N], 7, 687, [13, 0, 0, 0]),
-    template([0xffff, 0xefef, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 688, [13, 12, 0, 0]),
-    template([0xffff, 0x1000, ALL, ALL], 0, 0, S32, 6, [N, N], 10, 689, [13, 0, 0, 0]),
+    template(0xf3400f10400000000000000000000000, [9, 8, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 23),
+    template(0xf3410f10442400000000000000000000, [9, 0, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 24),
+    template(0xf3400f10800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 23),
+    template(0xf3410f10842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 24),
     // f64.load.Immediate
-    template([0xffff, 0xefef, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 690, [13, 12, 0, 0]),
-    template([0xffff, 0x1000, ALL, ALL], 0, 0, S8, 6, [N, N], 7, 691, [13, 0, 0, 0]),
-    template([0xffff, 0xefef, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 692, [13, 12, 0, 0]),
-    template([0xffff, 0x1000, ALL, ALL], 0, 0, S32, 6, [N, N], 10, 693, [13, 0, 0, 0]),
+    template(0xf2400f10400000000000000000000000, [9, 8, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 23),
+    template(0xf2410f10442400000000000000000000, [9, 0, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 24),
+    template(0xf2400f10800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 23),
+    template(0xf2410f10842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 24),
     // f32.load.Registers
-    template([0xffff, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 6, [N, N], 7, 694, [13, 191, 192, 193]),
-    template([0xffff, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 6, [N, N], 10, 695, [13, 191, 192, 193]),
+    template(0xf3400f10440000000000000000000000, [9, 100, 101, 102], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf3400f10840000000000000000000000, [9, 100, 101, 102], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // f64.load.Registers
-    template([0xffff, 0xffef, 0xffcf, 0x000f], 0, 0, S8, 6, [N, N], 7, 696, [13, 191, 192, 193]),
-    template([0xffff, 0xffef, 0xffcf, 0x000f], 0, 0, S32, 6, [N, N], 10, 697, [13, 191, 192, 193]),
+    template(0xf2400f10440000000000000000000000, [9, 100, 101, 102], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf2400f10840000000000000000000000, [9, 100, 101, 102], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // f32.store.Immediate
-    template([0xefef, 0xffff, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 698, [12, 13, 0, 0]),
-    template([0x1000, 0xffff, ALL, ALL], 0, 0, S8, 6, [N, N], 7, 699, [0, 13, 0, 0]),
-    template([0xefef, 0xffff, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 700, [12, 13, 0, 0]),
-    template([0x1000, 0xffff, ALL, ALL], 0, 0, S32, 6, [N, N], 10, 701, [0, 13, 0, 0]),
+    template(0xf3400f11400000000000000000000000, [8, 9, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 25),
+    template(0xf3410f11442400000000000000000000, [0, 9, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 26),
+    template(0xf3400f11800000000000000000000000, [8, 9, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 25),
+    template(0xf3410f11842400000000000000000000, [0, 9, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 26),
     // f64.store.Immediate
-    template([0xefef, 0xffff, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 702, [12, 13, 0, 0]),
-    template([0x1000, 0xffff, ALL, ALL], 0, 0, S8, 6, [N, N], 7, 703, [0, 13, 0, 0]),
-    template([0xefef, 0xffff, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 704, [12, 13, 0, 0]),
-    template([0x1000, 0xffff, ALL, ALL], 0, 0, S32, 6, [N, N], 10, 705, [0, 13, 0, 0]),
+    template(0xf2400f11400000000000000000000000, [8, 9, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 25),
+    template(0xf2410f11442400000000000000000000, [0, 9, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 26),
+    template(0xf2400f11800000000000000000000000, [8, 9, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 25),
+    template(0xf2410f11842400000000000000000000, [0, 9, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 26),
     // f32.store.Registers
-    template([0xffef, 0xffcf, 0x000f, 0xffff], 0, 0, S8, 6, [N, N], 7, 706, [191, 192, 193, 13]),
-    template([0xffef, 0xffcf, 0x000f, 0xffff], 0, 0, S32, 6, [N, N], 10, 707, [191, 192, 193, 13]),
+    template(0xf3400f11440000000000000000000000, [100, 101, 102, 9], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf3400f11840000000000000000000000, [100, 101, 102, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // f64.store.Registers
-    template([0xffef, 0xffcf, 0x000f, 0xffff], 0, 0, S8, 6, [N, N], 7, 708, [191, 192, 193, 13]),
-    template([0xffef, 0xffcf, 0x000f, 0xffff], 0, 0, S32, 6, [N, N], 10, 709, [191, 192, 193, 13]),
+    template(0xf2400f11440000000000000000000000, [100, 101, 102, 9], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf2400f11840000000000000000000000, [100, 101, 102, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // i64.store8.Immediate
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 710, [5, 6, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 711, [0, 6, 0, 0]),
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 712, [5, 6, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 713, [0, 6, 0, 0]),
+    template(0x40884000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 27),
+    template(0x41884424000000000000000000000000, [0, 2, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 28),
+    template(0x40888000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 27),
+    template(0x41888424000000000000000000000000, [0, 2, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 28),
     // i64.store16.Immediate
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 714, [24, 194, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S8, 5, [N, N], 6, 715, [0, 194, 0, 0]),
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 716, [24, 194, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S32, 5, [N, N], 9, 717, [0, 194, 0, 0]),
+    template(0x66408940000000000000000000000000, [22, 103, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 27),
+    template(0x66418944240000000000000000000000, [0, 103, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 28),
+    template(0x66408980000000000000000000000000, [22, 103, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 27),
+    template(0x66418984240000000000000000000000, [0, 103, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 28),
     // i64.store32.Immediate
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 718, [5, 6, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 719, [0, 6, 0, 0]),
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 720, [5, 6, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 721, [0, 6, 0, 0]),
+    template(0x40894000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 27),
+    template(0x41894424000000000000000000000000, [0, 2, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 28),
+    template(0x40898000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 27),
+    template(0x41898424000000000000000000000000, [0, 2, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 28),
     // i64.store.Immediate
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S8, 3, [N, N], 4, 722, [5, 6, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S8, 4, [N, N], 5, 723, [0, 6, 0, 0]),
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 724, [5, 6, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 725, [0, 6, 0, 0]),
+    template(0x48894000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 27),
+    template(0x49894424000000000000000000000000, [0, 2, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 28),
+    template(0x48898000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 27),
+    template(0x49898424000000000000000000000000, [0, 2, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 28),
     // i64.store8.Registers
-    template([0xffef, 0xffcf, 0x000f, 0xffcf], 0, 0, S8, 4, [N, N], 5, 726, [8, 18, 187, 6]),
-    template([0xffef, 0xffcf, 0x000f, 0xffcf], 0, 0, S32, 4, [N, N], 8, 727, [8, 18, 187, 6]),
+    template(0x40884400000000000000000000000000, [4, 15, 96, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x40888400000000000000000000000000, [4, 15, 96, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.store16.Registers
-    template([0xffef, 0xffcf, 0x000f, 0xffcf], 0, 0, S8, 5, [N, N], 6, 728, [12, 195, 190, 194]),
-    template([0xffef, 0xffcf, 0x000f, 0xffcf], 0, 0, S32, 5, [N, N], 9, 729, [12, 195, 190, 194]),
+    template(0x66408944000000000000000000000000, [8, 104, 99, 103], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x66408984000000000000000000000000, [8, 104, 99, 103], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.store32.Registers
-    template([0xffef, 0xffcf, 0x000f, 0xffcf], 0, 0, S8, 4, [N, N], 5, 730, [8, 18, 187, 6]),
-    template([0xffef, 0xffcf, 0x000f, 0xffcf], 0, 0, S32, 4, [N, N], 8, 731, [8, 18, 187, 6]),
+    template(0x40894400000000000000000000000000, [4, 15, 96, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x40898400000000000000000000000000, [4, 15, 96, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.store.Registers
-    template([0xffef, 0xffcf, 0x000f, 0xffcf], 0, 0, S8, 4, [N, N], 5, 732, [8, 18, 187, 6]),
-    template([0xffef, 0xffcf, 0x000f, 0xffcf], 0, 0, S32, 4, [N, N], 8, 733, [8, 18, 187, 6]),
+    template(0x48894400000000000000000000000000, [4, 15, 96, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x48898400000000000000000000000000, [4, 15, 96, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // fence.Registers
-    template([ALL, ALL, ALL, ALL], 0, 0, I0, N, [N, N], 3, 734, [0, 0, 0, 0]),
+    template(0x0faef000000000000000000000000000, [0, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.atomic_load.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 670, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 671, [6, 0, 0, 0]),
+    template(0x408b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
+    template(0x418b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
     // i64.atomic_load.Immediate
-    template([0xffcf, 0xefef, ALL, ALL], 0, 0, S32, 3, [N, N], 7, 658, [6, 5, 0, 0]),
-    template([0xffcf, 0x1000, ALL, ALL], 0, 0, S32, 4, [N, N], 8, 659, [6, 0, 0, 0]),
+    template(0x488b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
+    template(0x498b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
     // i32.atomic_store.Immediate
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S32, 3, [N, N], 12, 735, [5, 6, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S32, 4, [N, N], 13, 736, [0, 6, 0, 0]),
+    template(0x40898000000000f0830c240000000000, [1, 2, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 27),
+    template(0x4189842400000000f0830c2400000000, [0, 2, 0, 0], 0, 0, 13, S32, 4, [N, N], 0, 0, 28),
     // i64.atomic_store.Immediate
-    template([0xefef, 0xffcf, ALL, ALL], 0, 0, S32, 3, [N, N], 12, 737, [5, 6, 0, 0]),
-    template([0x1000, 0xffcf, ALL, ALL], 0, 0, S32, 4, [N, N], 13, 738, [0, 6, 0, 0]),
+    template(0x48898000000000f0830c240000000000, [1, 2, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 27),
+    template(0x4989842400000000f0830c2400000000, [0, 2, 0, 0], 0, 0, 13, S32, 4, [N, N], 0, 0, 28),
     // i32.atomic_add.Immediate
-    template([0xfbcf, 0xefef, 0xfbcf, ALL], 4, 0, S32, 5, [N, N], 9, 739, [13, 12, 0, 0]),
-    template([0xfbcf, 0x1000, 0xfbcf, ALL], 4, 0, S32, 6, [N, N], 10, 740, [13, 0, 0, 0]),
-    template([0xfbcf, 0xefef, 0xfbcf, ALL], 0, 4, S32, 8, [N, N], 12, 741, [196, 35, 6, 0]),
-    template([0xfbcf, 0x1000, 0xfbcf, ALL], 0, 4, S32, 9, [N, N], 13, 742, [196, 0, 6, 0]),
+    template(0xf0400fc1800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 4, 0, 29),
+    template(0xf0410fc1842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 4, 0, 30),
+    template(0x4089c0f0400fc1800000000000000000, [105, 31, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 29),
+    template(0x4089c0f0410fc1842400000000000000, [105, 0, 2, 0], 0, 0, 13, S32, 9, [N, N], 0, 4, 30),
     // i64.atomic_add.Immediate
-    template([0xfbcf, 0xefef, 0xfbcf, ALL], 4, 0, S32, 5, [N, N], 9, 743, [13, 12, 0, 0]),
-    template([0xfbcf, 0x1000, 0xfbcf, ALL], 4, 0, S32, 6, [N, N], 10, 744, [13, 0, 0, 0]),
-    template([0xfbcf, 0xefef, 0xfbcf, ALL], 0, 4, S32, 8, [N, N], 12, 745, [196, 35, 6, 0]),
-    template([0xfbcf, 0x1000, 0xfbcf, ALL], 0, 4, S32, 9, [N, N], 13, 746, [196, 0, 6, 0]),
+    template(0xf0480fc1800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 4, 0, 29),
+    template(0xf0490fc1842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 4, 0, 30),
+    template(0x4889c0f0480fc1800000000000000000, [105, 31, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 29),
+    template(0x4889c0f0490fc1842400000000000000, [105, 0, 2, 0], 0, 0, 13, S32, 9, [N, N], 0, 4, 30),
     // i32.atomic_xchg.Immediate
-    template([0xfbcf, 0xefef, 0xfbcf, ALL], 4, 0, S32, 3, [N, N], 7, 747, [6, 5, 0, 0]),
-    template([0xfbcf, 0x1000, 0xfbcf, ALL], 4, 0, S32, 4, [N, N], 8, 748, [6, 0, 0, 0]),
-    template([0xfbcf, 0xefef, 0xfbcf, ALL], 0, 4, S32, 6, [N, N], 10, 749, [197, 40, 6, 0]),
-    template([0xfbcf, 0x1000, 0xfbcf, ALL], 0, 4, S32, 7, [N, N], 11, 750, [197, 0, 6, 0]),
+    template(0x40878000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 4, 0, 29),
+    template(0x41878424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 4, 0, 30),
+    template(0x4089c040878000000000000000000000, [106, 36, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 29),
+    template(0x4089c041878424000000000000000000, [106, 0, 2, 0], 0, 0, 11, S32, 7, [N, N], 0, 4, 30),
     // i64.atomic_xchg.Immediate
-    template([0xfbcf, 0xefef, 0xfbcf, ALL], 4, 0, S32, 3, [N, N], 7, 751, [6, 5, 0, 0]),
-    template([0xfbcf, 0x1000, 0xfbcf, ALL], 4, 0, S32, 4, [N, N], 8, 752, [6, 0, 0, 0]),
-    template([0xfbcf, 0xefef, 0xfbcf, ALL], 0, 4, S32, 6, [N, N], 10, 753, [197, 40, 6, 0]),
-    template([0xfbcf, 0x1000, 0xfbcf, ALL], 0, 4, S32, 7, [N, N], 11, 754, [197, 0, 6, 0]),
+    template(0x48878000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 4, 0, 29),
+    template(0x49878424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 4, 0, 30),
+    template(0x4889c048878000000000000000000000, [106, 36, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 29),
+    template(0x4889c049878424000000000000000000, [106, 0, 2, 0], 0, 0, 11, S32, 7, [N, N], 0, 4, 30),
     // i32.atomic_cmpxchg.Immediate
-    template([0x0001, 0xefee, 0x0001, 0xfbcf], 0, 0, S32, 5, [N, N], 9, 755, [0, 12, 0, 13]),
-    template([0x0001, 0x1000, 0x0001, 0xfbcf], 0, 0, S32, 6, [N, N], 10, 756, [0, 0, 0, 13]),
+    template(0xf0400fb1800000000000000000000000, [0, 8, 0, 9], 0, 0, 9, S32, 5, [N, N], 0, 0, 31),
+    template(0xf0410fb1842400000000000000000000, [0, 0, 0, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 32),
     // i64.atomic_cmpxchg.Immediate
-    template([0x0001, 0xefee, 0x0001, 0xfbcf], 0, 0, S32, 5, [N, N], 9, 757, [0, 12, 0, 13]),
-    template([0x0001, 0x1000, 0x0001, 0xfbcf], 0, 0, S32, 6, [N, N], 10, 758, [0, 0, 0, 13]),
+    template(0xf0480fb1800000000000000000000000, [0, 8, 0, 9], 0, 0, 9, S32, 5, [N, N], 0, 0, 31),
+    template(0xf0490fb1842400000000000000000000, [0, 0, 0, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 32),
     // i32.atomic_and.Immediate
-    template([0x0001, 0xefea, 0xfbca, ALL], 0, 0, S32, 3, [N, N], 22, 759, [0, 198, 200, 0]),
-    template([0x0001, 0x1000, 0xfbca, ALL], 0, 0, S32, 4, [N, N], 23, 761, [0, 0, 202, 0]),
+    template(0x4c8d9000000000418b0289c24021c2f0, [0, 1, 0, 0], 248, 2, 22, S32, 3, [N, N], 0, 0, 33),
+    template(0x4d8d942400000000418b0289c24021c2, [0, 0, 0, 0], 250, 2, 23, S32, 4, [N, N], 0, 0, 34),
     // i32.atomic_or.Immediate
-    template([0x0001, 0xefea, 0xfbca, ALL], 0, 0, S32, 3, [N, N], 22, 763, [0, 198, 200, 0]),
-    template([0x0001, 0x1000, 0xfbca, ALL], 0, 0, S32, 4, [N, N], 23, 765, [0, 0, 202, 0]),
+    template(0x4c8d9000000000418b0289c24009c2f0, [0, 1, 0, 0], 252, 2, 22, S32, 3, [N, N], 0, 0, 33),
+    template(0x4d8d942400000000418b0289c24009c2, [0, 0, 0, 0], 254, 2, 23, S32, 4, [N, N], 0, 0, 34),
     // i32.atomic_xor.Immediate
-    template([0x0001, 0xefea, 0xfbca, ALL], 0, 0, S32, 3, [N, N], 22, 767, [0, 198, 200, 0]),
-    template([0x0001, 0x1000, 0xfbca, ALL], 0, 0, S32, 4, [N, N], 23, 769, [0, 0, 202, 0]),
+    template(0x4c8d9000000000418b0289c24031c2f0, [0, 1, 0, 0], 256, 2, 22, S32, 3, [N, N], 0, 0, 33),
+    template(0x4d8d942400000000418b0289c24031c2, [0, 0, 0, 0], 258, 2, 23, S32, 4, [N, N], 0, 0, 34),
     // i64.atomic_and.Immediate
-    template([0x0001, 0xefea, 0xfbca, ALL], 0, 0, S32, 3, [N, N], 23, 771, [0, 198, 202, 0]),
-    template([0x0001, 0x1000, 0xfbca, ALL], 0, 0, S32, 4, [N, N], 24, 773, [0, 0, 204, 0]),
+    template(0x4c8d9000000000498b024889c24821c2, [0, 1, 0, 0], 260, 2, 23, S32, 3, [N, N], 0, 0, 33),
+    template(0x4d8d942400000000498b024889c24821, [0, 0, 0, 0], 262, 2, 24, S32, 4, [N, N], 0, 0, 34),
     // i64.atomic_or.Immediate
-    template([0x0001, 0xefea, 0xfbca, ALL], 0, 0, S32, 3, [N, N], 23, 775, [0, 198, 202, 0]),
-    template([0x0001, 0x1000, 0xfbca, ALL], 0, 0, S32, 4, [N, N], 24, 777, [0, 0, 204, 0]),
+    template(0x4c8d9000000000498b024889c24809c2, [0, 1, 0, 0], 264, 2, 23, S32, 3, [N, N], 0, 0, 33),
+    template(0x4d8d942400000000498b024889c24809, [0, 0, 0, 0], 266, 2, 24, S32, 4, [N, N], 0, 0, 34),
     // i64.atomic_xor.Immediate
-    template([0x0001, 0xefea, 0xfbca, ALL], 0, 0, S32, 3, [N, N], 23, 779, [0, 198, 202, 0]),
-    template([0x0001, 0x1000, 0xfbca, ALL], 0, 0, S32, 4, [N, N], 24, 781, [0, 0, 204, 0]),
+    template(0x4c8d9000000000498b024889c24831c2, [0, 1, 0, 0], 268, 2, 23, S32, 3, [N, N], 0, 0, 33),
+    template(0x4d8d942400000000498b024889c24831, [0, 0, 0, 0], 270, 2, 24, S32, 4, [N, N], 0, 0, 34),
+];
+
+#[rustfmt::skip]
+static RESTRICTIONS: [[u32; 4]; 35] = [
+    [ALL, ALL, ALL, ALL],
+    [0xefef, ALL, ALL, ALL],
+    [0x1000, ALL, ALL, ALL],
+    [0xffce, ALL, ALL, ALL],
+    [0x0001, ALL, ALL, ALL],
+    [0xffcf, 0xdfcf, 0xffcf, ALL],
+    [0xffcf, 0x2000, 0xffcf, ALL],
+    [0xffce, 0xffce, ALL, ALL],
+    [0x0001, 0x0001, ALL, ALL],
+    [0xffcf, 0xefcf, ALL, ALL],
+    [0xffcf, 0x1000, ALL, ALL],
+    [0xffce, 0xffcf, ALL, ALL],
+    [0x0001, 0xffcf, ALL, ALL],
+    [0xfbcd, 0xfbcd, 0x0002, ALL],
+    [0xfbce, 0xfbce, ALL, ALL],
+    [0xfbce, 0xfbcf, ALL, ALL],
+    [0x0001, 0xfbcf, ALL, ALL],
+    [0xfbcf, 0xfbcf, 0xffcf, ALL],
+    [0xfbcf, 0xffcf, 0xfbcf, ALL],
+    [0xfbcf, 0xfbcf, ALL, ALL],
+    [0xfbcf, 0xffce, ALL, ALL],
+    [0xfbcf, 0x0001, ALL, ALL],
+    [0xffcf, 0xefef, ALL, ALL],
+    [0xffff, 0xefef, ALL, ALL],
+    [0xffff, 0x1000, ALL, ALL],
+    [0xefef, 0xffff, ALL, ALL],
+    [0x1000, 0xffff, ALL, ALL],
+    [0xefef, 0xffcf, ALL, ALL],
+    [0x1000, 0xffcf, ALL, ALL],
+    [0xfbcf, 0xefef, 0xfbcf, ALL],
+    [0xfbcf, 0x1000, 0xfbcf, ALL],
+    [0x0001, 0xefee, 0x0001, 0xfbcf],
+    [0x0001, 0x1000, 0x0001, 0xfbcf],
+    [0x0001, 0xefea, 0xfbca, ALL],
+    [0x0001, 0x1000, 0xfbca, ALL],
+];
+
+#[rustfmt::skip]
+static WORDS: [Word; 272] = [
+    word(0x00000048836d2801, [0, 0, 0, 0]),
+    word(0x0f88000000000000, [0, 0, 0, 0]),
+    word(0x81c4000000004883, [0, 0, 0, 0]),
+    word(0x45280141ba010000, [0, 0, 0, 0]),
+    word(0x00c3000000000000, [0, 0, 0, 0]),
+    word(0x8b550841ff920000, [0, 0, 0, 0]),
+    word(0x0000000000000000, [0, 0, 0, 0]),
+    word(0x4155415641575648, [0, 0, 0, 0]),
+    word(0x89fd488965404989, [0, 0, 0, 0]),
+    word(0xf200000000000000, [0, 0, 0, 0]),
+    word(0x415e415d415c5b5d, [0, 0, 0, 0]),
+    word(0xc300000000000000, [0, 0, 0, 0]),
+    word(0x83c408415f415e41, [0, 0, 0, 0]),
+    word(0x5d415c5b5dc30000, [0, 0, 0, 0]),
+    word(0x89c0496304824c01, [12, 13, 0, 0]),
+    word(0xd040ffe000000000, [14, 0, 0, 0]),
+    word(0xd00f800000000000, [21, 0, 0, 0]),
+    word(0x9940f7f800000000, [0, 0, 22, 0]),
+    word(0x489948f7f8000000, [0, 0, 23, 0]),
+    word(0xbdc0410f44c24083, [26, 27, 0, 0]),
+    word(0xf01f000000000000, [21, 0, 0, 0]),
+    word(0xbdc0490f44c24883, [26, 27, 0, 0]),
+    word(0xf03f000000000000, [21, 0, 0, 0]),
+    word(0xbcc0410f44c20000, [28, 27, 0, 0]),
+    word(0xbcc0490f44c20000, [28, 27, 0, 0]),
+    word(0xe810000000000000, [21, 0, 0, 0]),
+    word(0x00400f94c0000000, [8, 0, 0, 0]),
+    word(0x94c0000000000000, [27, 0, 0, 0]),
+    word(0x00400f95c0000000, [8, 0, 0, 0]),
+    word(0x95c0000000000000, [27, 0, 0, 0]),
+    word(0x00400f9cc0000000, [8, 0, 0, 0]),
+    word(0x9cc0000000000000, [27, 0, 0, 0]),
+    word(0x00400f92c0000000, [8, 0, 0, 0]),
+    word(0x92c0000000000000, [27, 0, 0, 0]),
+    word(0x00400f9fc0000000, [8, 0, 0, 0]),
+    word(0x9fc0000000000000, [27, 0, 0, 0]),
+    word(0x00400f97c0000000, [8, 0, 0, 0]),
+    word(0x97c0000000000000, [27, 0, 0, 0]),
+    word(0x00400f9ec0000000, [8, 0, 0, 0]),
+    word(0x9ec0000000000000, [27, 0, 0, 0]),
+    word(0x00400f96c0000000, [8, 0, 0, 0]),
+    word(0x96c0000000000000, [27, 0, 0, 0]),
+    word(0x00400f9dc0000000, [8, 0, 0, 0]),
+    word(0x9dc0000000000000, [27, 0, 0, 0]),
+    word(0x00400f93c0000000, [8, 0, 0, 0]),
+    word(0x93c0000000000000, [27, 0, 0, 0]),
+    word(0x0000400f94c00000, [38, 0, 0, 0]),
+    word(0xb800000000400f94, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f94c00000000000, [42, 0, 0, 0]),
+    word(0x0000400f95c00000, [38, 0, 0, 0]),
+    word(0xb800000000400f95, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f95c00000000000, [42, 0, 0, 0]),
+    word(0x0000400f9cc00000, [38, 0, 0, 0]),
+    word(0xb800000000400f9c, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f9cc00000000000, [42, 0, 0, 0]),
+    word(0x0000400f92c00000, [38, 0, 0, 0]),
+    word(0xb800000000400f92, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f92c00000000000, [42, 0, 0, 0]),
+    word(0x0000400f9fc00000, [38, 0, 0, 0]),
+    word(0xb800000000400f9f, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f9fc00000000000, [42, 0, 0, 0]),
+    word(0x0000400f97c00000, [38, 0, 0, 0]),
+    word(0xb800000000400f97, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f97c00000000000, [42, 0, 0, 0]),
+    word(0x0000400f9ec00000, [38, 0, 0, 0]),
+    word(0xb800000000400f9e, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f9ec00000000000, [42, 0, 0, 0]),
+    word(0x0000400f96c00000, [38, 0, 0, 0]),
+    word(0xb800000000400f96, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f96c00000000000, [42, 0, 0, 0]),
+    word(0x0000400f9dc00000, [38, 0, 0, 0]),
+    word(0xb800000000400f9d, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f9dc00000000000, [42, 0, 0, 0]),
+    word(0x0000400f93c00000, [38, 0, 0, 0]),
+    word(0xb800000000400f93, [40, 0, 0, 0]),
+    word(0xc000000000000000, [21, 0, 0, 0]),
+    word(0x0f93c00000000000, [42, 0, 0, 0]),
+    word(0x45c0000000000000, [13, 0, 27, 0]),
+    word(0xc000000000000000, [49, 0, 0, 21]),
+    word(0xc000000000000000, [49, 0, 21, 0]),
+    word(0x04400f28c0000000, [9, 0, 0, 8]),
+    word(0xf3410f5cc7000000, [9, 0, 0, 0]),
+    word(0xf3410f5ec7000000, [9, 0, 0, 0]),
+    word(0xf2410f5cc7000000, [9, 0, 0, 0]),
+    word(0xf2410f5ec7000000, [9, 0, 0, 0]),
+    word(0x400f56c0eb0cf340, [53, 0, 54, 0]),
+    word(0x0f58c0eb05f3400f, [55, 0, 56, 0]),
+    word(0x5dc0000000000000, [13, 0, 27, 0]),
+    word(0x400f56c0eb0cf340, [53, 54, 0, 0]),
+    word(0x0f58c0eb05f3400f, [55, 56, 0, 0]),
+    word(0x5dc0000000000000, [13, 27, 0, 0]),
+    word(0x750f7a06400f56c0, [58, 0, 31, 0]),
+    word(0xeb0cf3400f58c0eb, [45, 0, 19, 0]),
+    word(0x05f3400f5dc00000, [59, 0, 38, 0]),
+    word(0x400f54c0eb0cf340, [53, 0, 54, 0]),
+    word(0x0f58c0eb05f3400f, [55, 0, 56, 0]),
+    word(0x5fc0000000000000, [13, 0, 27, 0]),
+    word(0x400f54c0eb0cf340, [53, 54, 0, 0]),
+    word(0x0f58c0eb05f3400f, [55, 56, 0, 0]),
+    word(0x5fc0000000000000, [13, 27, 0, 0]),
+    word(0x750f7a06400f54c0, [58, 0, 31, 0]),
+    word(0xeb0cf3400f58c0eb, [45, 0, 19, 0]),
+    word(0x05f3400f5fc00000, [59, 0, 38, 0]),
+    word(0x06400f56c0eb0cf2, [9, 0, 8, 0]),
+    word(0x400f58c0eb05f240, [53, 0, 54, 0]),
+    word(0x0f5dc00000000000, [60, 0, 42, 0]),
+    word(0x06400f56c0eb0cf2, [9, 8, 0, 0]),
+    word(0x400f58c0eb05f240, [53, 54, 0, 0]),
+    word(0x0f5dc00000000000, [60, 42, 0, 0]),
+    word(0xc0750f7a06400f56, [61, 0, 40, 0]),
+    word(0xc0eb0cf2400f58c0, [62, 0, 63, 0]),
+    word(0xeb05f2400f5dc000, [45, 0, 19, 0]),
+    word(0x06400f54c0eb0cf2, [9, 0, 8, 0]),
+    word(0x400f58c0eb05f240, [53, 0, 54, 0]),
+    word(0x0f5fc00000000000, [60, 0, 42, 0]),
+    word(0x06400f54c0eb0cf2, [9, 8, 0, 0]),
+    word(0x400f58c0eb05f240, [53, 54, 0, 0]),
+    word(0x0f5fc00000000000, [60, 42, 0, 0]),
+    word(0xc0750f7a06400f54, [61, 0, 40, 0]),
+    word(0xc0eb0cf2400f58c0, [62, 0, 63, 0]),
+    word(0xeb05f2400f5fc000, [45, 0, 19, 0]),
+    word(0x72f71f440f54f866, [0, 0, 19, 0]),
+    word(0x400f72f00166400f, [64, 0, 0, 0]),
+    word(0x72d001410f56c700, [65, 0, 0, 0]),
+    word(0x72f71f440f54f840, [11, 10, 19, 0]),
+    word(0x0f28c066400f72f0, [66, 42, 0, 0]),
+    word(0x0166400f72d00141, [67, 0, 0, 0]),
+    word(0x0f56c70000000000, [60, 0, 0, 0]),
+    word(0x73f73f440f54f866, [0, 0, 19, 0]),
+    word(0x400f73f00166400f, [64, 0, 0, 0]),
+    word(0x73d001410f56c700, [65, 0, 0, 0]),
+    word(0x73f73f440f54f840, [11, 10, 19, 0]),
+    word(0x0f28c066400f73f0, [66, 42, 0, 0]),
+    word(0x0166400f73d00141, [67, 0, 0, 0]),
+    word(0x0f56c70000000000, [60, 0, 0, 0]),
+    word(0x72d701410f54c700, [45, 0, 0, 0]),
+    word(0x72d001400f54c000, [65, 19, 0, 0]),
+    word(0x73d701410f54c700, [45, 0, 0, 0]),
+    word(0x73d001400f54c000, [65, 19, 0, 0]),
+    word(0x72f71f410f57c700, [45, 0, 0, 0]),
+    word(0x72f01f400f57c000, [65, 19, 0, 0]),
+    word(0x73f73f410f57c700, [45, 0, 0, 0]),
+    word(0x73f03f400f57c000, [65, 19, 0, 0]),
+    word(0xc000000000000000, [49, 21, 0, 0]),
+    word(0x0f76c066400f72f0, [71, 0, 0, 0]),
+    word(0x1766400f72d00100, [38, 0, 0, 0]),
+    word(0x7b1166400f76c066, [73, 0, 0, 0]),
+    word(0x400f72f01766400f, [64, 0, 0, 0]),
+    word(0x72d0010000000000, [27, 0, 0, 0]),
+    word(0x400f76c066400f73, [74, 0, 0, 0]),
+    word(0xf03466400f73d001, [75, 0, 0, 0]),
+    word(0xc07b1166400f76c0, [77, 0, 0, 0]),
+    word(0x66400f73f0346640, [78, 0, 0, 0]),
+    word(0x0f73d00100000000, [42, 0, 0, 0]),
+    word(0x0ac0080000000000, [13, 27, 0, 0]),
+    word(0x0ac0090000000000, [13, 27, 0, 0]),
+    word(0x0ac00a0000000000, [13, 27, 0, 0]),
+    word(0x0ac00b0000000000, [13, 27, 0, 0]),
+    word(0x0bc0080000000000, [13, 27, 0, 0]),
+    word(0x0bc0090000000000, [13, 27, 0, 0]),
+    word(0x0bc00a0000000000, [13, 27, 0, 0]),
+    word(0x0bc00b0000000000, [13, 27, 0, 0]),
+    word(0x0f9bc041ba000000, [42, 0, 0, 0]),
+    word(0x00410f45c2000000, [9, 0, 0, 0]),
+    word(0x400f9bc041ba0000, [4, 0, 0, 0]),
+    word(0x0000410f45c20000, [59, 0, 0, 0]),
+    word(0x0f9ac041ba010000, [42, 0, 0, 0]),
+    word(0x00410f45c2000000, [9, 0, 0, 0]),
+    word(0x400f9ac041ba0100, [4, 0, 0, 0]),
+    word(0x0000410f45c20000, [59, 0, 0, 0]),
+    word(0x0000000f8a000000, [0, 0, 0, 0]),
+    word(0x0000000000000000, [0, 0, 0, 0]),
+    word(0x400f97c000000000, [4, 0, 0, 0]),
+    word(0x400f93c000000000, [4, 0, 0, 0]),
+    word(0x490f2ac200000000, [3, 0, 0, 0]),
+    word(0x07f3480f2ac0eb16, [59, 38, 0, 0]),
+    word(0x4989c249d1ea7304, [0, 2, 0, 0]),
+    word(0x4983ca01f3490f2a, [47, 0, 0, 0]),
+    word(0xc2f3400f58c00000, [80, 0, 0, 0]),
+    word(0x07f2480f2ac0eb16, [59, 38, 0, 0]),
+    word(0x4989c249d1ea7304, [0, 2, 0, 0]),
+    word(0x4983ca01f2490f2a, [47, 0, 0, 0]),
+    word(0xc2f2400f58c00000, [80, 0, 0, 0]),
+    word(0x4939c20f85000000, [2, 0, 0, 0]),
+    word(0x0000000000000000, [0, 0, 0, 0]),
+    word(0x017114450f57ff41, [0, 11, 0, 0]),
+    word(0x0f2ec77a07720840, [10, 60, 0, 0]),
+    word(0xf7d0eb034031c000, [83, 0, 0, 0]),
+    word(0x017115450f57ff66, [0, 0, 0, 0]),
+    word(0x410f2ec77a077208, [0, 3, 0, 0]),
+    word(0x40f7d0eb034031c0, [84, 0, 0, 0]),
+    word(0x017114450f57ff41, [0, 11, 0, 0]),
+    word(0x0f2ec77a07720848, [10, 60, 0, 0]),
+    word(0xf7d0eb034031c000, [83, 0, 0, 0]),
+    word(0x017115450f57ff66, [0, 0, 0, 0]),
+    word(0x410f2ec77a077208, [0, 3, 0, 0]),
+    word(0x48f7d0eb034031c0, [84, 0, 0, 0]),
+    word(0x4939c2740e450f57, [2, 0, 0, 0]),
+    word(0xff410f2ec74019c0, [85, 9, 0, 0]),
+    word(0x40f7d00000000000, [1, 0, 0, 0]),
+    word(0x4939c2740f450f57, [2, 0, 0, 0]),
+    word(0xff66410f2ec74019, [86, 59, 0, 0]),
+    word(0xc040f7d000000000, [87, 0, 0, 0]),
+    word(0x01711b41ba000000, [0, 0, 0, 0]),
+    word(0xdf66450f6efa410f, [0, 24, 0, 0]),
+    word(0x2ec70f8500000000, [0, 13, 0, 0]),
+    word(0x0f8a000000000000, [0, 0, 0, 0]),
+    word(0x01712049ba000000, [0, 0, 0, 0]),
+    word(0x000000e0c3664d0f, [0, 0, 0, 0]),
+    word(0x6efa66410f2ec70f, [0, 45, 0, 0]),
+    word(0x85000000000f8a00, [0, 0, 0, 0]),
+    word(0x0000000000000000, [0, 0, 0, 0]),
+    word(0x792741ba0000005f, [0, 0, 0, 0]),
+    word(0x66450f6efaf3440f, [0, 25, 0, 0]),
+    word(0x5cf8f3490f2cc748, [89, 27, 0, 0]),
+    word(0x83f8010f80000000, [27, 0, 0, 0]),
+    word(0x0048f7d8480fbaf8, [90, 0, 0, 0]),
+    word(0x3f00000000000000, [0, 0, 0, 0]),
+    word(0x792b49ba00000000, [0, 0, 0, 0]),
+    word(0x0000e043664d0f6e, [0, 0, 0, 0]),
+    word(0xfaf2440f5cf8f249, [11, 38, 0, 0]),
+    word(0x0f2cc74883f8010f, [91, 0, 0, 0]),
+    word(0x800000000048f7d8, [92, 0, 0, 0]),
+    word(0x480fbaf83f000000, [4, 0, 0, 0]),
+    word(0x793341ba0000005f, [0, 0, 0, 0]),
+    word(0x66450f6efaf3440f, [0, 25, 0, 0]),
+    word(0x5cf8f3490f2cc748, [89, 27, 0, 0]),
+    word(0x83f8017110450f57, [27, 0, 0, 0]),
+    word(0xff410f2ec74819c0, [85, 9, 0, 0]),
+    word(0x48f7d0eb0848f7d8, [93, 0, 0, 0]),
+    word(0x480fbaf83f000000, [4, 0, 0, 0]),
+    word(0x793849ba00000000, [0, 0, 0, 0]),
+    word(0x0000e043664d0f6e, [0, 0, 0, 0]),
+    word(0xfaf2440f5cf8f249, [11, 38, 0, 0]),
+    word(0x0f2cc74883f80171, [91, 0, 0, 0]),
+    word(0x11450f57ff66410f, [0, 24, 0, 0]),
+    word(0x2ec74819c048f7d0, [94, 13, 0, 0]),
+    word(0xeb0848f7d8480fba, [95, 0, 0, 0]),
+    word(0xf83f000000000000, [21, 0, 0, 0]),
+    word(0x8b0289c24021c2f0, [0, 0, 107, 0]),
+    word(0x410fb11275f40000, [0, 0, 0, 0]),
+    word(0x418b0289c24021c2, [0, 0, 108, 0]),
+    word(0xf0410fb11275f400, [0, 0, 0, 0]),
+    word(0x8b0289c24009c2f0, [0, 0, 107, 0]),
+    word(0x410fb11275f40000, [0, 0, 0, 0]),
+    word(0x418b0289c24009c2, [0, 0, 108, 0]),
+    word(0xf0410fb11275f400, [0, 0, 0, 0]),
+    word(0x8b0289c24031c2f0, [0, 0, 107, 0]),
+    word(0x410fb11275f40000, [0, 0, 0, 0]),
+    word(0x418b0289c24031c2, [0, 0, 108, 0]),
+    word(0xf0410fb11275f400, [0, 0, 0, 0]),
+    word(0x8b024889c24821c2, [0, 0, 108, 0]),
+    word(0xf0490fb11275f300, [0, 0, 0, 0]),
+    word(0x498b024889c24821, [0, 0, 24, 0]),
+    word(0xc2f0490fb11275f3, [0, 0, 49, 0]),
+    word(0x8b024889c24809c2, [0, 0, 108, 0]),
+    word(0xf0490fb11275f300, [0, 0, 0, 0]),
+    word(0x498b024889c24809, [0, 0, 24, 0]),
+    word(0xc2f0490fb11275f3, [0, 0, 49, 0]),
+    word(0x8b024889c24831c2, [0, 0, 108, 0]),
+    word(0xf0490fb11275f300, [0, 0, 0, 0]),
+    word(0x498b024889c24831, [0, 0, 24, 0]),
+    word(0xc2f0490fb11275f3, [0, 0, 49, 0]),
+];
+
+#[rustfmt::skip]
+static MASKS: [[u64; 16]; MASK_ROWS] = rows([
+    [0, 0, 0, 0],
+    [0x0000010000000000, 0x0000020000000000, 0x0000040000000000, 0x0100000000000000],
+    [0x0000080000000000, 0x0000100000000000, 0x0000200000000000, 0x0400000000000000],
+    [0x0000000800000000, 0x0000001000000000, 0x0000002000000000, 0x0400000000000000],
+    [0x0000000100000000, 0x0000000200000000, 0x0000000400000000, 0x0100000000000000],
+    [0x0000090000000000, 0x0000120000000000, 0x0000240000000000, 0x0500000000000000],
+    [0x0001000000000000, 0x0002000000000000, 0x0004000000000000, 0x0100000000000000],
+    [0x0000000900000000, 0x0000001200000000, 0x0000002400000000, 0x0500000000000000],
+    [0x0000000001000000, 0x0000000002000000, 0x0000000004000000, 0x0001000000000000],
+    [0x0000000008000000, 0x0000000010000000, 0x0000000020000000, 0x0004000000000000],
+    [0, 0, 0, 0x0000000000000001],
+    [0, 0, 0, 0x0000000000000004],
+    [0x0001000008080000, 0x0002000010100000, 0x0004000020200000, 0x0000060000000100],
+    [0x0008000000000000, 0x0010000000000000, 0x0020000000000000, 0],
+    [0x0100000100000000, 0x0200000200000000, 0x0400000400000000, 0x0001000000000000],
+    [0x0000000800000000, 0x0000001000000000, 0x0000002000000000, 0x0200000000000000],
+    [0x0000010000010000, 0x0000020000020000, 0x0000040000040000, 0x0100000100000000],
+    [0x0000000000080000, 0x0000000000100000, 0x0000000000200000, 0x0000000400000000],
+    [0x0000010000000800, 0x0000020000001000, 0x0000040000002000, 0x0100000400000000],
+    [0x0000000000000100, 0x0000000000000200, 0x0000000000000400, 0x0000000100000000],
+    [0x0000080000010000, 0x0000100000020000, 0x0000200000040000, 0x0400000100000100],
+    [0x0100000000000000, 0x0200000000000000, 0x0400000000000000, 0],
+    [0x0000000100000000, 0x0000000200000000, 0x0000000400000000, 0x0001000000000000],
+    [0x0000000001000000, 0x0000000002000000, 0x0000000004000000, 0x0000010000000000],
+    [0, 0, 0, 0x0000000000000400],
+    [0, 0, 0, 0x0000000000000100],
+    [0x0008000000080000, 0x0010000000100000, 0x0020000000200000, 0x0000040000000100],
+    [0x0001000000000000, 0x0002000000000000, 0x0004000000000000, 0],
+    [0x0008000000080000, 0x0010000000100000, 0x0020000000200000, 0x0000040000000000],
+    [0x0000000009000000, 0x0000000012000000, 0x0000000024000000, 0x0005000000000000],
+    [0x0000090000000008, 0x0000120000000010, 0x0000240000000020, 0x0500000004000000],
+    [0x0000000000000001, 0x0000000000000002, 0x0000000000000004, 0x0000000001000000],
+    [0x0000010000010000, 0x0000020000020000, 0x0000040000040000, 0x0100000100000100],
+    [0x0000010001000000, 0x0000020002000000, 0x0000040004000000, 0x0100000100000000],
+    [0x0000080001000000, 0x0000100002000000, 0x0000200004000000, 0x0400000100000000],
+    [0x0000090000000000, 0x0000120000000000, 0x0000240000000000, 0x0500000000000100],
+    [0x0000000000010000, 0x0000000000020000, 0x0000000000040000, 0x0000000100000000],
+    [0x0000010000010000, 0x0000020000020000, 0x0000040000040000, 0x0100000001000000],
+    [0x0000000000010000, 0x0000000000020000, 0x0000000000040000, 0x0000010000000000],
+    [0x0000010000000000, 0x0000020000000000, 0x0000040000000000, 0x0100000000000001],
+    [0x0100000000000000, 0x0200000000000000, 0x0400000000000000, 0x0000000000010000],
+    [0x0000090000000000, 0x0000120000000000, 0x0000240000000000, 0x0500000000000001],
+    [0x0000010000000000, 0x0000020000000000, 0x0000040000000000, 0],
+    [0x0000090001000000, 0x0000120002000000, 0x0000240004000000, 0x0500000100000000],
+    [0x0000000000090000, 0x0000000000120000, 0x0000000000240000, 0x0000000500000000],
+    [0x0000000000000800, 0x0000000000001000, 0x0000000000002000, 0x0000000400000000],
+    [0x0000000000010000, 0x0000000000020000, 0x0000000000040000, 0x0000000100000400],
+    [0, 0, 0, 0x0000000000040000],
+    [0, 0, 0, 0x0000000000010000],
+    [0x0800000000000000, 0x1000000000000000, 0x2000000000000000, 0],
+    [0x0000000000000900, 0x0000000000001200, 0x0000000000002400, 0x0000000005000000],
+    [0x0000000800000000, 0x0000001000000000, 0x0000002000000000, 0x0400000000040000],
+    [0x0000000100000008, 0x0000000200000010, 0x0000000400000020, 0x0100000004000000],
+    [0x0000000800000000, 0x0000001000000000, 0x0000002000000000, 0x0400000000000004],
+    [0x0000000100000000, 0x0000000200000000, 0x0000000400000000, 0x0100000000000001],
+    [0x0000080000000000, 0x0000100000000000, 0x0000200000000000, 0x0000000000000400],
+    [0x0000010000000000, 0x0000020000000000, 0x0000040000000000, 0x0000000000000100],
+    [0x0000000800000008, 0x0000001000000010, 0x0000002000000020, 0x0400000004000000],
+    [0x0000000000000008, 0x0000000000000010, 0x0000000000000020, 0x0000000004000000],
+    [0x0000000000080000, 0x0000000000100000, 0x0000000000200000, 0x0000040000000000],
+    [0x0000080000000000, 0x0000100000000000, 0x0000200000000000, 0],
+    [0x0800000000000000, 0x1000000000000000, 0x2000000000000000, 0x0000000000040000],
+    [0x0800000000000008, 0x1000000000000010, 0x2000000000000020, 0x0000000004000000],
+    [0x0100000000000001, 0x0200000000000002, 0x0400000000000004, 0x0000000001000000],
+    [0x0000000100000000, 0x0000000200000000, 0x0000000400000000, 0x0100000000000100],
+    [0x0001000000000800, 0x0002000000001000, 0x0004000000002000, 0x0000000400000000],
+    [0x0000080000000001, 0x0000100000000002, 0x0000200000000004, 0x0000000001000000],
+    [0x0000000000010000, 0x0000000000020000, 0x0000000000040000, 0x0000010000000004],
+    [0x0000000009000000, 0x0000000012000000, 0x0000000024000000, 0x0005000000000100],
+    [0x0000000900000000, 0x0000001200000000, 0x0000002400000000, 0x0500000000040000],
+    [0x0000000900000000, 0x0000001200000000, 0x0000002400000000, 0x0500000000000005],
+    [0x0000090000000001, 0x0000120000000002, 0x0000240000000004, 0x0000000001000000],
+    [0x0000000800000009, 0x0000001000000012, 0x0000002000000024, 0x0400000005000000],
+    [0x0000000000000900, 0x0000000000001200, 0x0000000000002400, 0x0000000500000000],
+    [0x0000000900000000, 0x0000001200000000, 0x0000002400000000, 0x0500000000010000],
+    [0x0100000000000100, 0x0200000000000200, 0x0400000000000400, 0x0000000100000000],
+    [0x0000000800000000, 0x0000001000000000, 0x0000002000000000, 0x0400000000050000],
+    [0x0900000000000009, 0x1200000000000012, 0x2400000000000024, 0x0000000005000000],
+    [0x0000000001000000, 0x0000000002000000, 0x0000000004000000, 0x0001000000000001],
+    [0x0000000000090000, 0x0000000000120000, 0x0000000000240000, 0x0005000000000000],
+    [0x0800000000090000, 0x1000000000120000, 0x2000000000240000, 0x0000050000000000],
+    [0x0000000008000001, 0x0000000010000002, 0x0000000020000004, 0x0004000000010000],
+    [0x0000000008000008, 0x0000000010000010, 0x0000000020000020, 0x0004000000040000],
+    [0x0001000000000900, 0x0002000000001200, 0x0004000000002400, 0x0000000005000000],
+    [0x0000010000000009, 0x0000020000000012, 0x0000040000000024, 0x0100000000050000],
+    [0x0000000000000009, 0x0000000000000012, 0x0000000000000024, 0x0000000000050000],
+    [0, 0, 0, 0x0000000000000500],
+    [0x0900000100000000, 0x1200000200000000, 0x2400000400000000, 0x0001000000000000],
+    [0x0000000008000009, 0x0000000010000012, 0x0000000020000024, 0x0004000000050000],
+    [0x0000000000000800, 0x0000000000001000, 0x0000000000002000, 0x0000000400000001],
+    [0x0000000100000001, 0x0000000200000002, 0x0000000400000004, 0x0001000001000000],
+    [0x0000080000010000, 0x0000100000020000, 0x0000200000040000, 0x0000000100000000],
+    [0x0000000000000001, 0x0000000000000002, 0x0000000000000004, 0x0000000000010000],
+    [0x0000010000000001, 0x0000020000000002, 0x0000040000000004, 0x0100000000010000],
+    [0x0000000009000001, 0x0000000012000002, 0x0000000024000004, 0x0000050000010000],
+    [0x0000000001000000, 0x0000000002000000, 0x0000000004000000, 0x0000010000010000],
+    [0x0000004000000000, 0x0000008000000000, 0, 0],
+    [0x0000000001000000, 0x0000000002000000, 0x0000000004000000, 0x0100000000000000],
+    [0x0000000008000000, 0x0000000010000000, 0x0000000020000000, 0x0200000000000000],
+    [0x0000000040000000, 0x0000000080000000, 0, 0],
+    [0x0000000000010000, 0x0000000000020000, 0x0000000000040000, 0x0001000000000000],
+    [0x0000000000080000, 0x0000000000100000, 0x0000000000200000, 0x0002000000000000],
+    [0x0000000000400000, 0x0000000000800000, 0, 0],
+    [0x0000000800000000, 0x0000001000000000, 0x0000002000000000, 0x0004000000000000],
+    [0x0000000008000000, 0x0000000010000000, 0x0000000020000000, 0x0002000000000000],
+    [0x0000010000000008, 0x0000020000000010, 0x0000040000000020, 0x0100000004000000],
+    [0x0000010000080000, 0x0000020000100000, 0x0000040000200000, 0x0100000400000000],
+    [0x0000000000000800, 0x0000000000001000, 0x0000000000002000, 0x0000000004000000],
+    [0x0000000000000008, 0x0000000000000010, 0x0000000000000020, 0x0000000000040000],
 ]);
-
-#[rustfmt::skip]
-static CHUNKS: [[u64; 2]; 783] = [
-    chunk(0x4889c000000000000000000000000000),
-    chunk(0x400f28c0000000000000000000000000),
-    chunk(0x4031c000000000000000000000000000),
-    chunk(0x40b80000000000000000000000000000),
-    chunk(0x48c7c000000000000000000000000000),
-    chunk(0x48b80000000000000000000000000000),
-    chunk(0x400f57c0000000000000000000000000),
-    chunk(0x66400f7ec00000000000000000000000),
-    chunk(0x66480f7ec00000000000000000000000),
-    chunk(0x66400f6ec00000000000000000000000),
-    chunk(0x66480f6ec00000000000000000000000),
-    chunk(0x488b4424000000000000000000000000),
-    chunk(0x488b8424000000000000000000000000),
-    chunk(0x48894424000000000000000000000000),
-    chunk(0x48898424000000000000000000000000),
-    chunk(0xf2400f10442400000000000000000000),
-    chunk(0xf2400f10842400000000000000000000),
-    chunk(0xf2400f11442400000000000000000000),
-    chunk(0xf2400f11842400000000000000000000),
-    chunk(0x4883ec00000000000000000000000000),
-    chunk(0x4881ec00000000000000000000000000),
-    chunk(0x4883c400000000000000000000000000),
-    chunk(0x4881c400000000000000000000000000),
-    chunk(0xc3000000000000000000000000000000),
-    chunk(0xe8000000000000000000000000000000),
-    chunk(0x40ff9000000000000000000000000000),
-    chunk(0x41ff9424000000000000000000000000),
-    chunk(0x488b7d104889e64c8b550841ff920000),
-    chunk(0x00000000000000000000000000000000),
-    chunk(0xf30f1efa555341544155415641575648),
-    chunk(0x89fd488965404989f200000000000000),
-    chunk(0x4c8b1424000000000000000000000000),
-    chunk(0x31c04883c408415f415e415d415c5b5d),
-    chunk(0xc3000000000000000000000000000000),
-    chunk(0x488b65408b45344883c408415f415e41),
-    chunk(0x5d415c5b5dc300000000000000000000),
-    chunk(0xf30f1efa000000000000000000000000),
-    chunk(0x0f0b0000000000000000000000000000),
-    chunk(0xe9000000000000000000000000000000),
-    chunk(0x4c8d15000000004089c0496304824c01),
-    chunk(0xd040ffe0000000000000000000000000),
-    chunk(0x40f6c0000f8500000000000000000000),
-    chunk(0x40a8000f850000000000000000000000),
-    chunk(0xc7453400000000000000000000000000),
-    chunk(0xc7453800000000000000000000000000),
-    chunk(0x48836d20010f88000000000000000000),
-    chunk(0x48836d28010f88000000000000000000),
-    chunk(0x48834528010000000000000000000000),
-    chunk(0x837d30000f8500000000000000000000),
-    chunk(0x4801c000000000000000000000000000),
-    chunk(0x488d0400000000000000000000000000),
-    chunk(0x498d4405000000000000000000000000),
-    chunk(0x4883c000000000000000000000000000),
-    chunk(0x4881c000000000000000000000000000),
-    chunk(0x48050000000000000000000000000000),
-    chunk(0x488d4000000000000000000000000000),
-    chunk(0x498d4424000000000000000000000000),
-    chunk(0x488d8000000000000000000000000000),
-    chunk(0x498d8424000000000000000000000000),
-    chunk(0x4829c000000000000000000000000000),
-    chunk(0x48f7d84801c000000000000000000000),
-    chunk(0x4889c04829c000000000000000000000),
-    chunk(0x480fafc0000000000000000000000000),
-    chunk(0x4889c0480fafc0000000000000000000),
-    chunk(0x486bc000000000000000000000000000),
-    chunk(0x4869c000000000000000000000000000),
-    chunk(0x4821c000000000000000000000000000),
-    chunk(0x4889c04821c000000000000000000000),
-    chunk(0x4809c000000000000000000000000000),
-    chunk(0x4889c04809c000000000000000000000),
-    chunk(0x4831c000000000000000000000000000),
-    chunk(0x4889c04831c000000000000000000000),
-    chunk(0x4883e000000000000000000000000000),
-    chunk(0x4881e000000000000000000000000000),
-    chunk(0x48250000000000000000000000000000),
-    chunk(0x4889c04883e000000000000000000000),
-    chunk(0x4889c04881e000000000000000000000),
-    chunk(0x4889c048250000000000000000000000),
-    chunk(0x4883c800000000000000000000000000),
-    chunk(0x4881c800000000000000000000000000),
-    chunk(0x480d0000000000000000000000000000),
-    chunk(0x4889c04883c800000000000000000000),
-    chunk(0x4889c04881c800000000000000000000),
-    chunk(0x4889c0480d0000000000000000000000),
-    chunk(0x4883f000000000000000000000000000),
-    chunk(0x4881f000000000000000000000000000),
-    chunk(0x48350000000000000000000000000000),
-    chunk(0x4889c04883f000000000000000000000),
-    chunk(0x4889c04881f000000000000000000000),
-    chunk(0x4889c048350000000000000000000000),
-    chunk(0x40d3e000000000000000000000000000),
-    chunk(0x4089c040d3e000000000000000000000),
-    chunk(0x40d3f800000000000000000000000000),
-    chunk(0x4089c040d3f800000000000000000000),
-    chunk(0x40d3e800000000000000000000000000),
-    chunk(0x4089c040d3e800000000000000000000),
-    chunk(0x40d3c000000000000000000000000000),
-    chunk(0x4089c040d3c000000000000000000000),
-    chunk(0x40d3c800000000000000000000000000),
-    chunk(0x4089c040d3c800000000000000000000),
-    chunk(0x48d3e000000000000000000000000000),
-    chunk(0x4889c048d3e000000000000000000000),
-    chunk(0x48d3f800000000000000000000000000),
-    chunk(0x4889c048d3f800000000000000000000),
-    chunk(0x48d3e800000000000000000000000000),
-    chunk(0x4889c048d3e800000000000000000000),
-    chunk(0x48d3c000000000000000000000000000),
-    chunk(0x4889c048d3c000000000000000000000),
-    chunk(0x48d3c800000000000000000000000000),
-    chunk(0x4889c048d3c800000000000000000000),
-    chunk(0x40c1e000000000000000000000000000),
-    chunk(0x4089c040c1e000000000000000000000),
-    chunk(0x40c1f800000000000000000000000000),
-    chunk(0x4089c040c1f800000000000000000000),
-    chunk(0x40c1e800000000000000000000000000),
-    chunk(0x4089c040c1e800000000000000000000),
-    chunk(0x40c1c000000000000000000000000000),
-    chunk(0x4089c040c1c000000000000000000000),
-    chunk(0x40c1c800000000000000000000000000),
-    chunk(0x4089c040c1c800000000000000000000),
-    chunk(0x48c1e000000000000000000000000000),
-    chunk(0x4889c048c1e000000000000000000000),
-    chunk(0x48c1f800000000000000000000000000),
-    chunk(0x4889c048c1f800000000000000000000),
-    chunk(0x48c1e800000000000000000000000000),
-    chunk(0x4889c048c1e800000000000000000000),
-    chunk(0x48c1c000000000000000000000000000),
-    chunk(0x4889c048c1c000000000000000000000),
-    chunk(0x48c1c800000000000000000000000000),
-    chunk(0x4889c048c1c800000000000000000000),
-    chunk(0x40f7e800000000000000000000000000),
-    chunk(0x40f7e000000000000000000000000000),
-    chunk(0x48f7e800000000000000000000000000),
-    chunk(0x48f7e000000000000000000000000000),
-    chunk(0x4083c0000f8000000000000000000000),
-    chunk(0x4081c0000000000f8000000000000000),
-    chunk(0x4005000000000f800000000000000000),
-    chunk(0x4089c04083c0000f8000000000000000),
-    chunk(0x4089c04081c0000000000f8000000000),
-    chunk(0x4089c04005000000000f800000000000),
-    chunk(0x4083e8000f8000000000000000000000),
-    chunk(0x4081e8000000000f8000000000000000),
-    chunk(0x402d000000000f800000000000000000),
-    chunk(0x4089c04083e8000f8000000000000000),
-    chunk(0x4089c04081e8000000000f8000000000),
-    chunk(0x4089c0402d000000000f800000000000),
-    chunk(0x4883c0000f8000000000000000000000),
-    chunk(0x4881c0000000000f8000000000000000),
-    chunk(0x4805000000000f800000000000000000),
-    chunk(0x4889c04883c0000f8000000000000000),
-    chunk(0x4889c04881c0000000000f8000000000),
-    chunk(0x4889c04805000000000f800000000000),
-    chunk(0x4883e8000f8000000000000000000000),
-    chunk(0x4881e8000000000f8000000000000000),
-    chunk(0x482d000000000f800000000000000000),
-    chunk(0x4889c04883e8000f8000000000000000),
-    chunk(0x4889c04881e8000000000f8000000000),
-    chunk(0x4889c0482d000000000f800000000000),
-    chunk(0x4001c00f800000000000000000000000),
-    chunk(0x4089c04001c00f800000000000000000),
-    chunk(0x400fafc00f8000000000000000000000),
-    chunk(0x4089c0400fafc00f8000000000000000),
-    chunk(0x4801c00f800000000000000000000000),
-    chunk(0x4889c04801c00f800000000000000000),
-    chunk(0x480fafc00f8000000000000000000000),
-    chunk(0x4889c0480fafc00f8000000000000000),
-    chunk(0x4029c00f800000000000000000000000),
-    chunk(0x4189c24089c04429d00f800000000000),
-    chunk(0x4089c04029c00f800000000000000000),
-    chunk(0x4829c00f800000000000000000000000),
-    chunk(0x4989c24889c04c29d00f800000000000),
-    chunk(0x4889c04829c00f800000000000000000),
-    chunk(0x406bc0000f8000000000000000000000),
-    chunk(0x4069c0000000000f8000000000000000),
-    chunk(0x486bc0000f8000000000000000000000),
-    chunk(0x4869c0000000000f8000000000000000),
-    chunk(0x9940f7f8000000000000000000000000),
-    chunk(0x489948f7f80000000000000000000000),
-    chunk(0x31d240f7f00000000000000000000000),
-    chunk(0x31d248f7f00000000000000000000000),
-    chunk(0x31d24083f8ff74049940f7f800000000),
-    chunk(0x31d24883f8ff7405489948f7f8000000),
-    chunk(0x41ba3f000000400fbdc0410f44c24083),
-    chunk(0xf01f0000000000000000000000000000),
-    chunk(0x41ba7f000000480fbdc0490f44c24883),
-    chunk(0xf03f0000000000000000000000000000),
-    chunk(0x41ba20000000400fbcc0410f44c20000),
-    chunk(0x41ba40000000480fbcc0490f44c20000),
-    chunk(0xf3400fb8c00000000000000000000000),
-    chunk(0x4031c0f3400fb8c00000000000000000),
-    chunk(0xf3480fb8c00000000000000000000000),
-    chunk(0x4031c0f3480fb8c00000000000000000),
-    chunk(0x400fc800000000000000000000000000),
-    chunk(0x4089c0400fc800000000000000000000),
-    chunk(0x480fc800000000000000000000000000),
-    chunk(0x4889c0480fc800000000000000000000),
-    chunk(0x400fc840c1e810000000000000000000),
-    chunk(0x4089c0400fc840c1e810000000000000),
-    chunk(0x480fbec0000000000000000000000000),
-    chunk(0x480fbfc0000000000000000000000000),
-    chunk(0x4863c000000000000000000000000000),
-    chunk(0x4089c000000000000000000000000000),
-    chunk(0x4039c040b800000000400f94c0000000),
-    chunk(0x4031c04039c0400f94c0000000000000),
-    chunk(0x4039c040b800000000400f95c0000000),
-    chunk(0x4031c04039c0400f95c0000000000000),
-    chunk(0x4039c040b800000000400f9cc0000000),
-    chunk(0x4031c04039c0400f9cc0000000000000),
-    chunk(0x4039c040b800000000400f92c0000000),
-    chunk(0x4031c04039c0400f92c0000000000000),
-    chunk(0x4039c040b800000000400f9fc0000000),
-    chunk(0x4031c04039c0400f9fc0000000000000),
-    chunk(0x4039c040b800000000400f97c0000000),
-    chunk(0x4031c04039c0400f97c0000000000000),
-    chunk(0x4039c040b800000000400f9ec0000000),
-    chunk(0x4031c04039c0400f9ec0000000000000),
-    chunk(0x4039c040b800000000400f96c0000000),
-    chunk(0x4031c04039c0400f96c0000000000000),
-    chunk(0x4039c040b800000000400f9dc0000000),
-    chunk(0x4031c04039c0400f9dc0000000000000),
-    chunk(0x4039c040b800000000400f93c0000000),
-    chunk(0x4031c04039c0400f93c0000000000000),
-    chunk(0x4839c040b800000000400f94c0000000),
-    chunk(0x4031c04839c0400f94c0000000000000),
-    chunk(0x4839c040b800000000400f95c0000000),
-    chunk(0x4031c04839c0400f95c0000000000000),
-    chunk(0x4839c040b800000000400f9cc0000000),
-    chunk(0x4031c04839c0400f9cc0000000000000),
-    chunk(0x4839c040b800000000400f92c0000000),
-    chunk(0x4031c04839c0400f92c0000000000000),
-    chunk(0x4839c040b800000000400f9fc0000000),
-    chunk(0x4031c04839c0400f9fc0000000000000),
-    chunk(0x4839c040b800000000400f97c0000000),
-    chunk(0x4031c04839c0400f97c0000000000000),
-    chunk(0x4839c040b800000000400f9ec0000000),
-    chunk(0x4031c04839c0400f9ec0000000000000),
-    chunk(0x4839c040b800000000400f96c0000000),
-    chunk(0x4031c04839c0400f96c0000000000000),
-    chunk(0x4839c040b800000000400f9dc0000000),
-    chunk(0x4031c04839c0400f9dc0000000000000),
-    chunk(0x4839c040b800000000400f93c0000000),
-    chunk(0x4031c04839c0400f93c0000000000000),
-    chunk(0x4083f80040b800000000400f94c00000),
-    chunk(0x4081f80000000040b800000000400f94),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f94c0),
-    chunk(0x4031c04083f800400f94c00000000000),
-    chunk(0x4031c04081f800000000400f94c00000),
-    chunk(0x4031c0403d00000000400f94c0000000),
-    chunk(0x4083f80040b800000000400f95c00000),
-    chunk(0x4081f80000000040b800000000400f95),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f95c0),
-    chunk(0x4031c04083f800400f95c00000000000),
-    chunk(0x4031c04081f800000000400f95c00000),
-    chunk(0x4031c0403d00000000400f95c0000000),
-    chunk(0x4083f80040b800000000400f9cc00000),
-    chunk(0x4081f80000000040b800000000400f9c),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f9cc0),
-    chunk(0x4031c04083f800400f9cc00000000000),
-    chunk(0x4031c04081f800000000400f9cc00000),
-    chunk(0x4031c0403d00000000400f9cc0000000),
-    chunk(0x4083f80040b800000000400f92c00000),
-    chunk(0x4081f80000000040b800000000400f92),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f92c0),
-    chunk(0x4031c04083f800400f92c00000000000),
-    chunk(0x4031c04081f800000000400f92c00000),
-    chunk(0x4031c0403d00000000400f92c0000000),
-    chunk(0x4083f80040b800000000400f9fc00000),
-    chunk(0x4081f80000000040b800000000400f9f),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f9fc0),
-    chunk(0x4031c04083f800400f9fc00000000000),
-    chunk(0x4031c04081f800000000400f9fc00000),
-    chunk(0x4031c0403d00000000400f9fc0000000),
-    chunk(0x4083f80040b800000000400f97c00000),
-    chunk(0x4081f80000000040b800000000400f97),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f97c0),
-    chunk(0x4031c04083f800400f97c00000000000),
-    chunk(0x4031c04081f800000000400f97c00000),
-    chunk(0x4031c0403d00000000400f97c0000000),
-    chunk(0x4083f80040b800000000400f9ec00000),
-    chunk(0x4081f80000000040b800000000400f9e),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f9ec0),
-    chunk(0x4031c04083f800400f9ec00000000000),
-    chunk(0x4031c04081f800000000400f9ec00000),
-    chunk(0x4031c0403d00000000400f9ec0000000),
-    chunk(0x4083f80040b800000000400f96c00000),
-    chunk(0x4081f80000000040b800000000400f96),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f96c0),
-    chunk(0x4031c04083f800400f96c00000000000),
-    chunk(0x4031c04081f800000000400f96c00000),
-    chunk(0x4031c0403d00000000400f96c0000000),
-    chunk(0x4083f80040b800000000400f9dc00000),
-    chunk(0x4081f80000000040b800000000400f9d),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f9dc0),
-    chunk(0x4031c04083f800400f9dc00000000000),
-    chunk(0x4031c04081f800000000400f9dc00000),
-    chunk(0x4031c0403d00000000400f9dc0000000),
-    chunk(0x4083f80040b800000000400f93c00000),
-    chunk(0x4081f80000000040b800000000400f93),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x403d0000000040b800000000400f93c0),
-    chunk(0x4031c04083f800400f93c00000000000),
-    chunk(0x4031c04081f800000000400f93c00000),
-    chunk(0x4031c0403d00000000400f93c0000000),
-    chunk(0x4883f80040b800000000400f94c00000),
-    chunk(0x4881f80000000040b800000000400f94),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f94c0),
-    chunk(0x4031c04883f800400f94c00000000000),
-    chunk(0x4031c04881f800000000400f94c00000),
-    chunk(0x4031c0483d00000000400f94c0000000),
-    chunk(0x4883f80040b800000000400f95c00000),
-    chunk(0x4881f80000000040b800000000400f95),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f95c0),
-    chunk(0x4031c04883f800400f95c00000000000),
-    chunk(0x4031c04881f800000000400f95c00000),
-    chunk(0x4031c0483d00000000400f95c0000000),
-    chunk(0x4883f80040b800000000400f9cc00000),
-    chunk(0x4881f80000000040b800000000400f9c),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f9cc0),
-    chunk(0x4031c04883f800400f9cc00000000000),
-    chunk(0x4031c04881f800000000400f9cc00000),
-    chunk(0x4031c0483d00000000400f9cc0000000),
-    chunk(0x4883f80040b800000000400f92c00000),
-    chunk(0x4881f80000000040b800000000400f92),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f92c0),
-    chunk(0x4031c04883f800400f92c00000000000),
-    chunk(0x4031c04881f800000000400f92c00000),
-    chunk(0x4031c0483d00000000400f92c0000000),
-    chunk(0x4883f80040b800000000400f9fc00000),
-    chunk(0x4881f80000000040b800000000400f9f),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f9fc0),
-    chunk(0x4031c04883f800400f9fc00000000000),
-    chunk(0x4031c04881f800000000400f9fc00000),
-    chunk(0x4031c0483d00000000400f9fc0000000),
-    chunk(0x4883f80040b800000000400f97c00000),
-    chunk(0x4881f80000000040b800000000400f97),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f97c0),
-    chunk(0x4031c04883f800400f97c00000000000),
-    chunk(0x4031c04881f800000000400f97c00000),
-    chunk(0x4031c0483d00000000400f97c0000000),
-    chunk(0x4883f80040b800000000400f9ec00000),
-    chunk(0x4881f80000000040b800000000400f9e),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f9ec0),
-    chunk(0x4031c04883f800400f9ec00000000000),
-    chunk(0x4031c04881f800000000400f9ec00000),
-    chunk(0x4031c0483d00000000400f9ec0000000),
-    chunk(0x4883f80040b800000000400f96c00000),
-    chunk(0x4881f80000000040b800000000400f96),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f96c0),
-    chunk(0x4031c04883f800400f96c00000000000),
-    chunk(0x4031c04881f800000000400f96c00000),
-    chunk(0x4031c0483d00000000400f96c0000000),
-    chunk(0x4883f80040b800000000400f9dc00000),
-    chunk(0x4881f80000000040b800000000400f9d),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f9dc0),
-    chunk(0x4031c04883f800400f9dc00000000000),
-    chunk(0x4031c04881f800000000400f9dc00000),
-    chunk(0x4031c0483d00000000400f9dc0000000),
-    chunk(0x4883f80040b800000000400f93c00000),
-    chunk(0x4881f80000000040b800000000400f93),
-    chunk(0xc0000000000000000000000000000000),
-    chunk(0x483d0000000040b800000000400f93c0),
-    chunk(0x4031c04883f800400f93c00000000000),
-    chunk(0x4031c04881f800000000400f93c00000),
-    chunk(0x4031c0483d00000000400f93c0000000),
-    chunk(0x4083f8000f8400000000000000000000),
-    chunk(0x4081f8000000000f8400000000000000),
-    chunk(0x403d000000000f840000000000000000),
-    chunk(0x4083f8000f8500000000000000000000),
-    chunk(0x4081f8000000000f8500000000000000),
-    chunk(0x403d000000000f850000000000000000),
-    chunk(0x4083f8000f8c00000000000000000000),
-    chunk(0x4081f8000000000f8c00000000000000),
-    chunk(0x403d000000000f8c0000000000000000),
-    chunk(0x4083f8000f8200000000000000000000),
-    chunk(0x4081f8000000000f8200000000000000),
-    chunk(0x403d000000000f820000000000000000),
-    chunk(0x4083f8000f8f00000000000000000000),
-    chunk(0x4081f8000000000f8f00000000000000),
-    chunk(0x403d000000000f8f0000000000000000),
-    chunk(0x4083f8000f8700000000000000000000),
-    chunk(0x4081f8000000000f8700000000000000),
-    chunk(0x403d000000000f870000000000000000),
-    chunk(0x4083f8000f8e00000000000000000000),
-    chunk(0x4081f8000000000f8e00000000000000),
-    chunk(0x403d000000000f8e0000000000000000),
-    chunk(0x4083f8000f8600000000000000000000),
-    chunk(0x4081f8000000000f8600000000000000),
-    chunk(0x403d000000000f860000000000000000),
-    chunk(0x4083f8000f8d00000000000000000000),
-    chunk(0x4081f8000000000f8d00000000000000),
-    chunk(0x403d000000000f8d0000000000000000),
-    chunk(0x4083f8000f8300000000000000000000),
-    chunk(0x4081f8000000000f8300000000000000),
-    chunk(0x403d000000000f830000000000000000),
-    chunk(0x4883f8000f8400000000000000000000),
-    chunk(0x4881f8000000000f8400000000000000),
-    chunk(0x483d000000000f840000000000000000),
-    chunk(0x4883f8000f8500000000000000000000),
-    chunk(0x4881f8000000000f8500000000000000),
-    chunk(0x483d000000000f850000000000000000),
-    chunk(0x4883f8000f8c00000000000000000000),
-    chunk(0x4881f8000000000f8c00000000000000),
-    chunk(0x483d000000000f8c0000000000000000),
-    chunk(0x4883f8000f8200000000000000000000),
-    chunk(0x4881f8000000000f8200000000000000),
-    chunk(0x483d000000000f820000000000000000),
-    chunk(0x4883f8000f8f00000000000000000000),
-    chunk(0x4881f8000000000f8f00000000000000),
-    chunk(0x483d000000000f8f0000000000000000),
-    chunk(0x4883f8000f8700000000000000000000),
-    chunk(0x4881f8000000000f8700000000000000),
-    chunk(0x483d000000000f870000000000000000),
-    chunk(0x4883f8000f8e00000000000000000000),
-    chunk(0x4881f8000000000f8e00000000000000),
-    chunk(0x483d000000000f8e0000000000000000),
-    chunk(0x4883f8000f8600000000000000000000),
-    chunk(0x4881f8000000000f8600000000000000),
-    chunk(0x483d000000000f860000000000000000),
-    chunk(0x4883f8000f8d00000000000000000000),
-    chunk(0x4881f8000000000f8d00000000000000),
-    chunk(0x483d000000000f8d0000000000000000),
-    chunk(0x4883f8000f8300000000000000000000),
-    chunk(0x4881f8000000000f8300000000000000),
-    chunk(0x483d000000000f830000000000000000),
-    chunk(0x4039c00f840000000000000000000000),
-    chunk(0x4039c00f850000000000000000000000),
-    chunk(0x4039c00f8c0000000000000000000000),
-    chunk(0x4039c00f820000000000000000000000),
-    chunk(0x4039c00f8f0000000000000000000000),
-    chunk(0x4039c00f870000000000000000000000),
-    chunk(0x4039c00f8e0000000000000000000000),
-    chunk(0x4039c00f860000000000000000000000),
-    chunk(0x4039c00f8d0000000000000000000000),
-    chunk(0x4039c00f830000000000000000000000),
-    chunk(0x4839c00f840000000000000000000000),
-    chunk(0x4839c00f850000000000000000000000),
-    chunk(0x4839c00f8c0000000000000000000000),
-    chunk(0x4839c00f820000000000000000000000),
-    chunk(0x4839c00f8f0000000000000000000000),
-    chunk(0x4839c00f870000000000000000000000),
-    chunk(0x4839c00f8e0000000000000000000000),
-    chunk(0x4839c00f860000000000000000000000),
-    chunk(0x4839c00f8d0000000000000000000000),
-    chunk(0x4839c00f830000000000000000000000),
-    chunk(0x4085c040b800000000400f94c0000000),
-    chunk(0x4031c04085c0400f94c0000000000000),
-    chunk(0x4885c040b800000000400f94c0000000),
-    chunk(0x4031c04885c0400f94c0000000000000),
-    chunk(0x4085c00f840000000000000000000000),
-    chunk(0x4085c00f850000000000000000000000),
-    chunk(0x4885c00f840000000000000000000000),
-    chunk(0x4885c00f850000000000000000000000),
-    chunk(0x4085c0480f44c0000000000000000000),
-    chunk(0x4085c0480f45c0000000000000000000),
-    chunk(0x4085c04889c0480f45c0000000000000),
-    chunk(0x4085c07504400f28c000000000000000),
-    chunk(0x4085c07404400f28c000000000000000),
-    chunk(0x400f28c04085c07504400f28c0000000),
-    chunk(0xf3400f58c00000000000000000000000),
-    chunk(0x400f28c0f3400f58c000000000000000),
-    chunk(0xf3400f59c00000000000000000000000),
-    chunk(0x400f28c0f3400f59c000000000000000),
-    chunk(0xf2400f58c00000000000000000000000),
-    chunk(0x400f28c0f2400f58c000000000000000),
-    chunk(0xf2400f59c00000000000000000000000),
-    chunk(0x400f28c0f2400f59c000000000000000),
-    chunk(0xf3400f5cc00000000000000000000000),
-    chunk(0x440f28f8400f28c0f3410f5cc7000000),
-    chunk(0x400f28c0f3400f5cc000000000000000),
-    chunk(0xf3400f5ec00000000000000000000000),
-    chunk(0x440f28f8400f28c0f3410f5ec7000000),
-    chunk(0x400f28c0f3400f5ec000000000000000),
-    chunk(0xf2400f5cc00000000000000000000000),
-    chunk(0x440f28f8400f28c0f2410f5cc7000000),
-    chunk(0x400f28c0f2400f5cc000000000000000),
-    chunk(0xf2400f5ec00000000000000000000000),
-    chunk(0x440f28f8400f28c0f2410f5ec7000000),
-    chunk(0x400f28c0f2400f5ec000000000000000),
-    chunk(0x400f2ec0750f7a06400f56c0eb0cf340),
-    chunk(0x0f58c0eb05f3400f5dc0000000000000),
-    chunk(0x400f28c0400f2ec0750f7a06400f56c0),
-    chunk(0xeb0cf3400f58c0eb05f3400f5dc00000),
-    chunk(0x400f2ec0750f7a06400f54c0eb0cf340),
-    chunk(0x0f58c0eb05f3400f5fc0000000000000),
-    chunk(0x400f28c0400f2ec0750f7a06400f54c0),
-    chunk(0xeb0cf3400f58c0eb05f3400f5fc00000),
-    chunk(0x66400f2ec0750f7a06400f56c0eb0cf2),
-    chunk(0x400f58c0eb05f2400f5dc00000000000),
-    chunk(0x400f28c066400f2ec0750f7a06400f56),
-    chunk(0xc0eb0cf2400f58c0eb05f2400f5dc000),
-    chunk(0x66400f2ec0750f7a06400f54c0eb0cf2),
-    chunk(0x400f58c0eb05f2400f5fc00000000000),
-    chunk(0x400f28c066400f2ec0750f7a06400f54),
-    chunk(0xc0eb0cf2400f58c0eb05f2400f5fc000),
-    chunk(0x66450f76ff66410f72f71f440f54f866),
-    chunk(0x400f72f00166400f72d001410f56c700),
-    chunk(0x66450f76ff66410f72f71f440f54f840),
-    chunk(0x0f28c066400f72f00166400f72d00141),
-    chunk(0x0f56c700000000000000000000000000),
-    chunk(0x66450f76ff66410f73f73f440f54f866),
-    chunk(0x400f73f00166400f73d001410f56c700),
-    chunk(0x66450f76ff66410f73f73f440f54f840),
-    chunk(0x0f28c066400f73f00166400f73d00141),
-    chunk(0x0f56c700000000000000000000000000),
-    chunk(0x66450f76ff66410f72d701410f54c700),
-    chunk(0x66400f76c066400f72d001400f54c000),
-    chunk(0x66450f76ff66410f73d701410f54c700),
-    chunk(0x66400f76c066400f73d001400f54c000),
-    chunk(0x66450f76ff66410f72f71f410f57c700),
-    chunk(0x66400f76c066400f72f01f400f57c000),
-    chunk(0x66450f76ff66410f73f73f410f57c700),
-    chunk(0x66400f76c066400f73f03f400f57c000),
-    chunk(0xf3400f51c00000000000000000000000),
-    chunk(0x400f57c0f3400f51c000000000000000),
-    chunk(0xf2400f51c00000000000000000000000),
-    chunk(0x400f57c0f2400f51c000000000000000),
-    chunk(0x400f2ec07b1166400f76c066400f72f0),
-    chunk(0x1766400f72d001000000000000000000),
-    chunk(0x400f28c0400f2ec07b1166400f76c066),
-    chunk(0x400f72f01766400f72d0010000000000),
-    chunk(0x66400f2ec07b1166400f76c066400f73),
-    chunk(0xf03466400f73d0010000000000000000),
-    chunk(0x400f28c066400f2ec07b1166400f76c0),
-    chunk(0x66400f73f03466400f73d00100000000),
-    chunk(0x66400f3a0ac008000000000000000000),
-    chunk(0x400f57c066400f3a0ac0080000000000),
-    chunk(0x66400f3a0ac009000000000000000000),
-    chunk(0x400f57c066400f3a0ac0090000000000),
-    chunk(0x66400f3a0ac00a000000000000000000),
-    chunk(0x400f57c066400f3a0ac00a0000000000),
-    chunk(0x66400f3a0ac00b000000000000000000),
-    chunk(0x400f57c066400f3a0ac00b0000000000),
-    chunk(0x66400f3a0bc008000000000000000000),
-    chunk(0x400f57c066400f3a0bc0080000000000),
-    chunk(0x66400f3a0bc009000000000000000000),
-    chunk(0x400f57c066400f3a0bc0090000000000),
-    chunk(0x66400f3a0bc00a000000000000000000),
-    chunk(0x400f57c066400f3a0bc00a0000000000),
-    chunk(0x66400f3a0bc00b000000000000000000),
-    chunk(0x400f57c066400f3a0bc00b0000000000),
-    chunk(0x4031c0400f2ec0400f9bc041ba000000),
-    chunk(0x00410f45c20000000000000000000000),
-    chunk(0x4031c066400f2ec0400f9bc041ba0000),
-    chunk(0x0000410f45c200000000000000000000),
-    chunk(0x4031c0400f2ec0400f9ac041ba010000),
-    chunk(0x00410f45c20000000000000000000000),
-    chunk(0x4031c066400f2ec0400f9ac041ba0100),
-    chunk(0x0000410f45c200000000000000000000),
-    chunk(0x400f2ec07a060f840000000000000000),
-    chunk(0x66400f2ec07a060f8400000000000000),
-    chunk(0x400f2ec00f85000000000f8a00000000),
-    chunk(0x66400f2ec00f85000000000f8a000000),
-    chunk(0x00000000000000000000000000000000),
-    chunk(0x4031c0400f2ec0400f97c00000000000),
-    chunk(0x4031c0400f2ec0400f93c00000000000),
-    chunk(0x4031c066400f2ec0400f97c000000000),
-    chunk(0x4031c066400f2ec0400f93c000000000),
-    chunk(0x400f2ec00f8700000000000000000000),
-    chunk(0x400f2ec00f8300000000000000000000),
-    chunk(0x66400f2ec00f87000000000000000000),
-    chunk(0x66400f2ec00f83000000000000000000),
-    chunk(0x400f2ec00f8600000000000000000000),
-    chunk(0x400f2ec00f8200000000000000000000),
-    chunk(0x66400f2ec00f86000000000000000000),
-    chunk(0x66400f2ec00f82000000000000000000),
-    chunk(0xf2400f5ac00000000000000000000000),
-    chunk(0x400f57c0f2400f5ac000000000000000),
-    chunk(0xf3400f5ac00000000000000000000000),
-    chunk(0x400f57c0f3400f5ac000000000000000),
-    chunk(0x400f57c0f3400f2ac000000000000000),
-    chunk(0x400f57c0f2400f2ac000000000000000),
-    chunk(0x4189c2400f57c0f3490f2ac200000000),
-    chunk(0x4189c2400f57c0f2490f2ac200000000),
-    chunk(0x400f57c0f3480f2ac000000000000000),
-    chunk(0x400f57c0f2480f2ac000000000000000),
-    chunk(0x400f57c04885c07807f3480f2ac0eb16),
-    chunk(0x4989c249d1ea73044983ca01f3490f2a),
-    chunk(0xc2f3400f58c000000000000000000000),
-    chunk(0x400f57c04885c07807f2480f2ac0eb16),
-    chunk(0x4989c249d1ea73044983ca01f2490f2a),
-    chunk(0xc2f2400f58c000000000000000000000),
-    chunk(0xf3480f2cc04c63d04939c20f85000000),
-    chunk(0x00000000000000000000000000000000),
-    chunk(0xf2480f2cc04c63d04939c20f85000000),
-    chunk(0x00000000000000000000000000000000),
-    chunk(0xf3480f2cc04189c24939c20f85000000),
-    chunk(0x00000000000000000000000000000000),
-    chunk(0xf2480f2cc04189c24939c20f85000000),
-    chunk(0x00000000000000000000000000000000),
-    chunk(0xf3400f2cc04083f8017114450f57ff41),
-    chunk(0x0f2ec77a07720840f7d0eb034031c000),
-    chunk(0xf2400f2cc04083f8017115450f57ff66),
-    chunk(0x410f2ec77a07720840f7d0eb034031c0),
-    chunk(0xf3480f2cc04883f8017114450f57ff41),
-    chunk(0x0f2ec77a07720848f7d0eb034031c000),
-    chunk(0xf2480f2cc04883f8017115450f57ff66),
-    chunk(0x410f2ec77a07720848f7d0eb034031c0),
-    chunk(0xf3480f2cc04189c24939c2740e450f57),
-    chunk(0xff410f2ec74019c040f7d00000000000),
-    chunk(0xf2480f2cc04189c24939c2740f450f57),
-    chunk(0xff66410f2ec74019c040f7d000000000),
-    chunk(0xf3480f2cc04883f801711b41ba000000),
-    chunk(0xdf66450f6efa410f2ec70f8500000000),
-    chunk(0x0f8a0000000000000000000000000000),
-    chunk(0xf2480f2cc04883f801712049ba000000),
-    chunk(0x000000e0c3664d0f6efa66410f2ec70f),
-    chunk(0x85000000000f8a000000000000000000),
-    chunk(0xf3480f2cc04885c0792741ba0000005f),
-    chunk(0x66450f6efaf3440f5cf8f3490f2cc748),
-    chunk(0x83f8010f800000000048f7d8480fbaf8),
-    chunk(0x3f000000000000000000000000000000),
-    chunk(0xf2480f2cc04885c0792b49ba00000000),
-    chunk(0x0000e043664d0f6efaf2440f5cf8f249),
-    chunk(0x0f2cc74883f8010f800000000048f7d8),
-    chunk(0x480fbaf83f0000000000000000000000),
-    chunk(0xf3480f2cc04885c0793341ba0000005f),
-    chunk(0x66450f6efaf3440f5cf8f3490f2cc748),
-    chunk(0x83f8017110450f57ff410f2ec74819c0),
-    chunk(0x48f7d0eb0848f7d8480fbaf83f000000),
-    chunk(0xf2480f2cc04885c0793849ba00000000),
-    chunk(0x0000e043664d0f6efaf2440f5cf8f249),
-    chunk(0x0f2cc74883f8017111450f57ff66410f),
-    chunk(0x2ec74819c048f7d0eb0848f7d8480fba),
-    chunk(0xf83f0000000000000000000000000000),
-    chunk(0x488d4400000000000000000000000000),
-    chunk(0x488d8400000000000000000000000000),
-    chunk(0x480fbe40000000000000000000000000),
-    chunk(0x490fbe44240000000000000000000000),
-    chunk(0x480fbe80000000000000000000000000),
-    chunk(0x490fbe84240000000000000000000000),
-    chunk(0x480fbf40000000000000000000000000),
-    chunk(0x490fbf44240000000000000000000000),
-    chunk(0x480fbf80000000000000000000000000),
-    chunk(0x490fbf84240000000000000000000000),
-    chunk(0x48634000000000000000000000000000),
-    chunk(0x49634424000000000000000000000000),
-    chunk(0x48638000000000000000000000000000),
-    chunk(0x49638424000000000000000000000000),
-    chunk(0x488b4000000000000000000000000000),
-    chunk(0x498b4424000000000000000000000000),
-    chunk(0x488b8000000000000000000000000000),
-    chunk(0x498b8424000000000000000000000000),
-    chunk(0x400fb640000000000000000000000000),
-    chunk(0x410fb644240000000000000000000000),
-    chunk(0x400fb680000000000000000000000000),
-    chunk(0x410fb684240000000000000000000000),
-    chunk(0x400fb740000000000000000000000000),
-    chunk(0x410fb744240000000000000000000000),
-    chunk(0x400fb780000000000000000000000000),
-    chunk(0x410fb784240000000000000000000000),
-    chunk(0x408b4000000000000000000000000000),
-    chunk(0x418b4424000000000000000000000000),
-    chunk(0x408b8000000000000000000000000000),
-    chunk(0x418b8424000000000000000000000000),
-    chunk(0x480fbe44000000000000000000000000),
-    chunk(0x480fbe84000000000000000000000000),
-    chunk(0x400fb644000000000000000000000000),
-    chunk(0x400fb684000000000000000000000000),
-    chunk(0x480fbf44000000000000000000000000),
-    chunk(0x480fbf84000000000000000000000000),
-    chunk(0x400fb744000000000000000000000000),
-    chunk(0x400fb784000000000000000000000000),
-    chunk(0x48634400000000000000000000000000),
-    chunk(0x48638400000000000000000000000000),
-    chunk(0x408b4400000000000000000000000000),
-    chunk(0x408b8400000000000000000000000000),
-    chunk(0x488b4400000000000000000000000000),
-    chunk(0x488b8400000000000000000000000000),
-    chunk(0xf3400f10400000000000000000000000),
-    chunk(0xf3410f10442400000000000000000000),
-    chunk(0xf3400f10800000000000000000000000),
-    chunk(0xf3410f10842400000000000000000000),
-    chunk(0xf2400f10400000000000000000000000),
-    chunk(0xf2410f10442400000000000000000000),
-    chunk(0xf2400f10800000000000000000000000),
-    chunk(0xf2410f10842400000000000000000000),
-    chunk(0xf3400f10440000000000000000000000),
-    chunk(0xf3400f10840000000000000000000000),
-    chunk(0xf2400f10440000000000000000000000),
-    chunk(0xf2400f10840000000000000000000000),
-    chunk(0xf3400f11400000000000000000000000),
-    chunk(0xf3410f11442400000000000000000000),
-    chunk(0xf3400f11800000000000000000000000),
-    chunk(0xf3410f11842400000000000000000000),
-    chunk(0xf2400f11400000000000000000000000),
-    chunk(0xf2410f11442400000000000000000000),
-    chunk(0xf2400f11800000000000000000000000),
-    chunk(0xf2410f11842400000000000000000000),
-    chunk(0xf3400f11440000000000000000000000),
-    chunk(0xf3400f11840000000000000000000000),
-    chunk(0xf2400f11440000000000000000000000),
-    chunk(0xf2400f11840000000000000000000000),
-    chunk(0x40884000000000000000000000000000),
-    chunk(0x41884424000000000000000000000000),
-    chunk(0x40888000000000000000000000000000),
-    chunk(0x41888424000000000000000000000000),
-    chunk(0x66408940000000000000000000000000),
-    chunk(0x66418944240000000000000000000000),
-    chunk(0x66408980000000000000000000000000),
-    chunk(0x66418984240000000000000000000000),
-    chunk(0x40894000000000000000000000000000),
-    chunk(0x41894424000000000000000000000000),
-    chunk(0x40898000000000000000000000000000),
-    chunk(0x41898424000000000000000000000000),
-    chunk(0x48894000000000000000000000000000),
-    chunk(0x49894424000000000000000000000000),
-    chunk(0x48898000000000000000000000000000),
-    chunk(0x49898424000000000000000000000000),
-    chunk(0x40884400000000000000000000000000),
-    chunk(0x40888400000000000000000000000000),
-    chunk(0x66408944000000000000000000000000),
-    chunk(0x66408984000000000000000000000000),
-    chunk(0x40894400000000000000000000000000),
-    chunk(0x40898400000000000000000000000000),
-    chunk(0x48894400000000000000000000000000),
-    chunk(0x48898400000000000000000000000000),
-    chunk(0x0faef000000000000000000000000000),
-    chunk(0x40898000000000f0830c240000000000),
-    chunk(0x4189842400000000f0830c2400000000),
-    chunk(0x48898000000000f0830c240000000000),
-    chunk(0x4989842400000000f0830c2400000000),
-    chunk(0xf0400fc1800000000000000000000000),
-    chunk(0xf0410fc1842400000000000000000000),
-    chunk(0x4089c0f0400fc1800000000000000000),
-    chunk(0x4089c0f0410fc1842400000000000000),
-    chunk(0xf0480fc1800000000000000000000000),
-    chunk(0xf0490fc1842400000000000000000000),
-    chunk(0x4889c0f0480fc1800000000000000000),
-    chunk(0x4889c0f0490fc1842400000000000000),
-    chunk(0x40878000000000000000000000000000),
-    chunk(0x41878424000000000000000000000000),
-    chunk(0x4089c040878000000000000000000000),
-    chunk(0x4089c041878424000000000000000000),
-    chunk(0x48878000000000000000000000000000),
-    chunk(0x49878424000000000000000000000000),
-    chunk(0x4889c048878000000000000000000000),
-    chunk(0x4889c049878424000000000000000000),
-    chunk(0xf0400fb1800000000000000000000000),
-    chunk(0xf0410fb1842400000000000000000000),
-    chunk(0xf0480fb1800000000000000000000000),
-    chunk(0xf0490fb1842400000000000000000000),
-    chunk(0x4c8d9000000000418b0289c24021c2f0),
-    chunk(0x410fb11275f400000000000000000000),
-    chunk(0x4d8d942400000000418b0289c24021c2),
-    chunk(0xf0410fb11275f4000000000000000000),
-    chunk(0x4c8d9000000000418b0289c24009c2f0),
-    chunk(0x410fb11275f400000000000000000000),
-    chunk(0x4d8d942400000000418b0289c24009c2),
-    chunk(0xf0410fb11275f4000000000000000000),
-    chunk(0x4c8d9000000000418b0289c24031c2f0),
-    chunk(0x410fb11275f400000000000000000000),
-    chunk(0x4d8d942400000000418b0289c24031c2),
-    chunk(0xf0410fb11275f4000000000000000000),
-    chunk(0x4c8d9000000000498b024889c24821c2),
-    chunk(0xf0490fb11275f3000000000000000000),
-    chunk(0x4d8d942400000000498b024889c24821),
-    chunk(0xc2f0490fb11275f30000000000000000),
-    chunk(0x4c8d9000000000498b024889c24809c2),
-    chunk(0xf0490fb11275f3000000000000000000),
-    chunk(0x4d8d942400000000498b024889c24809),
-    chunk(0xc2f0490fb11275f30000000000000000),
-    chunk(0x4c8d9000000000498b024889c24831c2),
-    chunk(0xf0490fb11275f3000000000000000000),
-    chunk(0x4d8d942400000000498b024889c24831),
-    chunk(0xc2f0490fb11275f30000000000000000),
-];
-
-#[rustfmt::skip]
-static MASKS: [[[u64; 2]; 16]; 206] = [
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0]),
-    row([0x00000100000000000000000000000000, 0x00000200000000000000000000000000, 0x00000400000000000000000000000000, 0x01000000000000000000000000000000]),
-    row([0x00000800000000000000000000000000, 0x00001000000000000000000000000000, 0x00002000000000000000000000000000, 0x04000000000000000000000000000000]),
-    row([0x00000008000000000000000000000000, 0x00000010000000000000000000000000, 0x00000020000000000000000000000000, 0x04000000000000000000000000000000]),
-    row([0x00000001000000000000000000000000, 0x00000002000000000000000000000000, 0x00000004000000000000000000000000, 0x01000000000000000000000000000000]),
-    row([0x00000900000000000000000000000000, 0x00001200000000000000000000000000, 0x00002400000000000000000000000000, 0x05000000000000000000000000000000]),
-    row([0x00010000000000000000000000000000, 0x00020000000000000000000000000000, 0x00040000000000000000000000000000, 0x01000000000000000000000000000000]),
-    row([0x00000009000000000000000000000000, 0x00000012000000000000000000000000, 0x00000024000000000000000000000000, 0x05000000000000000000000000000000]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000080000000000000000000000, 0x00000000100000000000000000000000, 0x00000000200000000000000000000000, 0x00040000000000000000000000000000]),
-    row([0x00000000000000000001000008080000, 0x00000000000000000002000010100000, 0x00000000000000000004000020200000, 0x00000000000000010000060000000100]),
-    row([0x01000001000000000000000000000000, 0x02000002000000000000000000000000, 0x04000004000000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000000000008000000000000, 0x00000000000000000010000000000000, 0x00000000000000000020000000000000, 0x00000000000000040000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000008000000000000000000000000, 0x00000010000000000000000000000000, 0x00000020000000000000000000000000, 0x02000000000000000000000000000000]),
-    row([0x00000100000100000000000000000000, 0x00000200000200000000000000000000, 0x00000400000400000000000000000000, 0x01000001000000000000000000000000]),
-    row([0x00000000000800000000000000000000, 0x00000000001000000000000000000000, 0x00000000002000000000000000000000, 0x00000004000000000000000000000000]),
-    row([0x00000100000008000000000000000000, 0x00000200000010000000000000000000, 0x00000400000020000000000000000000, 0x01000004000000000000000000000000]),
-    row([0x00000000000001000000000000000000, 0x00000000000002000000000000000000, 0x00000000000004000000000000000000, 0x00000001000000000000000000000000]),
-    row([0x00000800000100000100000000000000, 0x00001000000200000200000000000000, 0x00002000000400000400000000000000, 0x04000001000001000000000000000000]),
-    row([0x00000001000000000000000000000000, 0x00000002000000000000000000000000, 0x00000004000000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00000100000000000000000000000000]),
-    row([0x00000000010000000000000100000000, 0x00000000020000000000000200000000, 0x00000000040000000000000400000000, 0x00000100000000000001000000000000]),
-    row([0x00000000010000000000000001000000, 0x00000000020000000000000002000000, 0x00000000040000000000000004000000, 0x00000100000000000000010000000000]),
-    row([0x00000000000000000008000000080000, 0x00000000000000000010000000100000, 0x00000000000000000020000000200000, 0x00000000000004000000040000000100]),
-    row([0x01000000000000000000000000000000, 0x02000000000000000000000000000000, 0x04000000000000000000000000000000, 0]),
-    row([0x00000000000000000001000000000000, 0x00000000000000000002000000000000, 0x00000000000000000004000000000000, 0x00000000000001000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000000000008000000080000, 0x00000000000000000010000000100000, 0x00000000000000000020000000200000, 0x00000000000004000000040000000000]),
-    row([0x00000000090000000000000000000000, 0x00000000120000000000000000000000, 0x00000000240000000000000000000000, 0x00050000000000000000000000000000]),
-    row([0x00000900000000080000000000000000, 0x00001200000000100000000000000000, 0x00002400000000200000000000000000, 0x05000000040000000000000000000000]),
-    row([0x00000000000000010000000000000000, 0x00000000000000020000000000000000, 0x00000000000000040000000000000000, 0x00000000010000000000000000000000]),
-    row([0x00000100000100000100000000000000, 0x00000200000200000200000000000000, 0x00000400000400000400000000000000, 0x01000001000001000000000000000000]),
-    row([0x00000100010000000000000001000000, 0x00000200020000000000000002000000, 0x00000400040000000000000004000000, 0x01000001000000000001000000000000]),
-    row([0x00000800010000000000000001000000, 0x00001000020000000000000002000000, 0x00002000040000000000000004000000, 0x04000001000000000001000000000000]),
-    row([0x00000900000000000001000000000000, 0x00001200000000000002000000000000, 0x00002400000000000004000000000000, 0x05000000000001000000000000000000]),
-    row([0x00000000000100000000000000000000, 0x00000000000200000000000000000000, 0x00000000000400000000000000000000, 0x00000001000000000000000000000000]),
-    row([0x00000100000100000000000000010000, 0x00000200000200000000000000020000, 0x00000400000400000000000000040000, 0x01000000010000000000010000000000]),
-    row([0x00000100000000000100000000000000, 0x00000200000000000200000000000000, 0x00000400000000000400000000000000, 0x01000000000000010000000000010000]),
-    row([0x01000000000000000000000000000000, 0x02000000000000000000000000000000, 0x04000000000000000000000000000000, 0]),
-    row([0x00000900000000000000010000000000, 0x00001200000000000000020000000000, 0x00002400000000000000040000000000, 0x05000000000000010000000000000000]),
-    row([0x00000900000000000000000000010000, 0x00001200000000000000000000020000, 0x00002400000000000000000000040000, 0x05000000000000000000010000000000]),
-    row([0x00000900000000000000000001000000, 0x00001200000000000000000002000000, 0x00002400000000000000000004000000, 0x05000000000000000001000000000000]),
-    row([0x00000900010000000000000001000000, 0x00001200020000000000000002000000, 0x00002400040000000000000004000000, 0x05000001000000000001000000000000]),
-    row([0x00000000000900000000000000000000, 0x00000000001200000000000000000000, 0x00000000002400000000000000000000, 0x00000005000000000000000000000000]),
-    row([0x00000000000008000000000000000000, 0x00000000000010000000000000000000, 0x00000000000020000000000000000000, 0x00000004000000000000000000000000]),
-    row([0x00000000000100000008000000000000, 0x00000000000200000010000000000000, 0x00000000000400000020000000000000, 0x00000001000004000000000000000000]),
-    row([0x00000000000000000800000000000000, 0x00000000000000001000000000000000, 0x00000000000000002000000000000000, 0x00000000000400000000000000000000]),
-    row([0x00000000000000000100000000000000, 0x00000000000000000200000000000000, 0x00000000000000000400000000000000, 0x00000000000100000000000000000000]),
-    row([0x00000008000000000000000008000000, 0x00000010000000000000000010000000, 0x00000020000000000000000020000000, 0x04000000000000000004000000000000]),
-    row([0x00000000000009000000000000000000, 0x00000000000012000000000000000000, 0x00000000000024000000000000000000, 0x00000000050000000000000000000000]),
-    row([0x00000000000000000000000001000000, 0x00000000000000000000000002000000, 0x00000000000000000000000004000000, 0x00000000000000000001000000000000]),
-    row([0x00000008000000000800000000000000, 0x00000010000000001000000000000000, 0x00000020000000002000000000000000, 0x04000000000400000000000000000000]),
-    row([0x00000001000000080000000008000000, 0x00000002000000100000000010000000, 0x00000004000000200000000020000000, 0x01000000040000000004000000000000]),
-    row([0x00000008000000000000000800000000, 0x00000010000000000000001000000000, 0x00000020000000000000002000000000, 0x04000000000000000400000000000004]),
-    row([0x00000800000000000008000000000000, 0x00001000000000000010000000000000, 0x00002000000000000020000000000000, 0x00000000000004000000000000000000]),
-    row([0x00000001000000000000000100000000, 0x00000002000000000000000200000000, 0x00000004000000000000000400000000, 0x01000000000000000100000000000001]),
-    row([0x00000100000000000001000000000000, 0x00000200000000000002000000000000, 0x00000400000000000004000000000000, 0x00000000000001000000000000000000]),
-    row([0x00000008000000080000000000000008, 0x00000010000000100000000000000010, 0x00000020000000200000000000000020, 0x04000000040000000000000004000000]),
-    row([0x00000000000008000000000000080000, 0x00000000000010000000000000100000, 0x00000000000020000000000000200000, 0x00000004000000000000040000000000]),
-    row([0x00000001000000000000000000000000, 0x00000002000000000000000000000000, 0x00000004000000000000000000000000, 0x01000000000000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000000010000000000000001, 0x00000000000000020000000000000002, 0x00000000000000040000000000000004, 0x00000000010000000000000001000000]),
-    row([0x00000000000001000000000000010000, 0x00000000000002000000000000020000, 0x00000000000004000000000000040000, 0x00000001000000000000010000000000]),
-    row([0x00000000080000000000000008000000, 0x00000000100000000000000010000000, 0x00000000200000000000000020000000, 0x00040000000000000004000000000000]),
-    row([0x00000008000000000000080000000000, 0x00000010000000000000100000000000, 0x00000020000000000000200000000000, 0x04000000000000040000000000000000]),
-    row([0x00000000010000000000000001000000, 0x00000000020000000000000002000000, 0x00000000040000000000000004000000, 0x00010000000000000001000000000000]),
-    row([0x00000001000000000000010000000000, 0x00000002000000000000020000000000, 0x00000004000000000000040000000000, 0x01000000000000010000000000000000]),
-    row([0x00000008000000000800000000000000, 0x00000010000000001000000000000000, 0x00000020000000002000000000000000, 0x04000000000400000000000000040000]),
-    row([0x08000000000000080000000000000800, 0x10000000000000100000000000001000, 0x20000000000000200000000000002000, 0x00000000040000000000000400000000]),
-    row([0x00000000000000000100000000000000, 0x00000000000000000200000000000000, 0x00000000000000000400000000000000, 0x00000000000100000000000000010000]),
-    row([0x01000000000000010000000000000100, 0x02000000000000020000000000000200, 0x04000000000000040000000000000400, 0x00000000010000000000000100000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000001000000000001000000000800, 0x00000002000000000002000000001000, 0x00000004000000000004000000002000, 0x01000000000001000000000400000000]),
-    row([0x00000000000000000000000000000100, 0x00000000000000000000000000000200, 0x00000000000000000000000000000400, 0x00000000000000000000000100000000]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0x00000000000000000000000000000004]),
-    row([0x00000800000000010000000000010000, 0x00001000000000020000000000020000, 0x00002000000000040000000000040000, 0x00000000010000000000010000000004]),
-    row([0x00000800000000000000000000000000, 0x00001000000000000000000000000000, 0x00002000000000000000000000000000, 0]),
-    row([0, 0, 0, 0x00000000000000000000000000000001]),
-    row([0x00000100000000000000000000000000, 0x00000200000000000000000000000000, 0x00000400000000000000000000000000, 0]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000000000000000000000100, 0x00000000000000000000000000000200, 0x00000000000000000000000000000400, 0x00000000000000000000000100000000]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000000000000000000000800, 0x00000000000000000000000000001000, 0x00000000000000000000000000002000, 0x00000000000000000000000400000000]),
-    row([0x00000000090000000001000000000800, 0x00000000120000000002000000001000, 0x00000000240000000004000000002000, 0x00050000000001000000000400000000]),
-    row([0x00000009000000000800000000000000, 0x00000012000000001000000000000000, 0x00000024000000002000000000000000, 0x05000000000400000000000000000000]),
-    row([0x00000009000000000000090000000001, 0x00000012000000000000120000000002, 0x00000024000000000000240000000004, 0x05000000000000050000000001000000]),
-    row([0x00000000000100000000000000000000, 0x00000000000200000000000000000000, 0x00000000000400000000000000000000, 0x00000100000000000000000000000000]),
-    row([0x00000008000000090000000000000900, 0x00000010000000120000000000001200, 0x00000020000000240000000000002400, 0x04000000050000000000000500000000]),
-    row([0x00000001000000000001000000000000, 0x00000002000000000002000000000000, 0x00000004000000000004000000000000, 0x01000000000001000000000000000000]),
-    row([0x00000000090000000000000900000000, 0x00000000120000000000001200000000, 0x00000000240000000000002400000000, 0x00050000000000000500000000010000]),
-    row([0x01000000000001000000000000000000, 0x02000000000002000000000000000000, 0x04000000000004000000000000000000, 0x00000001000000000000000000000000]),
-    row([0x00000008000000000900000000000009, 0x00000010000000001200000000000012, 0x00000020000000002400000000000024, 0x04000000000500000000000005000000]),
-    row([0x00000000010000000000010000000000, 0x00000000020000000000020000000000, 0x00000000040000000000040000000000, 0x00010000000000010000000000000000]),
-    row([0x00000000000900000000000000000000, 0x00000000001200000000000000000000, 0x00000000002400000000000000000000, 0x00050000000000000000000000000000]),
-    row([0x00000009000000000008000000000000, 0x00000012000000000010000000000000, 0x00000024000000000020000000000000, 0x05000000000400000000000000000000]),
-    row([0x00000000000000000001000000000000, 0x00000000000000000002000000000000, 0x00000000000000000004000000000000, 0x00000000000100000000000000000000]),
-    row([0x00000900000000000000010000000000, 0x00001200000000000000020000000000, 0x00002400000000000000040000000000, 0x05000000000000010000000000000000]),
-    row([0x00000000080000000000000000000000, 0x00000000100000000000000000000000, 0x00000000200000000000000000000000, 0x00040000000000000000000000000000]),
-    row([0x00000000000008000000000000000000, 0x00000000000010000000000000000000, 0x00000000000020000000000000000000, 0x00000004000000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000001000000000000000000, 0x00000000000002000000000000000000, 0x00000000000004000000000000000000, 0x00000001000000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000900000000000000000100000000, 0x00001200000000000000000200000000, 0x00002400000000000000000400000000, 0x05000000000000000100000000000000]),
-    row([0x00000000000800000000000000000000, 0x00000000001000000000000000000000, 0x00000000002000000000000000000000, 0x00000400000000000000000000000000]),
-    row([0x00000000000000080000000000000000, 0x00000000000000100000000000000000, 0x00000000000000200000000000000000, 0x00000000040000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000000010000000000000000, 0x00000000000000020000000000000000, 0x00000000000000040000000000000000, 0x00000000010000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000080000000000000000000000, 0x00000000100000000000000000000000, 0x00000000200000000000000000000000, 0x00040000000000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000009000000000800000000, 0x00000000000012000000001000000000, 0x00000000000024000000002000000000, 0x00000005000000000400000000000000]),
-    row([0x00000009000000000000000000080000, 0x00000012000000000000000000100000, 0x00000024000000000000000000200000, 0x05000000000000000000040000000000]),
-    row([0, 0, 0, 0x00000000000000000000000000040000]),
-    row([0x08000000000900000000000000000000, 0x10000000001200000000000000000000, 0x20000000002400000000000000000000, 0x00000500000000000000000000000000]),
-    row([0x00000000000009000000000000010000, 0x00000000000012000000000000020000, 0x00000000000024000000000000040000, 0x00000000050000000000010000000000]),
-    row([0x00000800000000000000000000000000, 0x00001000000000000000000000000000, 0x00002000000000000000000000000000, 0x04000000000000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000080000010000080000000000, 0x00000000100000020000100000000000, 0x00000000200000040000200000000000, 0x00040000000100000400000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000080000080000080000000000, 0x00000000100000100000100000000000, 0x00000000200000200000200000000000, 0x00040000000400000400000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000080000010000000000000000, 0x00000000100000020000000000000000, 0x00000000200000040000000000000000, 0x00040000000100000000000000000000]),
-    row([0x00000000000000000001000000000900, 0x00000000000000000002000000001200, 0x00000000000000000004000000002400, 0x00000000000000010000000005000000]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000004]),
-    row([0x00000800000000000000000000000000, 0x00001000000000000000000000000000, 0x00002000000000000000000000000000, 0]),
-    row([0x00000000080000010000000000000000, 0x00000000100000020000000000000000, 0x00000000200000040000000000000000, 0x00040000000100000000000000000000]),
-    row([0x00000000000000000000010000000009, 0x00000000000000000000020000000012, 0x00000000000000000000040000000024, 0x00000000000000000100000000050000]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000008000000000000000000000000, 0x00000010000000000000000000000000, 0x00000020000000000000000000000000, 0x04000000000000000000000000000000]),
-    row([0x00000000080000080000080000000000, 0x00000000100000100000100000000000, 0x00000000200000200000200000000000, 0x00040000000400000400000000000000]),
-    row([0x00000000000000090000010000000000, 0x00000000000000120000020000000000, 0x00000000000000240000040000000000, 0x00000000000500000100000000000000]),
-    row([0x00000000080000080000080000000000, 0x00000000100000100000100000000000, 0x00000000200000200000200000000000, 0x00040000000400000400000000000000]),
-    row([0x00000000000000000900000100000000, 0x00000000000000001200000200000000, 0x00000000000000002400000400000000, 0x00000000000005000001000000000000]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000800000000000000000000, 0x00000000001000000000000000000000, 0x00000000002000000000000000000000, 0x00000400000000000000000000000000]),
-    row([0x00000000080000010000000000000000, 0x00000000100000020000000000000000, 0x00000000200000040000000000000000, 0x00040000000100000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000000000008000000000000, 0x00000000000000000010000000000000, 0x00000000000000000020000000000000, 0x00000000000004000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000000000000000000000800, 0x00000000000000000000000000001000, 0x00000000000000000000000000002000, 0x00000000000000000000000400000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000080000090000000000000000, 0x00000000100000120000000000000000, 0x00000000200000240000000000000000, 0x00040000000500000000000000000000]),
-    row([0x00000000000000000000000000000800, 0x00000000000000000000000000001000, 0x00000000000000000000000000002000, 0x00000000000000000000000400000001]),
-    row([0x00010000000000000000000100000001, 0x00020000000000000000000200000002, 0x00040000000000000000000400000004, 0x00000000000000000001000001000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000000000001000000000000, 0x00000000000000000002000000000000, 0x00000000000000000004000000000000, 0x00000000000001000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0]),
-    row([0x00000000080000090000000000000000, 0x00000000100000120000000000000000, 0x00000000200000240000000000000000, 0x00040000000500000000000000000000]),
-    row([0, 0, 0, 0x00000000000000000000000000000004]),
-    row([0x00000800000100000000000000000001, 0x00001000000200000000000000000002, 0x00002000000400000000000000000004, 0x00000001000000000000000000010000]),
-    row([0x00000001000000000000000000000000, 0x00000002000000000000000000000000, 0x00000004000000000000000000000000, 0x01000000000000000000000000000000]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000000000000000000010000, 0x00000000000000000000000000020000, 0x00000000000000000000000000040000, 0x00000000000000000000010000000000]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0]),
-    row([0x00000000080000090000000000000000, 0x00000000100000120000000000000000, 0x00000000200000240000000000000000, 0x00040000000500000000000000000000]),
-    row([0x00000000000000000000000000000800, 0x00000000000000000000000000001000, 0x00000000000000000000000000002000, 0x00000000000000000000000400000001]),
-    row([0x00010000000000000000000000000009, 0x00020000000000000000000000000012, 0x00040000000000000000000000000024, 0x00000000000000000000000000050000]),
-    row([0x00000100000000010000000100000000, 0x00000200000000020000000200000000, 0x00000400000000040000000400000000, 0x01000000000100000100000000000000]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000000000001000000000000, 0x00000000000000000002000000000000, 0x00000000000000000004000000000000, 0x00000000000001000000000000000000]),
-    row([0x00000000000000000000000008000000, 0x00000000000000000000000010000000, 0x00000000000000000000000020000000, 0x00000000000000000004000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000080000090000000000000000, 0x00000000100000120000000000000000, 0x00000000200000240000000000000000, 0x00040000000500000000000000000000]),
-    row([0, 0, 0, 0x00000000000000000000000000000004]),
-    row([0x00000800000100000000000000000000, 0x00001000000200000000000000000000, 0x00002000000400000000000000000000, 0x00000001000000000000000000000000]),
-    row([0x00000000090000010000000001000000, 0x00000000120000020000000002000000, 0x00000000240000040000000004000000, 0x00000500000100000000010000010000]),
-    row([0x01000000000000000000000000000000, 0x02000000000000000000000000000000, 0x04000000000000000000000000000000, 0]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000000000000000000010000, 0x00000000000000000000000000020000, 0x00000000000000000000000000040000, 0x00000000000000000000010000000000]),
-    row([0, 0, 0, 0x00000000000000000000000000000400]),
-    row([0x00080000000000000000000000000000, 0x00100000000000000000000000000000, 0x00200000000000000000000000000000, 0]),
-    row([0, 0, 0, 0]),
-    row([0x00000040000000000000000000000000, 0x00000080000000000000000000000000, 0, 0]),
-    row([0x00000000010000000000000000000000, 0x00000000020000000000000000000000, 0x00000000040000000000000000000000, 0x01000000000000000000000000000000]),
-    row([0x00000000080000000000000000000000, 0x00000000100000000000000000000000, 0x00000000200000000000000000000000, 0x02000000000000000000000000000000]),
-    row([0x00000000400000000000000000000000, 0x00000000800000000000000000000000, 0, 0]),
-    row([0x00000000000100000000000000000000, 0x00000000000200000000000000000000, 0x00000000000400000000000000000000, 0x00010000000000000000000000000000]),
-    row([0x00000000000800000000000000000000, 0x00000000001000000000000000000000, 0x00000000002000000000000000000000, 0x00020000000000000000000000000000]),
-    row([0x00000000004000000000000000000000, 0x00000000008000000000000000000000, 0, 0]),
-    row([0x00000008000000000000000000000000, 0x00000010000000000000000000000000, 0x00000020000000000000000000000000, 0x00040000000000000000000000000000]),
-    row([0x00000000080000000000000000000000, 0x00000000100000000000000000000000, 0x00000000200000000000000000000000, 0x00020000000000000000000000000000]),
-    row([0x00000100000000080000000000000000, 0x00000200000000100000000000000000, 0x00000400000000200000000000000000, 0x01000000040000000000000000000000]),
-    row([0x00000100000800000000000000000000, 0x00000200001000000000000000000000, 0x00000400002000000000000000000000, 0x01000004000000000000000000000000]),
-    row([0x00000100000000000000000000000000, 0x00000200000000000000000000000000, 0x00000400000000000000000000000000, 0x01000000000000000000000000000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000000000000000000000800, 0x00000000000000000000000000001000, 0x00000000000000000000000000002000, 0x00000000000000000000000004000000]),
-    row([0, 0, 0, 0]),
-    row([0x00000000000000000000000000000008, 0x00000000000000000000000000000010, 0x00000000000000000000000000000020, 0x00000000000000000000000000040000]),
-    row([0, 0, 0, 0]),
-    row([0, 0, 0, 0x00000000000000000000000000000400]),
-    row([0x08000000000000000000000000000000, 0x10000000000000000000000000000000, 0x20000000000000000000000000000000, 0]),
-];

@@ -130,18 +130,21 @@ fn frames_keep_values() {
                 .iter()
                 .zip(loads.iter().rev())
             {
-                let mut bytes = Vec::new();
-                bytes.extend(code(Machine::FrameEnter, &[], size).1);
+                let mut c = context();
+                c.depth = 3;
+                let mut bytes = enter_frame(size);
                 bytes.extend(code(store, &from[..1], slot).1);
                 bytes.extend(code(load, &to[..1], slot).1);
                 bytes.extend(code(Machine::FrameLeave, &[], size).1);
-                bytes.extend(code(Machine::Return, &[], 0).1);
+                bytes.push(0xc3);
                 pages.clear();
                 let start = pages.add(&bytes);
                 pages.publish();
-                let before = State::filled(&mut numbers);
+                let mut before = State::filled(&mut numbers);
+                before.ints[5] = std::ptr::from_mut(&mut c) as u64;
                 let mut after = before.clone();
                 run(start, &mut after);
+                assert_eq!(c.depth, 3);
                 let value = before.operand(kind, from[0]);
                 assert_eq!(
                     after.operand(kind, to[0]),
@@ -159,6 +162,13 @@ fn frames_keep_values() {
             }
         }
     }
+}
+
+/// The beginning of a function that is never too deep.
+fn enter_frame(size: i64) -> Vec<u8> {
+    let (template, mut bytes) = code(Machine::FrameEnter, &[], size);
+    link(&mut bytes, template, 0, 0);
+    bytes
 }
 
 fn context() -> Context {
@@ -211,9 +221,9 @@ fn the_context_is_counted_and_written() {
     assert!(!on_context(Machine::ChargeFuel, 0, &mut c));
     assert!(on_context(Machine::ChargeFuel, 0, &mut c));
     assert_eq!((c.fuel, c.depth), (-1, 1));
-    assert!(!on_context(Machine::DepthEnter, 0, &mut c));
-    assert!(on_context(Machine::DepthEnter, 0, &mut c));
-    assert!(!on_context(Machine::DepthLeave, 0, &mut c));
+    assert!(!on_context(Machine::FrameEnter, 0, &mut c));
+    assert!(on_context(Machine::FrameEnter, 0, &mut c));
+    assert!(!on_context(Machine::FrameLeave, 0, &mut c));
     assert_eq!((c.fuel, c.depth), (-1, 0));
     assert!(!on_context(Machine::Poll, 0, &mut c));
     *c.interrupt.get_mut() = 0x8000_0000;
@@ -222,6 +232,30 @@ fn the_context_is_counted_and_written() {
         on_context(Machine::StoreStatus, i64::from(value), &mut c);
         on_context(Machine::StoreExitNumber, i64::from(!value), &mut c);
         assert_eq!((c.status, c.exit_number, c.reserved), (value, !value, 0));
+    }
+}
+
+#[test]
+fn a_function_that_deoptimizes_says_so() {
+    let mut pages = Pages::new(1 << 12);
+    let mut numbers = Numbers(11);
+    for size in [0, 24, 4096] {
+        let mut c = context();
+        c.depth = 1;
+        let mut bytes = enter_frame(size);
+        bytes.extend(code(Machine::Deoptimize, &[], size).1);
+        pages.clear();
+        let start = pages.add(&bytes);
+        pages.publish();
+        let mut before = State::filled(&mut numbers);
+        before.ints[5] = std::ptr::from_mut(&mut c) as u64;
+        let mut after = before.clone();
+        run(start, &mut after);
+        let status = Status::Deoptimized as u32;
+        assert_eq!((c.depth, c.status, after.ints[10]), (1, status, 1));
+        before.ints[10] = 1;
+        before.jumped = after.jumped;
+        assert_eq!(before, after);
     }
 }
 
@@ -286,7 +320,9 @@ fn entry_calls_and_exits_fit_together() {
     let body = bytes.len();
     link(&mut bytes, call, call_at, body);
     // The frame is 8 bytes more than a multiple of 16, so that the stack is aligned at the calls in it.
-    bytes.extend(code(Machine::FrameEnter, &[], DEPTH + 8).1);
+    let (enter, enter_code) = code(Machine::FrameEnter, &[], DEPTH + 8);
+    bytes.extend(enter_code);
+    link(&mut bytes, enter, body, abandon);
     let load = Form::op(patchjit::ops::Opcode::I64Load, FormKind::Immediate);
     let template = SET
         .template(family(load), [7, 10, 0, 0], 0)
@@ -305,10 +341,9 @@ fn entry_calls_and_exits_fit_together() {
         .expect("a load");
     bytes.extend(fill(load_cells, &[6, 5, 0, 0], 24));
     bytes.extend(code(Machine::CallThrough, &[6], 16).1);
-    bytes.extend(code(Machine::FrameLeave, &[], DEPTH + 8).1);
-    bytes.extend(code(Machine::Return, &[], 0).1);
+    bytes.extend(code(Machine::Return, &[], DEPTH + 8).1);
     let leaf = bytes.len();
-    bytes.extend(code(Machine::Landing, &[], 0).1);
+    bytes.extend(enter_frame(0));
     let add = Form::op(patchjit::ops::Opcode::I64Add, FormKind::Immediate);
     let template = SET
         .template(family(add), [0, 0, 0, 0], 1)
@@ -334,6 +369,7 @@ fn entry_calls_and_exits_fit_together() {
     c.hosts = hosts.as_ptr();
     c.cells = cells.as_ptr();
     c.host_context = 1000 as *mut c_void;
+    c.depth = 2;
     // SAFETY: the code is an entry in the platform's C convention.
     let entry: extern "C" fn(*mut Context, *mut u64) -> u32 = unsafe { std::mem::transmute(start) };
     let mut values = [5u64];

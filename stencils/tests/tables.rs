@@ -6,7 +6,9 @@ mod common;
 use common::*;
 use iced_x86::{Decoder, DecoderOptions};
 use patchjit::ops::{Opcode, Shape, flags};
-use patchjit::stencil::{ABSENT, Form, FormKind, Immediate, Machine, NO_FAMILY, OperandKind};
+use patchjit::stencil::{
+    ABSENT, Form, FormKind, Immediate, MOST_TEMPLATE_BYTES, Machine, NO_FAMILY, OperandKind,
+};
 use sha2::{Digest, Sha256};
 
 #[test]
@@ -110,14 +112,14 @@ fn every_assignment_has_a_template_that_decodes() {
 }
 
 #[test]
-fn holes_and_chunks_lie_within_their_tables() {
+fn holes_and_words_lie_within_their_tables() {
     for template in SET.templates {
         let length = usize::from(template.length);
-        let chunks = length.div_ceil(16);
-        assert!(template.chunk as usize + chunks <= SET.chunks.len());
-        for mask in template.masks {
-            assert!(mask as usize + chunks <= SET.masks.len());
-        }
+        let words = usize::from(template.word_count);
+        assert!(words == 0 && length <= 16 || words == length.div_ceil(8) - 1);
+        assert!(usize::from(template.first_word) + words <= SET.words.len());
+        assert!(length <= MOST_TEMPLATE_BYTES);
+        assert!((template.restriction as usize) < SET.restrictions.len());
         let width = match template.immediate {
             Immediate::None => 0,
             Immediate::Signed8 => 1,
@@ -136,7 +138,7 @@ fn holes_and_chunks_lie_within_their_tables() {
             assert!(hole as usize + 4 <= length);
         }
     }
-    assert!(SET.masks[0].iter().flatten().all(|&word| word == 0));
+    assert_eq!(SET.masks[0], [0; 16]);
 }
 
 #[test]

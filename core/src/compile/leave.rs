@@ -10,7 +10,7 @@ use super::{Event, FunctionCompiler, Location, Observer};
 use crate::ir::{Exit, ExitKind};
 use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label};
-use crate::runtime::{Status, offset};
+use crate::runtime::offset;
 use crate::stencil::{Form, FormKind, Machine};
 use crate::types::Type;
 
@@ -215,14 +215,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 let mut label = Label(self.shared.trapped);
                 self.patcher.link(holes, &mut label)
             }
-            ExitKind::Deoptimize => {
-                self.machine(Machine::StoreStatus, [0; 4], Status::Deoptimized as i64)?;
-                self.leave_frame()?;
-                self.machine(Machine::DepthLeave, [0; 4], 0)?;
-                self.machine(Machine::ConstUnsigned32, [scratch, 0, 0, 0], 1)?;
-                self.machine(Machine::Return, [0; 4], 0)?;
-                Ok(())
-            }
+            ExitKind::Deoptimize => self.leave_frame(Machine::Deoptimize),
         }
     }
 

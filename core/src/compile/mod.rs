@@ -39,9 +39,11 @@ use crate::code::CodeBuffer;
 use crate::error::{Error, Feature, Part, Place, Storage};
 use crate::ir::{Block, NONE, Program};
 use crate::ops::Opcode;
-use crate::patch::{Fault, Holes, Label, MOST_TEMPLATE_BYTES, Patcher, internal, unsupported};
+use crate::patch::{Fault, Holes, Label, Patcher, internal, unsupported};
 use crate::runtime::{Status, offset};
-use crate::stencil::{Family, Form, FormKind, MAX_OPERANDS, Machine, RegisterNumber, StencilSet};
+use crate::stencil::{
+    Family, Form, FormKind, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine, RegisterNumber, StencilSet,
+};
 use crate::types::Type;
 use crate::verify::Verified;
 use allocate::{Register, Registers};
@@ -229,9 +231,6 @@ fn bind_here(patcher: &mut Patcher) -> Result<u32, Fault> {
 fn emit(patcher: &mut Patcher, machine: Machine, immediate: i64) -> Result<Holes, Fault> {
     patcher.emit(Form::machine(machine), [0; MAX_OPERANDS], immediate)
 }
-
-/// An immediate that needs the widest hole, for one that is filled in later.
-const LATER: i64 = i32::MAX as i64;
 
 /// Compiles one function.
 struct FunctionCompiler<'a, 'o, O: Observer> {
@@ -501,10 +500,8 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
     }
 
     fn emit_prologue(&mut self) -> Result<(), Fault> {
-        self.machine(Machine::Landing, [0; 4], 0)?;
-        let holes = self.machine(Machine::FrameEnter, [0; 4], LATER)?;
+        let holes = self.machine(Machine::FrameEnter, [0; 4], 0)?;
         self.await_frame(holes)?;
-        let holes = self.machine(Machine::DepthEnter, [0; 4], 0)?;
         let mut label = Label(self.shared.too_deep);
         self.patcher.link(holes, &mut label)?;
         if self.fuel {
@@ -544,8 +541,9 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         Ok(())
     }
 
-    fn leave_frame(&mut self) -> Result<(), Fault> {
-        let holes = self.machine(Machine::FrameLeave, [0; 4], LATER)?;
+    /// Emits one of the forms that leave the frame.
+    fn leave_frame(&mut self, machine: Machine) -> Result<(), Fault> {
+        let holes = self.machine(machine, [0; 4], 0)?;
         self.await_frame(holes)
     }
 

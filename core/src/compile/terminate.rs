@@ -156,18 +156,12 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     fn return_values(&mut self, op: &Op) -> Result<(), Fault> {
         self.move_arguments(self.program.list(op.b))?;
-        self.leave_frame()?;
-        self.machine(Machine::DepthLeave, [0; 4], 0)?;
-        // A caller through a cell knows nothing of its callee but this: zero, it returned.
-        self.machine(Machine::ConstZero, [self.int_scratch, 0, 0, 0], 0)?;
-        self.machine(Machine::Return, [0; 4], 0)?;
-        Ok(())
+        self.leave_frame(Machine::Return)
     }
 
     fn return_call(&mut self, op: &Op) -> Result<(), Fault> {
         self.move_arguments(self.program.list(op.b))?;
-        self.leave_frame()?;
-        self.machine(Machine::DepthLeave, [0; 4], 0)?;
+        self.leave_frame(Machine::FrameLeave)?;
         let holes = self.machine(Machine::Jump, [0; 4], 0)?;
         self.link_to_function(holes, op.a)
     }

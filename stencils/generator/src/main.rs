@@ -24,7 +24,7 @@ mod tables;
 
 use bodies::{Body, FamilySource};
 use fold::Compiled;
-use patchjit::stencil::{Immediate, MAX_OPERANDS, RegisterSet, StencilSet};
+use patchjit::stencil::{Immediate, MAX_OPERANDS, RegisterSet, StencilSet, Template};
 use sha2::{Digest, Sha256};
 use source::Variant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -356,6 +356,11 @@ fn fold_and_prove(
     Ok((folded, clobbers))
 }
 
+/// The code of a template for some registers, as the patcher makes it.
+fn code_of(set: &StencilSet, template: &Template, registers: &[u8; MAX_OPERANDS]) -> Vec<u8> {
+    set.fill(template, registers.map(u32::from))[..template.length as usize].to_vec()
+}
+
 /// The finished tables: every compiled variant comes out of them, every permitted assignment is served, and
 /// by bytes of the shape that is meant for it.
 fn prove_tables(
@@ -376,7 +381,7 @@ fn prove_tables(
                     .into_iter()
                     .filter(|&at| at != patchjit::stencil::ABSENT)
                     .collect();
-                if tables::rebuild(set, found, &member.registers) != member.bytes
+                if code_of(set, found, &member.registers) != member.bytes
                     || holes != member.targets
                     || found.immediate_at
                         != member.immediate_at.unwrap_or(patchjit::stencil::ABSENT)
@@ -401,7 +406,7 @@ fn prove_tables(
                         && source.shapes[template.shape].serves(source, &registers)
                         && (0..MAX_OPERANDS).all(|k| template.allowed[k] >> registers[k] & 1 == 1)
                 });
-                let rebuilt = tables::rebuild(set, found, &registers);
+                let rebuilt = code_of(set, found, &registers);
                 if wanted.is_none_or(|wanted| wanted.rebuild(&registers) != rebuilt) {
                     return Err(format!(
                         "{}: the wrong template for {registers:?}",

@@ -3,31 +3,33 @@
 use crate::bodies::{ALLOCATABLE_FLOATS, ALLOCATABLE_INTS, Bank, FamilySource, PRESERVED_INTS};
 use crate::fold::Folded;
 use patchjit::stencil::{
-    ABSENT, Family, Form, Immediate, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile,
-    RegisterSet, StencilSet, Template,
+    ABSENT, Family, Form, Immediate, MASK_ROWS, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile,
+    RegisterSet, StencilSet, Template, Word,
 };
 use std::fmt::Write;
 
-/// A row of masks: what each bit of the register's number XORs into a chunk.
-type Row = [u128; 4];
+/// A row of masks: what each bit of the register's number XORs into a word.
+type Row = [u64; 4];
 
 /// The tables, as they will stand in the generated file.
 pub struct Tables {
     forms: Vec<u16>,
     families: Vec<Family>,
     templates: Vec<Template>,
-    chunks: Vec<[u8; 16]>,
+    restrictions: Vec<[u32; MAX_OPERANDS]>,
+    words: Vec<Word>,
     rows: Vec<Row>,
     /// For comments: the name of each family.
     names: Vec<String>,
 }
 
-fn chunk_of(bytes: &[u8], index: usize) -> [u8; 16] {
-    let mut chunk = [0; 16];
-    for (to, from) in chunk.iter_mut().zip(bytes.iter().skip(16 * index)) {
+/// The bytes of one of the pieces of this size, zeros behind the end.
+fn piece<const SIZE: usize>(bytes: &[u8], index: usize) -> [u8; SIZE] {
+    let mut piece = [0; SIZE];
+    for (to, from) in piece.iter_mut().zip(bytes.iter().skip(SIZE * index)) {
         *to = *from;
     }
-    chunk
+    piece
 }
 
 /// Where a sequence stands in a list; put at its end if it is not there.
@@ -38,7 +40,12 @@ fn find_or_add<T: PartialEq + Clone>(list: &mut Vec<T>, wanted: &[T]) -> usize {
     {
         return at;
     }
-    list.extend_from_slice(wanted);
+    // The end of the list may be its beginning.
+    let common = (0..wanted.len())
+        .rev()
+        .find(|&common| list.ends_with(&wanted[..common]))
+        .unwrap_or(0);
+    list.extend_from_slice(&wanted[common..]);
     list.len() - wanted.len()
 }
 
@@ -53,17 +60,11 @@ impl Tables {
             forms: vec![NO_FAMILY; Form::COUNT],
             families: vec![],
             templates: vec![],
-            chunks: vec![],
-            rows: vec![],
+            restrictions: vec![[u32::MAX; MAX_OPERANDS]],
+            words: vec![],
+            rows: vec![[0; 4]],
             names: sources.iter().map(|source| source.name.clone()).collect(),
         };
-        let longest = folded
-            .iter()
-            .flatten()
-            .map(|template| template.base.len().div_ceil(16))
-            .max()
-            .unwrap_or(1);
-        tables.rows.extend(vec![[0; 4]; longest]);
         for ((source, folded), clobbers) in sources.iter().zip(folded).zip(clobbers) {
             let index = tables.families.len() as u16;
             for form in &source.forms {
@@ -109,18 +110,21 @@ impl Tables {
 
     fn template(&mut self, source: &FamilySource, folded: &Folded) -> Result<Template, String> {
         let shape = &source.shapes[folded.shape];
-        let count = folded.base.len().div_ceil(16);
-        let bytes: Vec<[u8; 16]> = (0..count).map(|i| chunk_of(&folded.base, i)).collect();
-        let mut masks = [0u8; MAX_OPERANDS];
-        for (k, operand) in folded.masks.iter().enumerate() {
-            let rows: Vec<Row> = (0..count)
-                .map(|i| {
-                    std::array::from_fn(|bit| u128::from_le_bytes(chunk_of(&operand.bits[bit], i)))
-                })
-                .collect();
-            masks[k] = u8::try_from(find_or_add(&mut self.rows, &rows))
-                .map_err(|_| format!("{}: more rows of masks than a byte names", source.name))?;
-        }
+        let words = (0..folded.base.len().div_ceil(8))
+            .map(|number| self.word(folded, number))
+            .collect::<Result<Vec<Word>, String>>()
+            .map_err(|error| format!("{}: {error}", source.name))?;
+        let is_short = words.len() < 3 && words.get(1).is_none_or(|word| word.masks == [0; 4]);
+        let further = if is_short { &[][..] } else { &words[1..] };
+        let restricted = source
+            .operands
+            .iter()
+            .zip(folded.allowed)
+            .any(|(operand, allowed)| allowed & operand.allowed != operand.allowed);
+        let restriction = match restricted {
+            true => find_or_add(&mut self.restrictions, &[folded.allowed]),
+            false => 0,
+        };
         if folded.targets.len() > 2 {
             return Err(format!(
                 "{}: more than two jumps to the target",
@@ -132,17 +136,36 @@ impl Tables {
             .filter(|&k| source.operands[k].bank == source.operands[0].bank)
             .fold(0u8, |bits, k| bits | 1 << k);
         Ok(Template {
-            allowed: folded.allowed,
-            // Always asked here; the table's own constructor finds out where it need not be.
-            restricted: true,
+            code: std::array::from_fn(|number| words.get(number).map_or(0, |word| word.code)),
+            masks: words[0].masks,
+            first_word: match further {
+                [] => 0,
+                further => find_or_add(&mut self.words, further) as u16,
+            },
+            word_count: further.len() as u8,
+            length: u8::try_from(folded.base.len())
+                .map_err(|_| format!("{}: too long", source.name))?,
+            restriction: u8::try_from(restriction)
+                .map_err(|_| format!("{}: more restrictions than a byte names", source.name))?,
             equal: shape.equal.map_or(0, |k| 1 << k),
             unequal: shape.unequal & same_bank,
             immediate: folded.kind,
             immediate_at: folded.immediate_at.unwrap_or(ABSENT),
             target_at: std::array::from_fn(|i| folded.targets.get(i).copied().unwrap_or(ABSENT)),
-            length: u8::try_from(folded.base.len())
-                .map_err(|_| format!("{}: too long", source.name))?,
-            chunk: find_or_add(&mut self.chunks, &bytes) as u16,
+        })
+    }
+
+    /// A word of a template.
+    fn word(&mut self, folded: &Folded, number: usize) -> Result<Word, String> {
+        let mut masks = [0; MAX_OPERANDS];
+        for (mask, operand) in masks.iter_mut().zip(&folded.masks) {
+            let row: Row =
+                std::array::from_fn(|bit| u64::from_le_bytes(piece(&operand.bits[bit], number)));
+            *mask = u8::try_from(find_or_add(&mut self.rows, &[row]))
+                .map_err(|_| format!("more than {MASK_ROWS} rows of masks"))?;
+        }
+        Ok(Word {
+            code: u64::from_le_bytes(piece(&folded.base, number)),
             masks,
         })
     }
@@ -155,21 +178,16 @@ impl Tables {
             .into_boxed_slice()
             .try_into()
             .map_err(|_| "the forms do not fit")?;
-        let masks: Vec<[[u64; 2]; 16]> = self
-            .rows
-            .iter()
-            .map(|row| {
-                std::array::from_fn(|register| {
-                    let mut mask = 0;
-                    for (bit, value) in row.iter().enumerate() {
-                        if register >> bit & 1 == 1 {
-                            mask ^= value;
-                        }
+        let mut masks = Box::new([[0; 16]; MASK_ROWS]);
+        for (room, row) in masks.iter_mut().zip(&self.rows) {
+            for (register, mask) in room.iter_mut().enumerate() {
+                for (bit, value) in row.iter().enumerate() {
+                    if register >> bit & 1 == 1 {
+                        *mask ^= value;
                     }
-                    words(mask)
-                })
-            })
-            .collect();
+                }
+            }
+        }
         Ok(Box::leak(Box::new(StencilSet {
             target: "x86_64-sysv",
             digest: Box::leak(digest.to_owned().into_boxed_str()),
@@ -191,13 +209,9 @@ impl Tables {
             forms: Box::leak(forms),
             families: self.families.clone().leak(),
             templates: self.templates.clone().leak(),
-            chunks: self
-                .chunks
-                .iter()
-                .map(|&chunk| words(u128::from_le_bytes(chunk)))
-                .collect::<Vec<_>>()
-                .leak(),
-            masks: masks.leak(),
+            restrictions: self.restrictions.clone().leak(),
+            words: self.words.clone().leak(),
+            masks: Box::leak(masks),
         })))
     }
 
@@ -206,8 +220,9 @@ impl Tables {
         let bytes = size_of_val(&self.forms[..])
             + size_of_val(&self.families[..])
             + size_of_val(&self.templates[..])
-            + size_of_val(&self.chunks[..])
-            + self.rows.len() * 256;
+            + size_of_val(&self.restrictions[..])
+            + size_of_val(&self.words[..])
+            + size_of::<[[u64; 16]; MASK_ROWS]>();
         (self.families.len(), self.templates.len(), bytes)
     }
 
@@ -222,7 +237,8 @@ impl Tables {
              /// The stencils for x86-64 with SSE4.1 and POPCNT under the System V conventions.\n\
              pub static X86_64_SYSV: StencilSet = StencilSet {{\n    target: \"x86_64-sysv\",\n    \
              digest: \"{digest}\",\n    registers: X86_64_SYSV_REGISTERS,\n    forms: &FORMS,\n    \
-             families: &FAMILIES,\n    templates: &TEMPLATES,\n    chunks: &CHUNKS,\n    masks: &MASKS,\n}};\n\n"
+             families: &FAMILIES,\n    templates: &TEMPLATES,\n    \
+             restrictions: &RESTRICTIONS,\n    words: &WORDS,\n    masks: &MASKS,\n}};\n\n"
         );
         let _ = writeln!(
             out,
@@ -275,7 +291,7 @@ impl Tables {
         let _ = writeln!(out, "];\n");
         let _ = writeln!(
             out,
-            "#[rustfmt::skip]\nstatic TEMPLATES: [Template; {}] = settle(&FAMILIES, [",
+            "#[rustfmt::skip]\nstatic TEMPLATES: [Template; {}] = [",
             self.templates.len()
         );
         for (family, name) in self.families.iter().zip(&self.names) {
@@ -284,46 +300,61 @@ impl Tables {
             for one in &self.templates[first..first + family.template_count as usize] {
                 let _ = writeln!(
                     out,
-                    "    template({}, {}, {}, {}, {}, [{}, {}], {}, {}, {:?}),",
-                    sets(&one.allowed),
-                    one.equal,
-                    one.unequal,
+                    "    template({:#034x}, {:?}, {}, {}, {}, {}, {}, [{}, {}], {}, {}, {}),",
+                    bytes_of(one.code),
+                    one.masks,
+                    one.first_word,
+                    one.word_count,
+                    one.length,
                     immediate(one.immediate),
                     number(one.immediate_at),
                     number(one.target_at[0]),
                     number(one.target_at[1]),
-                    one.length,
-                    one.chunk,
-                    one.masks,
+                    one.equal,
+                    one.unequal,
+                    one.restriction,
                 );
             }
-        }
-        let _ = writeln!(out, "]);\n");
-        let _ = writeln!(
-            out,
-            "#[rustfmt::skip]\nstatic CHUNKS: [[u64; 2]; {}] = [",
-            self.chunks.len()
-        );
-        for chunk in &self.chunks {
-            let _ = writeln!(out, "    chunk({:#034x}),", u128::from_be_bytes(*chunk));
         }
         let _ = writeln!(out, "];\n");
         let _ = writeln!(
             out,
-            "#[rustfmt::skip]\nstatic MASKS: [[[u64; 2]; 16]; {}] = [",
-            self.rows.len()
+            "#[rustfmt::skip]\nstatic RESTRICTIONS: [[u32; {MAX_OPERANDS}]; {}] = [",
+            self.restrictions.len()
+        );
+        for restriction in &self.restrictions {
+            let _ = writeln!(out, "    {},", sets(restriction));
+        }
+        let _ = writeln!(out, "];\n");
+        let _ = writeln!(
+            out,
+            "#[rustfmt::skip]\nstatic WORDS: [Word; {}] = [",
+            self.words.len()
+        );
+        for word in &self.words {
+            let _ = writeln!(
+                out,
+                "    word({:#018x}, {:?}),",
+                word.code.swap_bytes(),
+                word.masks
+            );
+        }
+        let _ = writeln!(out, "];\n");
+        let _ = writeln!(
+            out,
+            "#[rustfmt::skip]\nstatic MASKS: [[u64; 16]; MASK_ROWS] = rows([",
         );
         for row in &self.rows {
             let words: Vec<String> = row
                 .iter()
-                .map(|mask| match u128::from_be_bytes(mask.to_le_bytes()) {
+                .map(|mask| match mask.swap_bytes() {
                     0 => "0".to_owned(),
-                    mask => format!("{mask:#034x}"),
+                    mask => format!("{mask:#018x}"),
                 })
                 .collect();
-            let _ = writeln!(out, "    row([{}]),", words.join(", "));
+            let _ = writeln!(out, "    [{}],", words.join(", "));
         }
-        let _ = writeln!(out, "];");
+        let _ = writeln!(out, "]);");
         out
     }
 }
@@ -357,24 +388,7 @@ fn immediate(kind: Immediate) -> &'static str {
     }
 }
 
-/// Sixteen bytes as the tables keep them: two little-endian words.
-fn words(bytes: u128) -> [u64; 2] {
-    [bytes as u64, (bytes >> 64) as u64]
-}
-
-/// The code of a template for some registers, from the tables.
-pub fn rebuild(set: &StencilSet, template: &Template, registers: &[u8; MAX_OPERANDS]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for index in 0..usize::from(template.length).div_ceil(16) {
-        let mut chunk = set.chunks[template.chunk as usize + index];
-        for (k, &register) in registers.iter().enumerate() {
-            let row = &set.masks[template.masks[k] as usize + index];
-            for (word, mask) in chunk.iter_mut().zip(row[register as usize]) {
-                *word ^= mask;
-            }
-        }
-        bytes.extend(chunk.map(u64::to_le_bytes).as_flattened());
-    }
-    bytes.truncate(template.length as usize);
-    bytes
+/// Two words as a number whose highest byte is the first.
+fn bytes_of(words: [u64; 2]) -> u128 {
+    u128::from(words[0].swap_bytes()) << 64 | u128::from(words[1].swap_bytes())
 }

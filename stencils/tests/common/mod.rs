@@ -161,18 +161,8 @@ pub fn run(code: *const u8, state: &mut State) {
 
 /// A template's bytes with registers and immediate filled in, holes for the target still zero.
 pub fn fill(template: &Template, registers: &Registers, immediate: i64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for index in 0..usize::from(template.length).div_ceil(16) {
-        let mut chunk = SET.chunks[template.chunk as usize + index];
-        for (k, register) in registers.iter().enumerate() {
-            let row = &SET.masks[template.masks[k] as usize + index];
-            for (byte, mask) in chunk.iter_mut().zip(row[*register as usize]) {
-                *byte ^= mask;
-            }
-        }
-        bytes.extend(chunk.map(u64::to_le_bytes).as_flattened());
-    }
-    bytes.truncate(template.length as usize);
+    let code = SET.fill(template, registers.map(u32::from));
+    let mut bytes = code[..template.length as usize].to_vec();
     let width = match template.immediate {
         Immediate::None => 0,
         Immediate::Signed8 => 1,
