@@ -121,5 +121,6 @@ pub mod ops;
 mod patch;
 pub mod runtime;
 pub mod stencil;
+pub mod tier;
 pub mod types;
 pub mod verify;

@@ -220,18 +220,30 @@ impl Builder<'_> {
         number: u32,
         snapshot: &[(u32, Value)],
     ) -> Result<ExitId, Error> {
+        self.exit_from(kind, number, snapshot.iter().copied())
+    }
+
+    /// The same, with the pairs as they come.
+    pub fn exit_from(
+        &mut self,
+        kind: ExitKind,
+        number: u32,
+        snapshot: impl IntoIterator<Item = (u32, Value)>,
+    ) -> Result<ExitId, Error> {
         self.check(|b| {
             let start = b.extra.used as u32;
-            for &(slot, value) in snapshot {
+            let mut entry_count = 0;
+            for (slot, value) in snapshot {
                 b.extra.push(slot)?;
                 b.extra.push(value.0)?;
+                entry_count += 1;
             }
             b.exits
                 .push(Exit {
                     number,
                     kind,
                     snapshot: start,
-                    entry_count: snapshot.len() as u32,
+                    entry_count,
                 })
                 .map(ExitId)
         })
@@ -355,8 +367,25 @@ impl Builder<'_> {
 
     /// Goes to a block.
     pub fn jump(&mut self, block: BlockId, arguments: &[Value]) -> Result<(), Error> {
+        self.jump_from(block, arguments.iter().copied())
+    }
+
+    /// The same, with the arguments as they come.
+    pub fn jump_from(
+        &mut self,
+        block: BlockId,
+        arguments: impl IntoIterator<Item = Value>,
+    ) -> Result<(), Error> {
         self.check(|b| {
-            let edge = b.edge((block, arguments))?;
+            let edge = b.extra.push(block.0)?;
+            let count = b.extra.push(0)?;
+            for argument in arguments {
+                b.extra.push(argument.0)?;
+            }
+            let passed = b.extra.used as u32 - count - 1;
+            if let Some(word) = b.extra.get_mut(count) {
+                *word = passed;
+            }
             b.terminate(Opcode::Jump, 0, edge, 0)
         })
     }
