@@ -115,8 +115,7 @@ fn stencils_are_the_code() {
             for stencil in &function.stencils {
                 assert_eq!(stencil.at, at, "{module:?}");
                 at = stencil.end();
-                let chunk = SET.chunks[stencil.template.chunk as usize..].iter();
-                let template = chunk.flatten().flat_map(|word| word.to_le_bytes());
+                let template = SET.fill(stencil.template, [0; 4]);
                 let bytes = &code[stencil.at as usize..at as usize];
                 let owners = owners(&SET, stencil.template);
                 for ((byte, template), owners) in bytes.iter().zip(template).zip(owners) {

@@ -83,18 +83,16 @@ impl StencilUse {
 /// For each byte of a template whose its bits are, the highest bit first.
 pub fn owners(set: &StencilSet, template: &Template) -> Vec<[Owner; 8]> {
     let mut owners = vec![[Owner::Fixed; 8]; template.length as usize];
-    for (operand, &row) in (0u8..).zip(&template.masks).filter(|&(_, &row)| row != 0) {
-        for (chunk, bytes) in owners.chunks_mut(16).enumerate() {
-            let row = set.masks.get(row as usize + chunk);
-            let touched = row
-                .into_iter()
-                .flatten()
-                .fold([0; 2], |all, mask| [all[0] | mask[0], all[1] | mask[1]]);
-            let touched = touched.map(u64::to_le_bytes);
-            for (byte, &mask) in bytes.iter_mut().zip(touched.iter().flatten()) {
+    let zero = set.fill(template, [0; MAX_OPERANDS]);
+    for operand in 0..MAX_OPERANDS {
+        for bit in 0..4 {
+            let mut registers = [0; MAX_OPERANDS];
+            registers[operand] = 1 << bit;
+            let changed = set.fill(template, registers);
+            for ((byte, before), after) in owners.iter_mut().zip(zero).zip(changed) {
                 for (bit, owner) in byte.iter_mut().enumerate() {
-                    if mask >> (7 - bit) & 1 != 0 {
-                        *owner = Owner::Operand(operand);
+                    if (before ^ after) >> (7 - bit) & 1 != 0 {
+                        *owner = Owner::Operand(operand as u8);
                     }
                 }
             }
