@@ -58,8 +58,8 @@ pub use storage::{Buffers, Counts, EMPTY_EXIT, EMPTY_OP, Storage};
 
 use crate::error::{Error, Place, Rule, Storage as Which};
 use crate::ir::{
-    Block, Exit, Function, HostFunction, MAX_ARGUMENTS, MAX_REGIONS, NONE, Op, Program, Region,
-    Signature,
+    Block, Exit, Function, HostFunction, MAX_ARGUMENTS, MAX_REGIONS, MAX_TAGS, NONE, Op, Program,
+    Region, Signature, Tag,
 };
 use crate::ops::{Opcode, Shape, flags};
 use crate::types::Type;
@@ -89,6 +89,10 @@ pub struct RegionId(pub u16);
 /// A host function, by its index in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HostId(pub u32);
+
+/// A tag, by its index in the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TagId(pub u16);
 
 /// An exit, by its index in the program. Ops whose exits are equal may share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +155,7 @@ pub struct Builder<'a> {
     types: Table<'a, Type>,
     regions: Table<'a, Region>,
     hosts: Table<'a, HostFunction>,
+    tags: Table<'a, Tag>,
     positions: Table<'a, u32>,
     slot_count: u32,
     /// How many functions are defined, the one under construction not counted.
@@ -178,6 +183,7 @@ impl<'a> Builder<'a> {
             types: Table::new(storage.types, Which::Types),
             regions: Table::new(storage.regions, Which::Regions),
             hosts: Table::new(storage.hosts, Which::Hosts),
+            tags: Table::new(storage.tags, Which::Tags),
             positions: Table::new(storage.positions, Which::Positions),
             slot_count: 0,
             defined: 0,
@@ -200,6 +206,7 @@ impl<'a> Builder<'a> {
             types: self.types.used,
             regions: self.regions.used,
             hosts: self.hosts.used,
+            tags: self.tags.used,
         }
     }
 
@@ -220,6 +227,7 @@ impl<'a> Builder<'a> {
             types: self.types.finish(),
             regions: self.regions.finish(),
             hosts: self.hosts.finish(),
+            tags: self.tags.finish(),
             positions: self.positions.finish(),
             slot_count: self.slot_count,
         })
@@ -307,6 +315,16 @@ impl<'a> Builder<'a> {
                     signature: signature.0,
                 })
                 .map(HostId)
+        })
+    }
+
+    /// A tag: how words say what they carry.
+    pub fn tag(&mut self, tag: Tag) -> Result<TagId, Error> {
+        self.check(|b| {
+            if b.tags.used >= MAX_TAGS {
+                return Err(b.misuse(Rule::TagCount));
+            }
+            b.tags.push(tag).map(|index| TagId(index as u16))
         })
     }
 

@@ -52,6 +52,8 @@ pub enum Place {
     Signature(u32),
     /// A host function, by its index.
     Host(u32),
+    /// A tag, by its index.
+    Tag(u32),
     /// An exit, by its index.
     Exit(u32),
     /// A function, by its index.
@@ -159,6 +161,7 @@ with_texts! {
         Types "the types";
         Regions "the regions";
         Hosts "the host functions";
+        Tags "the tags";
         Positions "the source positions";
         Values "the arguments and results";
         Stack "the interpreter's stack, in words";
@@ -187,6 +190,9 @@ with_texts! {
         ProgramSize "a program has at most 2^28 units of size";
         PositionCount "there is a source position for each op, or for none";
         RegionCount "a program has at most 32 regions";
+        TagCount "a program has at most 255 tags";
+        TagBits "the bits of a tag are among those of its mask";
+        TagShift "the shift of a tag is at most 63";
         SignatureSpan "a signature's types are among the program's";
         SignatureLength "a signature has at most 255 parameters and 255 results";
         HostSignature "a host function's signature is among the program's";
@@ -222,6 +228,7 @@ with_texts! {
         ExitRange "an exit is among the program's";
         SlotRange "a guest slot is among those that the program declares";
         RegionRange "a region is among the program's";
+        TagRange "a tag is among the program's";
         OffsetRange "the offset of a region access is at most 2^31 - 65";
         FunctionRange "a function is among the program's";
         HostRange "a host function is among the program's";
@@ -244,6 +251,7 @@ impl fmt::Display for Place {
             Place::Program => write!(f, "program"),
             Place::Signature(index) => write!(f, "signature {index}"),
             Place::Host(index) => write!(f, "host function {index}"),
+            Place::Tag(index) => write!(f, "tag {index}"),
             Place::Exit(index) => write!(f, "exit {index}"),
             Place::Function(function) => write!(f, "function {function}"),
             Place::Block { function, block } => write!(f, "function {function}, block {block}"),

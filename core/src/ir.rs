@@ -28,6 +28,9 @@ pub const MAX_REGIONS: usize = 32;
 /// The most parameters, or results, that a signature may have.
 pub const MAX_ARGUMENTS: usize = 255;
 
+/// The most tags that a program may declare.
+pub const MAX_TAGS: usize = 255;
+
 /// The greatest constant offset of a region access, in bytes; offset and scale stay clear of overflow.
 pub const MAX_OFFSET: u32 = i32::MAX as u32 - 64;
 
@@ -38,6 +41,7 @@ pub const MAX_OFFSET: u32 = i32::MAX as u32 - 64;
 /// | Parameter, Result | type | index in the block's or call's list | | |
 /// | Constant | | | low 32 bits | high 32 bits |
 /// | Unary, Binary | | value | value | exit, if the op leaves |
+/// | Tag | tag | value | | |
 /// | Select | | condition | value | value |
 /// | Load, Store, Update | region, scale: [`access_aux`] | index | value stored | extra: offset, exit |
 /// | CompareExchange | the same | index | expected | extra: offset, exit, replacement |
@@ -179,6 +183,53 @@ pub struct Region {
     pub size: u64,
 }
 
+/// How a 64-bit word says what it carries: the bits of the word under `mask` are `bits`, and the others, shifted
+/// right by `shift`, are what it carries.
+///
+/// ```text
+///   NaN-boxing, 32-bit integers     mask ffff_0000_0000_0000   bits fff9_0000_0000_0000   shift 0
+///   low-bit integers of 63 bits     mask 0000_0000_0000_0001   bits 0000_0000_0000_0001   shift 1
+///   a header word: kind, length     mask 0000_0000_ffff_ffff   bits 0000_0000_0000_0007   shift 32
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tag {
+    /// The bits that tell words with this tag from others.
+    pub mask: u64,
+    /// What they are; none outside of the mask.
+    pub bits: u64,
+    /// How far up in the word the lowest bit is of what it carries, 0 to 63.
+    pub shift: u8,
+}
+
+impl Tag {
+    /// Whether a word has this tag.
+    #[inline]
+    pub const fn is_on(&self, word: u64) -> bool {
+        word & self.mask == self.bits
+    }
+
+    /// The word with this tag that carries these bits. Bits that fall on the mask or beyond the word are lost.
+    #[inline]
+    pub const fn put_on(&self, carried: u64) -> u64 {
+        carried.wrapping_shl(self.shift as u32) & !self.mask | self.bits
+    }
+
+    /// What a word carries, whatever tag it has, zero-extended.
+    #[inline]
+    pub const fn take_off(&self, word: u64) -> u64 {
+        (word & !self.mask).wrapping_shr(self.shift as u32)
+    }
+
+    /// The same with the sign extended from the highest bit that the mask leaves.
+    #[inline]
+    pub const fn take_off_signed(&self, word: u64) -> i64 {
+        // A mask that leaves nothing leaves zero, so that the distance does not matter then.
+        let above = (!self.mask).leading_zeros();
+        let carried = (word & !self.mask).wrapping_shl(above) as i64;
+        carried.wrapping_shr(above).wrapping_shr(self.shift as u32)
+    }
+}
+
 /// A function of the embedder's that the program calls by its index in the embedder's table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostFunction {
@@ -207,6 +258,8 @@ pub struct Program<'a> {
     pub regions: &'a [Region],
     /// The host functions.
     pub hosts: &'a [HostFunction],
+    /// The tags.
+    pub tags: &'a [Tag],
     /// The embedder's source position of each op ([`NONE`] where there is none), or empty.
     pub positions: &'a [u32],
     /// How many guest slots the program may name.
@@ -272,6 +325,12 @@ impl<'a> Program<'a> {
             _ => op.c,
         };
         (exit != NONE).then_some(exit)
+    }
+
+    /// The tag that an op on tagged words names; one that every word has where there is none.
+    #[inline]
+    pub fn tag_of(&self, op: &Op) -> Tag {
+        self.tags.get(op.aux as usize).copied().unwrap_or_default()
     }
 
     /// The parameter types of a signature.

@@ -8,6 +8,7 @@
 //! (<https://www.w3.org/TR/wasm-core-1/#numerics>); an op is total or leaves through its exit.
 
 use crate::float;
+use crate::ir::Tag;
 use crate::types::{Scalar, Type};
 
 /// Facts about an op that passes ask for, as a bit set.
@@ -49,6 +50,8 @@ pub enum Shape {
     Unary,
     /// Two operands: `i64.add a, b`.
     Binary,
+    /// One operand and a tag of the program: `i64.box @small, a`.
+    Tag,
     /// A condition and two values: `i64.select c, a, b`.
     Select,
     /// `i64.load @mem[a * 8 + 16] else trap 1`, raw: `i64.raw_load [a + 16]`.
@@ -378,6 +381,21 @@ macro_rules! for_each_memory_op {
     } };
 }
 
+/// Calls a macro with every op on words with tags, with its semantics over Rust scalars and the `tag` of the record.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! for_each_tag_op {
+    ($callback:ident $(, $carried:tt)*) => { $callback! { $($carried)*
+    I64TagTest "i64.tag_test" (I64 a) -> I32 [COMPARES] tag { i32::from(tag.is_on(a as u64)) } "1 if the word has the tag, else 0";
+    I64Box "i64.box" (I64 a) -> I64 [] tag { tag.put_on(a as u64) as i64 } "the tagged word that carries an i64; what the word has no room for is lost";
+    I64BoxI32 "i64.box_i32" (I32 a) -> I64 [] tag { tag.put_on(u64::from(a as u32)) as i64 } "the tagged word that carries an i32, zero-extended";
+    I64BoxF64 "i64.box_f64" (F64 a) -> I64 [] tag { tag.put_on(float::canonicalize64(a).to_bits()) as i64 } "the tagged word that carries the bits of an f64, NaNs as `f64.canonicalize` makes them";
+    I64UnboxS "i64.unbox_s" (I64 a) -> I64 [] tag { tag.take_off_signed(a as u64) } "what a tagged word carries, its highest bit the sign";
+    I64UnboxU "i64.unbox_u" (I64 a) -> I64 [] tag { tag.take_off(a as u64) as i64 } "what a tagged word carries, zero-extended";
+    I32Unbox "i32.unbox" (I64 a) -> I32 [] tag { tag.take_off(a as u64) as i32 } "the low 32 bits of what a tagged word carries";
+    } };
+}
+
 /// Calls a macro with the ops that are about structure: name, text, shape, operands, result, flags.
 macro_rules! for_each_structural_op {
     ($callback:ident) => { $callback! {
@@ -505,7 +523,7 @@ macro_rules! scalar {
     };
 }
 
-// The four tables become one enumeration, in the order total, leaving, memory, structural. The callbacks below
+// The five tables become one enumeration, in the order total, leaving, memory, structural, tag. The callbacks below
 // collect them: each macro passes what it has gathered on to the next table.
 macro_rules! gather_total {
     ($($variant:ident $name:literal ($($ty:ident $operand:ident),*) -> $result:ident [$($flag:ident)|*] $body:block $doc:literal;)*) => {
@@ -605,10 +623,40 @@ macro_rules! gather_structural {
     };
 }
 
+macro_rules! gather_tag {
+    ($($variant:ident $name:literal ($ty:ident $operand:ident) -> $result:ident [$($flag:ident)|*] $tag:ident $body:block $doc:literal;)*) => {
+        const TAG_INFO: &[OpInfo] = &[$(OpInfo {
+            name: $name,
+            shape: Shape::Tag,
+            operands: operand_types!($ty),
+            operand_count: 1,
+            result: Some(Type::$result),
+            width: 0,
+            sign_extends: false,
+            flags: flag_set!($($flag)|*),
+            summary: $doc,
+        }),*];
+
+        /// The value of an op on tagged words for these operand bits and this tag; `None` for another op.
+        #[inline]
+        pub fn evaluate_tag(code: Opcode, tag: &Tag, a: u64) -> Option<u64> {
+            Some(match code {
+                $(Opcode::$variant => {
+                    let ($tag, $operand) = (tag, <scalar!($ty) as Scalar>::from_bits(a));
+                    let value: scalar!($result) = $body;
+                    value.into_bits()
+                })*
+                _ => return None,
+            })
+        }
+    };
+}
+
 for_each_total_op!(gather_total);
 for_each_leaving_op!(gather_leaving);
 for_each_memory_op!(gather_memory);
 for_each_structural_op!(gather_structural);
+for_each_tag_op!(gather_tag);
 
 /// Names an op. The order is that of the tables above; a test holds the two against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -643,13 +691,17 @@ pub enum Opcode {
     I64AtomicXchg, I64AtomicCmpxchg, Parameter, Result, I32Const, I64Const, F32Const, F64Const, I32Select,
     I64Select, F32Select, F64Select, RefSelect, Fence, I32SlotGet, I64SlotGet, F32SlotGet, F64SlotGet,
     RefSlotGet, I32SlotSet, I64SlotSet, F32SlotSet, F64SlotSet, RefSlotSet, FunctionIndex, Guard, GuardNot,
-    Poll, Call, CallCell, CallIndirect, CallHost, Jump, Branch, Switch, Return, Exit, ReturnCall,
+    Poll, Call, CallCell, CallIndirect, CallHost, Jump, Branch, Switch, Return, Exit, ReturnCall, I64TagTest,
+    I64Box, I64BoxI32, I64BoxF64, I64UnboxS, I64UnboxU, I32Unbox,
 }
 
 impl Opcode {
     /// How many ops there are.
-    pub const COUNT: usize =
-        TOTAL_INFO.len() + LEAVING_INFO.len() + MEMORY_INFO.len() + STRUCTURAL_INFO.len();
+    pub const COUNT: usize = TOTAL_INFO.len()
+        + LEAVING_INFO.len()
+        + MEMORY_INFO.len()
+        + STRUCTURAL_INFO.len()
+        + TAG_INFO.len();
 
     /// Every op, in the order of the table.
     pub const ALL: [Opcode; Opcode::COUNT] = ALL;
@@ -765,15 +817,29 @@ macro_rules! list_structural {
     };
 }
 
+macro_rules! list_tag {
+    ($($variant:ident $name:literal $operands:tt -> $result:ident $flags:tt $tag:ident $body:block $doc:literal;)*) => {
+        /// The ops on tagged words, in the order of the table.
+        pub(crate) const TAG_OPS: &[Opcode] = &[$(Opcode::$variant),*];
+    };
+}
+
 for_each_total_op!(list_total);
 for_each_leaving_op!(list_leaving);
 for_each_memory_op!(list_memory);
 for_each_structural_op!(list_structural);
+for_each_tag_op!(list_tag);
 
 static OPS: [OpInfo; Opcode::COUNT] = {
     let mut table = [STRUCTURAL_INFO[0]; Opcode::COUNT];
     let mut at = 0;
-    let parts = [TOTAL_INFO, LEAVING_INFO, MEMORY_INFO, STRUCTURAL_INFO];
+    let parts = [
+        TOTAL_INFO,
+        LEAVING_INFO,
+        MEMORY_INFO,
+        STRUCTURAL_INFO,
+        TAG_INFO,
+    ];
     let mut part = 0;
     while part < parts.len() {
         let mut index = 0;
@@ -790,7 +856,7 @@ static OPS: [OpInfo; Opcode::COUNT] = {
 pub(crate) const ALL: [Opcode; Opcode::COUNT] = {
     let mut all = [Opcode::Parameter; Opcode::COUNT];
     let mut at = 0;
-    let parts = [TOTAL, LEAVING, MEMORY, STRUCTURAL];
+    let parts = [TOTAL, LEAVING, MEMORY, STRUCTURAL, TAG_OPS];
     let mut part = 0;
     while part < parts.len() {
         let mut index = 0;

@@ -73,8 +73,10 @@ pub enum Machine {
     FrameStoreFloat,
     /// `[out, base, index, scale]`: base + index * scale + immediate.
     Address,
-    /// `[in]`: jumps to the target unless the bits of the immediate (3 or 7) are zero in the operand.
-    JumpUnaligned,
+    /// `[in]`: jumps to the target if one of the bits of the immediate, 0 to 127, is set in the operand.
+    JumpBitsSet,
+    /// `[in]`: jumps to the target if none of them is.
+    JumpBitsClear,
     /// Jumps to the target.
     Jump,
     /// `[temporary, index]`: goes to entry `index` (an unsigned 32-bit number in range) of the table at the
@@ -131,9 +133,9 @@ impl Machine {
         use Machine::*;
         [
             MoveInt, MoveFloat, ConstZero, ConstUnsigned32, ConstSigned32, Const64, ConstFloatZero, FrameLoadInt,
-            FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpUnaligned, Jump, JumpTable, Landing,
-            Unreachable, FrameEnter, FrameLeave, Return, Deoptimize, CallDirect, CallThrough, CallHost, Entry, EntryResume,
-            EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, Poll,
+            FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpBitsSet, JumpBitsClear, Jump, JumpTable,
+            Landing, Unreachable, FrameEnter, FrameLeave, Return, Deoptimize, CallDirect, CallThrough, CallHost, Entry,
+            EntryResume, EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, Poll,
         ]
     };
 }

@@ -6,7 +6,8 @@ use patchjit::build::{
 };
 use patchjit::error::{Error, Rule, Storage as Which};
 use patchjit::ir::{
-    Block, ExitKind, Function, HostFunction, MAX_ARGUMENTS, MAX_REGIONS, NONE, Region, Signature,
+    Block, ExitKind, Function, HostFunction, MAX_ARGUMENTS, MAX_REGIONS, MAX_TAGS, NONE, Region,
+    Signature, Tag,
 };
 use patchjit::ops::Opcode;
 use patchjit::types::Type;
@@ -22,6 +23,7 @@ struct Tables {
     types: Vec<Type>,
     regions: Vec<Region>,
     hosts: Vec<HostFunction>,
+    tags: Vec<Tag>,
     positions: Vec<u32>,
 }
 
@@ -37,6 +39,7 @@ impl Tables {
             types: vec![Type::Ref; counts.types],
             regions: vec![Region::default(); counts.regions],
             hosts: vec![HostFunction::default(); counts.hosts],
+            tags: vec![Tag::default(); counts.tags],
             positions: vec![77; positions],
         }
     }
@@ -52,6 +55,7 @@ impl Tables {
             types: &mut self.types,
             regions: &mut self.regions,
             hosts: &mut self.hosts,
+            tags: &mut self.tags,
             positions: &mut self.positions,
         }
     }
@@ -68,6 +72,11 @@ fn everything(b: &mut Builder<'_>) -> Result<(), Error> {
         signature
     );
     let host = b.host(signature)?;
+    let small = b.tag(Tag {
+        mask: 1,
+        bits: 1,
+        shift: 1,
+    })?;
     let first = b.declare(signature)?;
     let second = b.declare(nothing)?;
 
@@ -85,6 +94,7 @@ fn everything(b: &mut Builder<'_>) -> Result<(), Error> {
     let k = b.constant_i64(-1)?;
     let s = b.binary(Opcode::I64Add, n, k)?;
     b.unary(Opcode::I64Clz, s)?;
+    b.tagged(Opcode::I64UnboxS, small, s)?;
     b.unary_else(Opcode::I32TruncF64S, x, leave)?;
     b.binary_else(Opcode::I64DivS, s, k, trap)?;
     b.select(Opcode::I64Select, c, s, k)?;
@@ -222,6 +232,7 @@ fn every_capacity_from_nothing_to_enough_is_an_error_or_a_program() {
         (Which::Types, |c| &mut c.types),
         (Which::Regions, |c| &mut c.regions),
         (Which::Hosts, |c| &mut c.hosts),
+        (Which::Tags, |c| &mut c.tags),
     ];
     for &(which, change) in tables {
         let most = *change(&mut enough.clone());
@@ -322,6 +333,20 @@ fn misuse_is_refused() {
         broken(|b| (0..=MAX_REGIONS).try_for_each(|_| b.region(8).map(drop))),
         Rule::RegionCount
     );
+    let counts = Counts {
+        tags: MAX_TAGS + 1,
+        ..Counts::default()
+    };
+    let mut tables = Tables::new(counts, 0);
+    let mut b = Builder::new(tables.storage());
+    let tags = (0..=MAX_TAGS).try_for_each(|_| b.tag(Tag::default()).map(drop));
+    assert!(matches!(
+        tags,
+        Err(Error::Invalid {
+            rule: Rule::TagCount,
+            ..
+        })
+    ));
 
     assert_eq!(in_entry(|_| Ok(())), Rule::BuildFunctions);
     assert_eq!(

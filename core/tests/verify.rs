@@ -7,7 +7,7 @@ use patchjit::ir::{ExitKind, HostFunction, NONE, Region, Signature};
 use patchjit::ops::Opcode;
 use patchjit::types::Type::{F32, F64, I32, I64, Ref};
 use patchjit::verify::{Verified, verify, workspace_words};
-use records::{Records, base, block, body, calls_itself, sample};
+use records::{INT, Records, SMALL, base, block, body, calls_itself, sample};
 
 #[test]
 fn samples_pass() {
@@ -123,6 +123,48 @@ fn region_count() {
     r.passes();
     r.regions.push(Region { size: 1 });
     r.breaks(Rule::RegionCount, Place::Program);
+}
+
+#[test]
+fn tag_count() {
+    let mut r = base();
+    r.tags = vec![SMALL; 255];
+    r.passes();
+    r.tags.push(SMALL);
+    r.breaks(Rule::TagCount, Place::Program);
+}
+
+#[test]
+fn tag_bits() {
+    let mut r = base();
+    r.tags = vec![SMALL, INT];
+    r.passes();
+    r.tags[1].bits |= 1;
+    r.breaks(Rule::TagBits, Place::Tag(1));
+}
+
+#[test]
+fn tag_shift() {
+    let mut r = base();
+    r.tags = vec![SMALL, INT];
+    r.tags[0].shift = 63;
+    r.passes();
+    r.tags[0].shift = 64;
+    r.breaks(Rule::TagShift, Place::Tag(0));
+}
+
+#[test]
+fn tag_range() {
+    let mut r = body(|r| {
+        let word = r.i64(5);
+        r.op(Opcode::I64TagTest, 1, word, 0, 0);
+    });
+    r.tags = vec![SMALL, INT];
+    r.passes();
+    r.tags.pop();
+    r.breaks_at(Rule::TagRange, 1);
+    r.ops[1].aux = u16::MAX;
+    r.breaks_at(Rule::TagRange, 1);
 }
 
 #[test]
@@ -376,6 +418,7 @@ fn unused_fields() {
             Constant => [false, false, true, true],
             Unary => [false, true, false, leaves],
             Binary => [false, true, true, leaves],
+            Tag => [true, true, false, false],
             Select => [false, true, true, true],
             Load => [!raw, true, false, true],
             Store => [!raw, true, true, true],

@@ -6,7 +6,7 @@ use crate::table::*;
 /// The stencils for x86-64 with SSE4.1 and POPCNT under the System V conventions.
 pub static X86_64_SYSV: StencilSet = StencilSet {
     target: "x86_64-sysv",
-    digest: "5bf4e5d5295c83d0aac09c3cf51e32cddc2f0904be98171f07fbc526a3609c76",
+    digest: "a801319f8b02073b568701cfab66ecebee2c7c53e74f34496ecbb0a762072787",
     registers: X86_64_SYSV_REGISTERS,
     forms: &FORMS,
     families: &FAMILIES,
@@ -18,75 +18,77 @@ pub static X86_64_SYSV: StencilSet = StencilSet {
 
 #[rustfmt::skip]
 static FORMS: [u16; Form::COUNT] = [
-    35, 36, X, X, X, 37, X, X, X, X, 38, 39, X, X, X, 66, X, X, X, X,
-    67, X, X, X, X, 40, 43, X, X, X, 41, 44, X, X, X, 42, 45, X, X, X,
-    46, 56, X, X, X, 47, 57, X, X, X, 48, 58, X, X, X, 49, 59, X, X, X,
-    50, 60, X, X, X, 103, 123, 163, 143, X, 104, 124, 164, 144, X, 105, 125, 165, 145, X,
-    106, 126, 166, 146, X, 107, 127, 167, 147, X, 108, 128, 168, 148, X, 109, 129, 169, 149, X,
-    110, 130, 170, 150, X, 111, 131, 171, 151, X, 112, 132, 172, 152, X, 183, X, 185, X, 186,
-    90, X, X, X, X, 92, X, X, X, X, 94, X, X, X, X, 96, X, X, X, X,
-    98, X, X, X, X, 99, X, X, X, X, 100, X, X, X, X, 35, 36, X, X, X,
-    37, X, X, X, X, 38, 39, X, X, X, 68, X, X, X, X, 69, X, X, X, X,
-    40, 43, X, X, X, 41, 44, X, X, X, 42, 45, X, X, X, 51, 61, X, X, X,
-    52, 62, X, X, X, 53, 63, X, X, X, 54, 64, X, X, X, 55, 65, X, X, X,
-    113, 133, 173, 153, X, 114, 134, 174, 154, X, 115, 135, 175, 155, X, 116, 136, 176, 156, X,
-    117, 137, 177, 157, X, 118, 138, 178, 158, X, 119, 139, 179, 159, X, 120, 140, 180, 160, X,
-    121, 141, 181, 161, X, 122, 142, 182, 162, X, 184, X, 187, X, 188, 91, X, X, X, X,
-    93, X, X, X, X, 95, X, X, X, X, 97, X, X, X, X, 99, X, X, X, X,
-    100, X, X, X, X, 101, X, X, X, X, 0, X, X, X, X, 101, X, X, X, X,
-    102, X, X, X, X, 191, X, X, X, X, 195, X, X, X, X, 192, X, X, X, X,
-    196, X, X, X, X, 199, X, X, X, X, 200, X, X, X, X, 203, X, X, X, X,
-    205, X, X, X, X, 207, X, X, X, X, 209, X, X, X, X, 215, X, X, X, X,
-    214, X, X, X, X, 216, X, X, X, X, 213, X, X, X, X, 211, X, X, X, X,
-    221, X, 225, X, 227, 223, X, 227, X, 225, 241, X, 245, X, 249, 229, X, 233, X, 237,
-    242, X, 246, X, 250, 230, X, 234, X, 238, 193, X, X, X, X, 197, X, X, X, X,
-    194, X, X, X, X, 198, X, X, X, X, 201, X, X, X, X, 202, X, X, X, X,
-    204, X, X, X, X, 206, X, X, X, X, 208, X, X, X, X, 210, X, X, X, X,
-    219, X, X, X, X, 218, X, X, X, X, 220, X, X, X, X, 217, X, X, X, X,
-    212, X, X, X, X, 222, X, 226, X, 228, 224, X, 228, X, 226, 243, X, 247, X, 251,
-    231, X, 235, X, 239, 244, X, 248, X, 252, 232, X, 236, X, 240, 267, X, X, X, X,
-    271, X, X, X, X, 268, X, X, X, X, 272, X, X, X, X, 269, X, X, X, X,
-    277, X, X, X, X, 270, X, X, X, X, 278, X, X, X, X, 255, X, X, X, X,
-    257, X, X, X, X, 259, X, X, X, X, 261, X, X, X, X, 256, X, X, X, X,
-    258, X, X, X, X, 260, X, X, X, X, 262, X, X, X, X, 253, X, X, X, X,
-    254, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
-    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 74, 70, X, X, X,
-    78, 71, X, X, X, 75, 80, X, X, X, 82, X, X, X, X, 84, X, X, X, X,
-    86, X, X, X, X, 88, X, X, X, X, 76, 72, X, X, X, 79, 73, X, X, X,
-    77, 81, X, X, X, 83, X, X, X, X, 85, X, X, X, X, 87, X, X, X, X,
-    89, X, X, X, X, 263, X, X, X, X, 265, X, X, X, X, 264, X, X, X, X,
-    266, X, X, X, X, 273, X, X, X, X, 275, X, X, X, X, 274, X, X, X, X,
-    276, X, X, X, X, 292, 286, X, X, X, 287, 280, X, X, X, 288, 284, X, X, X,
-    289, 281, X, X, X, 290, 285, X, X, X, 293, 283, X, X, X, 287, 280, X, X, X,
-    288, 284, X, X, X, 289, 281, X, X, X, 290, 285, X, X, X, 291, 282, X, X, X,
-    292, 286, X, X, X, 296, 294, X, X, X, 297, 295, X, X, X, 308, 304, X, X, X,
-    306, 302, X, X, X, 307, 303, X, X, X, 309, 305, X, X, X, 306, 302, X, X, X,
-    307, 303, X, X, X, 308, 304, X, X, X, 300, 298, X, X, X, 301, 299, X, X, X,
-    292, 286, X, X, X, 287, 280, X, X, X, 288, 284, X, X, X, 289, 281, X, X, X,
-    290, 285, X, X, X, 293, 283, X, X, X, 287, 280, X, X, X, 288, 284, X, X, X,
-    289, 281, X, X, X, 290, 285, X, X, X, 291, 282, X, X, X, 292, 286, X, X, X,
-    296, 294, X, X, X, 297, 295, X, X, X, 308, 304, X, X, X, 306, 302, X, X, X,
-    307, 303, X, X, X, 309, 305, X, X, X, 306, 302, X, X, X, 307, 303, X, X, X,
-    308, 304, X, X, X, 300, 298, X, X, X, 301, 299, X, X, X, X, 311, X, X, X,
-    X, 313, X, X, X, X, 315, X, X, X, X, 321, X, X, X, X, 322, X, X, X,
-    X, 323, X, X, X, X, 317, X, X, X, X, 319, X, X, X, X, 312, X, X, X,
-    X, 314, X, X, X, X, 316, X, X, X, X, 324, X, X, X, X, 325, X, X, X,
-    X, 326, X, X, X, X, 318, X, X, X, X, 320, X, X, X, X, X, X, X, X,
+    36, 37, X, X, X, 38, X, X, X, X, 39, 40, X, X, X, 67, X, X, X, X,
+    68, X, X, X, X, 41, 44, X, X, X, 42, 45, X, X, X, 43, 46, X, X, X,
+    47, 57, X, X, X, 48, 58, X, X, X, 49, 59, X, X, X, 50, 60, X, X, X,
+    51, 61, X, X, X, 104, 124, 164, 144, X, 105, 125, 165, 145, X, 106, 126, 166, 146, X,
+    107, 127, 167, 147, X, 108, 128, 168, 148, X, 109, 129, 169, 149, X, 110, 130, 170, 150, X,
+    111, 131, 171, 151, X, 112, 132, 172, 152, X, 113, 133, 173, 153, X, 184, X, 186, X, 187,
+    91, X, X, X, X, 93, X, X, X, X, 95, X, X, X, X, 97, X, X, X, X,
+    99, X, X, X, X, 100, X, X, X, X, 101, X, X, X, X, 36, 37, X, X, X,
+    38, X, X, X, X, 39, 40, X, X, X, 69, X, X, X, X, 70, X, X, X, X,
+    41, 44, X, X, X, 42, 45, X, X, X, 43, 46, X, X, X, 52, 62, X, X, X,
+    53, 63, X, X, X, 54, 64, X, X, X, 55, 65, X, X, X, 56, 66, X, X, X,
+    114, 134, 174, 154, X, 115, 135, 175, 155, X, 116, 136, 176, 156, X, 117, 137, 177, 157, X,
+    118, 138, 178, 158, X, 119, 139, 179, 159, X, 120, 140, 180, 160, X, 121, 141, 181, 161, X,
+    122, 142, 182, 162, X, 123, 143, 183, 163, X, 185, X, 188, X, 189, 92, X, X, X, X,
+    94, X, X, X, X, 96, X, X, X, X, 98, X, X, X, X, 100, X, X, X, X,
+    101, X, X, X, X, 102, X, X, X, X, 0, X, X, X, X, 102, X, X, X, X,
+    103, X, X, X, X, 192, X, X, X, X, 196, X, X, X, X, 193, X, X, X, X,
+    197, X, X, X, X, 200, X, X, X, X, 201, X, X, X, X, 204, X, X, X, X,
+    206, X, X, X, X, 208, X, X, X, X, 210, X, X, X, X, 216, X, X, X, X,
+    215, X, X, X, X, 217, X, X, X, X, 214, X, X, X, X, 212, X, X, X, X,
+    222, X, 226, X, 228, 224, X, 228, X, 226, 242, X, 246, X, 250, 230, X, 234, X, 238,
+    243, X, 247, X, 251, 231, X, 235, X, 239, 194, X, X, X, X, 198, X, X, X, X,
+    195, X, X, X, X, 199, X, X, X, X, 202, X, X, X, X, 203, X, X, X, X,
+    205, X, X, X, X, 207, X, X, X, X, 209, X, X, X, X, 211, X, X, X, X,
+    220, X, X, X, X, 219, X, X, X, X, 221, X, X, X, X, 218, X, X, X, X,
+    213, X, X, X, X, 223, X, 227, X, 229, 225, X, 229, X, 227, 244, X, 248, X, 252,
+    232, X, 236, X, 240, 245, X, 249, X, 253, 233, X, 237, X, 241, 268, X, X, X, X,
+    272, X, X, X, X, 269, X, X, X, X, 273, X, X, X, X, 270, X, X, X, X,
+    278, X, X, X, X, 271, X, X, X, X, 279, X, X, X, X, 256, X, X, X, X,
+    258, X, X, X, X, 260, X, X, X, X, 262, X, X, X, X, 257, X, X, X, X,
+    259, X, X, X, X, 261, X, X, X, X, 263, X, X, X, X, 254, X, X, X, X,
+    255, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
+    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 75, 71, X, X, X,
+    79, 72, X, X, X, 76, 81, X, X, X, 83, X, X, X, X, 85, X, X, X, X,
+    87, X, X, X, X, 89, X, X, X, X, 77, 73, X, X, X, 80, 74, X, X, X,
+    78, 82, X, X, X, 84, X, X, X, X, 86, X, X, X, X, 88, X, X, X, X,
+    90, X, X, X, X, 264, X, X, X, X, 266, X, X, X, X, 265, X, X, X, X,
+    267, X, X, X, X, 274, X, X, X, X, 276, X, X, X, X, 275, X, X, X, X,
+    277, X, X, X, X, 293, 287, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X,
+    290, 282, X, X, X, 291, 286, X, X, X, 294, 284, X, X, X, 288, 281, X, X, X,
+    289, 285, X, X, X, 290, 282, X, X, X, 291, 286, X, X, X, 292, 283, X, X, X,
+    293, 287, X, X, X, 297, 295, X, X, X, 298, 296, X, X, X, 309, 305, X, X, X,
+    307, 303, X, X, X, 308, 304, X, X, X, 310, 306, X, X, X, 307, 303, X, X, X,
+    308, 304, X, X, X, 309, 305, X, X, X, 301, 299, X, X, X, 302, 300, X, X, X,
+    293, 287, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X, 290, 282, X, X, X,
+    291, 286, X, X, X, 294, 284, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X,
+    290, 282, X, X, X, 291, 286, X, X, X, 292, 283, X, X, X, 293, 287, X, X, X,
+    297, 295, X, X, X, 298, 296, X, X, X, 309, 305, X, X, X, 307, 303, X, X, X,
+    308, 304, X, X, X, 310, 306, X, X, X, 307, 303, X, X, X, 308, 304, X, X, X,
+    309, 305, X, X, X, 301, 299, X, X, X, 302, 300, X, X, X, X, 312, X, X, X,
+    X, 314, X, X, X, X, 316, X, X, X, X, 322, X, X, X, X, 323, X, X, X,
+    X, 324, X, X, X, X, 318, X, X, X, X, 320, X, X, X, X, 313, X, X, X,
+    X, 315, X, X, X, X, 317, X, X, X, X, 325, X, X, X, X, 326, X, X, X,
+    X, 327, X, X, X, X, 319, X, X, X, X, 321, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, 189, X, X, X, X, 189, X, X, X, X, 190, X, X, X, X,
-    190, X, X, X, X, 189, X, X, X, X, 310, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, 190, X, X, X, X, 190, X, X, X, X, 191, X, X, X, X,
+    191, X, X, X, X, 190, X, X, X, X, 311, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, 186, X, 185, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4,
-    5, 6, 11, 12, 13, 14, 279, 30, 28, 29, 26, 27, 15, 16, 17, 18, 19, 20, 21, 22,
-    23, 24, 25, 31, 32, 33, 34,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, 187, X, 186, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4, 5, 6, 11, 12, 13,
+    14, 280, 30, 31, 28, 29, 26, 27, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 32,
+    33, 34, 35,
 ];
 
 #[rustfmt::skip]
-static FAMILIES: [Family; 327] = [
+static FAMILIES: [Family; 328] = [
     family(0, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveInt
     family(1, 1, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveFloat
     family(2, 1, 1, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.ConstZero
@@ -117,307 +119,308 @@ static FAMILIES: [Family; 327] = [
     family(32, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Unreachable
     family(33, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Jump
     family(34, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 1), // machine.JumpTable
-    family(35, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpUnaligned
-    family(37, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
-    family(38, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
-    family(39, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
-    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
-    family(41, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
-    family(45, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
-    family(52, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
-    family(55, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
-    family(58, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
-    family(60, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
-    family(63, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
-    family(66, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
-    family(69, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
-    family(75, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
-    family(81, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
-    family(87, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
-    family(89, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
-    family(91, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
-    family(93, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
-    family(95, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
-    family(97, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
-    family(99, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
-    family(101, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
-    family(103, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
-    family(105, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
-    family(107, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
-    family(109, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
-    family(111, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
-    family(113, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
-    family(115, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
-    family(117, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
-    family(119, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
-    family(121, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
-    family(123, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
-    family(125, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
-    family(127, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
-    family(128, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
-    family(129, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
-    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
-    family(131, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
-    family(137, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
-    family(143, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
-    family(149, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
-    family(155, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
-    family(158, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
-    family(161, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
-    family(164, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
-    family(167, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
-    family(170, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
-    family(173, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
-    family(175, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
-    family(177, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
-    family(178, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
-    family(179, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
-    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
-    family(181, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
-    family(182, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
-    family(183, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
-    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
-    family(185, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
-    family(186, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
-    family(187, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
-    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
-    family(189, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
-    family(191, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
-    family(193, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
-    family(195, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
-    family(197, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
-    family(199, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
-    family(200, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
-    family(201, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
-    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
-    family(203, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
-    family(206, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
-    family(209, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
-    family(212, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
-    family(215, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
-    family(218, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
-    family(221, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
-    family(224, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
-    family(227, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
-    family(230, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
-    family(233, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
-    family(236, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
-    family(239, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
-    family(242, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
-    family(245, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
-    family(248, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
-    family(251, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
-    family(254, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
-    family(257, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
-    family(260, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
-    family(263, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
-    family(269, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
-    family(275, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
-    family(281, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
-    family(287, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
-    family(293, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
-    family(299, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
-    family(305, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
-    family(311, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
-    family(317, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
-    family(323, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
-    family(329, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
-    family(335, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
-    family(341, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
-    family(347, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
-    family(353, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
-    family(359, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
-    family(365, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
-    family(371, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
-    family(377, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
-    family(383, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
-    family(386, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
-    family(389, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
-    family(392, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
-    family(395, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
-    family(398, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
-    family(401, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
-    family(404, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
-    family(407, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
-    family(410, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
-    family(413, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
-    family(416, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
-    family(419, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
-    family(422, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
-    family(425, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
-    family(428, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
-    family(431, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
-    family(434, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
-    family(437, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
-    family(440, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
-    family(443, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
-    family(444, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
-    family(445, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
-    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
-    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
-    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
-    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
-    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
-    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
-    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
-    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
-    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
-    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
-    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
-    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
-    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
-    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
-    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
-    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
-    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
-    family(463, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
-    family(465, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
-    family(467, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
-    family(468, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
-    family(469, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
-    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
-    family(471, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
-    family(474, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
-    family(477, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
-    family(480, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
-    family(483, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
-    family(486, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
-    family(489, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
-    family(492, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
-    family(495, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
-    family(498, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
-    family(501, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
-    family(504, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
-    family(507, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
-    family(510, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
-    family(513, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
-    family(515, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
-    family(517, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
-    family(519, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
-    family(521, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
-    family(523, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
-    family(525, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
-    family(527, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
-    family(529, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
-    family(531, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
-    family(533, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
-    family(535, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
-    family(537, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
-    family(539, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
-    family(541, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
-    family(543, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
-    family(545, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
-    family(547, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
-    family(549, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
-    family(550, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
-    family(551, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
-    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
-    family(553, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
-    family(554, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
-    family(555, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
-    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
-    family(557, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
-    family(558, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
-    family(559, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
-    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
-    family(561, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
-    family(562, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
-    family(563, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
-    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
-    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
-    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
-    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
-    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
-    family(569, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
-    family(570, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
-    family(571, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
-    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
-    family(573, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
-    family(574, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
-    family(575, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
-    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
-    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
-    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
-    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
-    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
-    family(581, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
-    family(583, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
-    family(585, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
-    family(586, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
-    family(587, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
-    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
-    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
-    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
-    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
-    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
-    family(593, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
-    family(594, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
-    family(595, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
-    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
-    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
-    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
-    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
-    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
-    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
-    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
-    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
-    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
-    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
-    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
-    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
-    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
-    family(609, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
-    family(611, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
-    family(615, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
-    family(619, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
-    family(623, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
-    family(627, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
-    family(631, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
-    family(635, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
-    family(639, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
-    family(641, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
-    family(643, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
-    family(645, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
-    family(647, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
-    family(649, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
-    family(651, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
-    family(653, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
-    family(657, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
-    family(661, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
-    family(663, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
-    family(665, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
-    family(669, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
-    family(673, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
-    family(675, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
-    family(677, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
-    family(681, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
-    family(685, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
-    family(689, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
-    family(693, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
-    family(695, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
-    family(697, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
-    family(699, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
-    family(701, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
-    family(702, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
-    family(704, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
-    family(706, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
-    family(708, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
-    family(710, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
-    family(714, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
-    family(718, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
-    family(722, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
-    family(726, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
-    family(728, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
-    family(730, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
-    family(732, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
-    family(734, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
-    family(736, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
-    family(738, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
-    family(740, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
+    family(35, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsSet
+    family(37, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsClear
+    family(39, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
+    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
+    family(41, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
+    family(42, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
+    family(43, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
+    family(47, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
+    family(54, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
+    family(57, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
+    family(60, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
+    family(62, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
+    family(65, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
+    family(68, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
+    family(71, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
+    family(77, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
+    family(83, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
+    family(89, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
+    family(91, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
+    family(93, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
+    family(95, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
+    family(97, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
+    family(99, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
+    family(101, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
+    family(103, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
+    family(105, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
+    family(107, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
+    family(109, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
+    family(111, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
+    family(113, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
+    family(115, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
+    family(117, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
+    family(119, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
+    family(121, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
+    family(123, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
+    family(125, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
+    family(127, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
+    family(129, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
+    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
+    family(131, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
+    family(132, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
+    family(133, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
+    family(139, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
+    family(145, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
+    family(151, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
+    family(157, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
+    family(160, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
+    family(163, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
+    family(166, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
+    family(169, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
+    family(172, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
+    family(175, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
+    family(177, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
+    family(179, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
+    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
+    family(181, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
+    family(182, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
+    family(183, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
+    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
+    family(185, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
+    family(186, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
+    family(187, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
+    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
+    family(189, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
+    family(190, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
+    family(191, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
+    family(193, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
+    family(195, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
+    family(197, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
+    family(199, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
+    family(201, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
+    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
+    family(203, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
+    family(204, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
+    family(205, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
+    family(208, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
+    family(211, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
+    family(214, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
+    family(217, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
+    family(220, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
+    family(223, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
+    family(226, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
+    family(229, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
+    family(232, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
+    family(235, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
+    family(238, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
+    family(241, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
+    family(244, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
+    family(247, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
+    family(250, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
+    family(253, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
+    family(256, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
+    family(259, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
+    family(262, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
+    family(265, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
+    family(271, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
+    family(277, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
+    family(283, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
+    family(289, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
+    family(295, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
+    family(301, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
+    family(307, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
+    family(313, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
+    family(319, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
+    family(325, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
+    family(331, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
+    family(337, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
+    family(343, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
+    family(349, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
+    family(355, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
+    family(361, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
+    family(367, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
+    family(373, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
+    family(379, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
+    family(385, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
+    family(388, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
+    family(391, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
+    family(394, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
+    family(397, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
+    family(400, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
+    family(403, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
+    family(406, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
+    family(409, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
+    family(412, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
+    family(415, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
+    family(418, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
+    family(421, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
+    family(424, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
+    family(427, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
+    family(430, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
+    family(433, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
+    family(436, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
+    family(439, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
+    family(442, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
+    family(445, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
+    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
+    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
+    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
+    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
+    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
+    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
+    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
+    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
+    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
+    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
+    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
+    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
+    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
+    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
+    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
+    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
+    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
+    family(463, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
+    family(464, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
+    family(465, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
+    family(467, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
+    family(469, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
+    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
+    family(471, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
+    family(472, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
+    family(473, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
+    family(476, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
+    family(479, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
+    family(482, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
+    family(485, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
+    family(488, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
+    family(491, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
+    family(494, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
+    family(497, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
+    family(500, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
+    family(503, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
+    family(506, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
+    family(509, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
+    family(512, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
+    family(515, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
+    family(517, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
+    family(519, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
+    family(521, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
+    family(523, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
+    family(525, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
+    family(527, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
+    family(529, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
+    family(531, 2, 1, b"ff--", [0xffff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
+    family(533, 2, 1, b"ff--", [0xffff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
+    family(535, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
+    family(537, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
+    family(539, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
+    family(541, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
+    family(543, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
+    family(545, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
+    family(547, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
+    family(549, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
+    family(551, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
+    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
+    family(553, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
+    family(554, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
+    family(555, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
+    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
+    family(557, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
+    family(558, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
+    family(559, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
+    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
+    family(561, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
+    family(562, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
+    family(563, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
+    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
+    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
+    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
+    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
+    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
+    family(569, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
+    family(570, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
+    family(571, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
+    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
+    family(573, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
+    family(574, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
+    family(575, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
+    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
+    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
+    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
+    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
+    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
+    family(581, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
+    family(582, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
+    family(583, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
+    family(585, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
+    family(587, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
+    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
+    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
+    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
+    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
+    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
+    family(593, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
+    family(594, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
+    family(595, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
+    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
+    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
+    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
+    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
+    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
+    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
+    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
+    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
+    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
+    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
+    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
+    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
+    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
+    family(609, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
+    family(610, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
+    family(611, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
+    family(613, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
+    family(617, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
+    family(621, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
+    family(625, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
+    family(629, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
+    family(633, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
+    family(637, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
+    family(641, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
+    family(643, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
+    family(645, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
+    family(647, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
+    family(649, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
+    family(651, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
+    family(653, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
+    family(655, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
+    family(659, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
+    family(663, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
+    family(665, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
+    family(667, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
+    family(671, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
+    family(675, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
+    family(677, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
+    family(679, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
+    family(683, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
+    family(687, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
+    family(691, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
+    family(695, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
+    family(697, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
+    family(699, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
+    family(701, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
+    family(703, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
+    family(704, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
+    family(706, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
+    family(708, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
+    family(710, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
+    family(712, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
+    family(716, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
+    family(720, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
+    family(724, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
+    family(728, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
+    family(730, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
+    family(732, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
+    family(734, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
+    family(736, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
+    family(738, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
+    family(740, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
+    family(742, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
 ];
 
 #[rustfmt::skip]
-static TEMPLATES: [Template; 742] = [
+static TEMPLATES: [Template; 744] = [
     // machine.MoveInt
     template(0x4889c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // machine.MoveFloat
@@ -483,9 +486,12 @@ static TEMPLATES: [Template; 742] = [
     template(0xe9000000000000000000000000000000, [0, 0, 0, 0], 0, 0, 5, I0, N, [1, N], 0, 0, 0),
     // machine.JumpTable
     template(0x4c8d15000000004089c0496304824c01, [10, 11, 0, 0], 14, 2, 20, I0, N, [3, N], 0, 0, 0),
-    // machine.JumpUnaligned
+    // machine.JumpBitsSet
     template(0x40f6c0000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 3),
     template(0x40a8000f850000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 4),
+    // machine.JumpBitsClear
+    template(0x40f6c0000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 3),
+    template(0x40a8000f840000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 4),
     // machine.StoreStatus
     template(0xc7453400000000000000000000000000, [0, 0, 0, 0], 0, 0, 7, B32, 3, [N, N], 0, 0, 0),
     // machine.StoreExitNumber

@@ -78,30 +78,38 @@ fn moves_and_constants() {
 }
 
 #[test]
-fn unaligned_operands_jump() {
-    let family = family(Form::machine(Machine::JumpUnaligned));
+fn bits_of_operands_jump() {
     let mut pages = Pages::new(1 << 16);
     let mut numbers = Numbers(5);
-    for (template, list) in cases(family, 40) {
-        for registers in list {
-            for (mask, value) in [
-                (3, 4u64),
-                (3, 2),
-                (3, 1),
-                (7, 8),
-                (7, 4),
-                (7, u64::MAX),
-                (7, 0x100),
-            ] {
-                pages.clear();
-                let start = pages.add(&callable(template, &registers, mask));
-                pages.publish();
-                let mut before = State::filled(&mut numbers);
-                before.ints[registers[0] as usize] = value;
-                let mut after = before.clone();
-                run(start, &mut after);
-                assert_eq!(after.jumped == 1, value & mask as u64 != 0);
-                check_kept("unaligned", family, &registers, &before, &after);
+    for (machine, if_set) in [
+        (Machine::JumpBitsSet, true),
+        (Machine::JumpBitsClear, false),
+    ] {
+        let family = family(Form::machine(machine));
+        for (template, list) in cases(family, 40) {
+            for registers in list {
+                for (mask, value) in [
+                    (0, u64::MAX),
+                    (1, 3),
+                    (3, 4),
+                    (3, 2),
+                    (3, 1),
+                    (7, 8),
+                    (7, 4),
+                    (7, u64::MAX),
+                    (0x7f, 0x80),
+                    (0x7f, 0x40),
+                ] {
+                    pages.clear();
+                    let start = pages.add(&callable(template, &registers, mask));
+                    pages.publish();
+                    let mut before = State::filled(&mut numbers);
+                    before.ints[registers[0] as usize] = value;
+                    let mut after = before.clone();
+                    run(start, &mut after);
+                    assert_eq!(after.jumped == 1, (value & mask as u64 != 0) == if_set);
+                    check_kept("bits", family, &registers, &before, &after);
+                }
             }
         }
     }

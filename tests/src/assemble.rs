@@ -4,7 +4,7 @@
 //! labels, so edges may go forward; a block begins where its label is placed.
 
 use patchjit::ir::{
-    Block, Exit, ExitKind, Function, HostFunction, Op, Program, Region, Signature, access_aux,
+    Block, Exit, ExitKind, Function, HostFunction, Op, Program, Region, Signature, Tag, access_aux,
 };
 use patchjit::ops::{Opcode, Shape};
 use patchjit::types::Type;
@@ -21,6 +21,7 @@ pub struct Assembly {
     types: Vec<Type>,
     regions: Vec<Region>,
     hosts: Vec<HostFunction>,
+    tags: Vec<Tag>,
     slot_count: u32,
     /// Where the current function's labels stand.
     labels: Vec<Option<u32>>,
@@ -53,6 +54,7 @@ impl Assembly {
             types: &self.types,
             regions: &self.regions,
             hosts: &self.hosts,
+            tags: &self.tags,
             positions: &[],
             slot_count: self.slot_count,
         }

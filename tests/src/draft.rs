@@ -4,7 +4,7 @@
 //! [`Draft::module`] turns a draft into records. Nothing is checked here: [`patchjit::verify`] is for that.
 
 use patchjit::ir::{
-    Block, Exit, ExitKind, Function, HostFunction, NONE, Op, Region, Signature, access_aux,
+    Block, Exit, ExitKind, Function, HostFunction, NONE, Op, Region, Signature, Tag, access_aux,
 };
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::types::Type;
@@ -25,6 +25,8 @@ pub struct Draft {
     pub regions: Vec<u64>,
     /// The host functions: name, parameters, results.
     pub hosts: Vec<(&'static str, Vec<Type>, Vec<Type>)>,
+    /// The tags.
+    pub tags: Vec<Tag>,
     /// How many guest slots there are.
     pub slot_count: u32,
 }
@@ -76,7 +78,7 @@ pub struct DraftOp {
     pub exit: Option<DraftExit>,
     /// Its edges: block and arguments; a switch's default last, a branch's edge for zero last.
     pub edges: Vec<(usize, Vec<Value>)>,
-    /// A constant's bits, a slot, a raw access's offset.
+    /// A constant's bits, a slot, a tag, a raw access's offset.
     pub immediate: u64,
     /// Region, scale and offset of an access.
     pub access: (u16, u8, u32),
@@ -155,6 +157,7 @@ impl Draft {
         };
         writer.module.slot_count = self.slot_count;
         writer.module.regions = self.regions.iter().map(|&size| Region { size }).collect();
+        writer.module.tags.clone_from(&self.tags);
         for (name, parameters, results) in &self.hosts {
             let signature = writer.signature(parameters, results);
             writer.module.hosts.push(HostFunction { signature });
@@ -295,6 +298,7 @@ impl Writer<'_> {
                 }
                 self.record(op.code, 0, a, b, exit);
             }
+            Shape::Tag => self.record(op.code, op.immediate as u16, operand(0), 0, 0),
             Shape::Select => self.record(op.code, 0, operand(0), operand(1), operand(2)),
             Shape::Load | Shape::Store if info.has(flags::RAW) => {
                 let mut stored = 0;

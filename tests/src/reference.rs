@@ -1,7 +1,7 @@
 //! A second interpreter, as plain as can be: it walks the records and keeps every value under its name.
 //! It shares nothing with the oracle but the op table's `evaluate`, and counts the ops that it executes.
 
-use patchjit::ir::{ExitKind, NONE, Op, Program};
+use patchjit::ir::{ExitKind, NONE, Op, Program, Tag};
 use patchjit::ops::{Opcode, Shape, evaluate, flags};
 use patchjit::runtime::Status;
 use patchjit::types::Type;
@@ -240,6 +240,11 @@ impl Walk<'_> {
                     None => return Flow::Leave(op.c),
                 }
             }
+            Shape::Tag => {
+                let tag = self.program.tags[op.aux as usize];
+                let a = self.get(op.a);
+                self.set(value, tagged(op.code, tag, a));
+            }
             Shape::Select => {
                 let chosen = if self.get(op.a) as u32 != 0 {
                     op.b
@@ -382,5 +387,42 @@ impl Walk<'_> {
             self.set(value, mask(wide, info.result));
         }
         Flow::Next
+    }
+}
+
+/// The value of an op on tagged words, bit by bit.
+pub fn tagged(code: Opcode, tag: Tag, a: u64) -> u64 {
+    let is_set = |word: u64, bit: u32| word >> bit & 1 == 1;
+    let (tells, shift) = (|bit: u32| is_set(tag.mask, bit), u32::from(tag.shift));
+    let gather = |of: &dyn Fn(u32) -> bool| (0..64).map(|bit| u64::from(of(bit)) << bit).sum();
+    let carried = match code {
+        Opcode::I64BoxI32 => a & 0xffff_ffff,
+        Opcode::I64BoxF64 if f64::from_bits(a).is_nan() => 0x7ff8_0000_0000_0000,
+        _ => a,
+    };
+    match code {
+        Opcode::I64TagTest => {
+            u64::from((0..64).all(|bit| !tells(bit) || is_set(a, bit) == is_set(tag.bits, bit)))
+        }
+        Opcode::I64Box | Opcode::I64BoxI32 | Opcode::I64BoxF64 => gather(&|bit| match tells(bit) {
+            true => is_set(tag.bits, bit),
+            false => bit >= shift && is_set(carried, bit - shift),
+        }),
+        _ => {
+            let top = (0..64).rev().find(|&bit| !tells(bit));
+            let carries = |bit: u32| {
+                let from = bit + shift;
+                match top {
+                    Some(top) if code == Opcode::I64UnboxS && from > top => is_set(a, top),
+                    _ => from < 64 && !tells(from) && is_set(a, from),
+                }
+            };
+            let wide: u64 = gather(&carries);
+            if code == Opcode::I32Unbox {
+                wide & 0xffff_ffff
+            } else {
+                wide
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ fn heading(info: &OpInfo) -> &'static str {
             _ if info.result.is_some_and(|ty| ty.is_float()) => "Float arithmetic",
             _ => "Integer arithmetic and selection",
         },
+        Shape::Tag => "Tagged words",
         Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange | Shape::Fence => {
             if info.has(flags::RAW) {
                 "Raw memory"
@@ -48,6 +49,7 @@ const HEADINGS: &[&str] = &[
     "Float arithmetic",
     "Comparisons",
     "Conversions",
+    "Tagged words",
     "Arithmetic that can leave",
     "Memory in regions",
     "Atomics",
@@ -77,6 +79,7 @@ fn syntax(info: &OpInfo) -> String {
         },
         Shape::Unary => format!("{name} a{or_leave}"),
         Shape::Binary => format!("{name} a, b{or_leave}"),
+        Shape::Tag => format!("{name} @small, a"),
         Shape::Select => format!("{name} a, b, c"),
         Shape::Load => format!("{name} {place}{end}"),
         Shape::Store | Shape::Update => format!("{name} {place}, b{end}"),
@@ -204,7 +207,7 @@ fn the_syntax_shown_is_the_syntax_read() {
         };
         for line in syntax(info).split("` or `") {
             let source = format!(
-                "region @mem 64\nhost @h() -> i64\nfunc @f() -> i64 {{\nentry:\n    a = i64.const 0\n    b = i64.const 0\n    c = i64.const 0\n    {line}{ends}\nblock:\n    return\nother:\n    return\ndefault:\n    return\n}}\n"
+                "region @mem 64\ntag @small mask 1 bits 1 shift 1\nhost @h() -> i64\nfunc @f() -> i64 {{\nentry:\n    a = i64.const 0\n    b = i64.const 0\n    c = i64.const 0\n    {line}{ends}\nblock:\n    return\nother:\n    return\ndefault:\n    return\n}}\n"
             );
             let module =
                 patchjit_text::parse(&source).unwrap_or_else(|error| panic!("{error}\n{source}"));

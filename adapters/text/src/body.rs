@@ -395,6 +395,13 @@ impl<'t, 's, 'p, 'b> Body<'t, 's, 'p, 'b> {
                     self.builder.binary(code, a, b).map_err(wrong)?;
                 }
             }
+            Shape::Tag => {
+                let tag = self.tag_name()?;
+                self.cursor.mark(b',', "and the operand")?;
+                let [a] = self.exactly(info.name)?;
+                self.no_more(info.name, 2)?;
+                self.builder.tagged(code, tag, a).map_err(wrong)?;
+            }
             Shape::Select => {
                 let [c, a, b] = self.operands(info)?;
                 self.builder.select(code, c, a, b).map_err(wrong)?;

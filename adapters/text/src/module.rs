@@ -1,6 +1,8 @@
 //! A program read from text, with everything that the text says beside it.
 
-use patchjit::ir::{Block, Exit, Function, HostFunction, NONE, Op, Program, Region, Signature};
+use patchjit::ir::{
+    Block, Exit, Function, HostFunction, NONE, Op, Program, Region, Signature, Tag,
+};
 use patchjit::types::Type;
 
 /// A place in the source, counted from 1.
@@ -21,6 +23,8 @@ pub struct Names {
     pub regions: Vec<String>,
     /// Of host functions, without the `@`.
     pub hosts: Vec<String>,
+    /// Of tags, without the `@`.
+    pub tags: Vec<String>,
     /// Of blocks.
     pub blocks: Vec<String>,
     /// Of values, by the index of their op.
@@ -100,6 +104,8 @@ pub struct Module {
     pub regions: Vec<Region>,
     /// The host functions.
     pub hosts: Vec<HostFunction>,
+    /// The tags.
+    pub tags: Vec<Tag>,
     /// Source positions, or empty if the text has none.
     pub positions: Vec<u32>,
     /// How many guest slots the program may name.
@@ -130,6 +136,7 @@ impl Module {
             types: &self.types,
             regions: &self.regions,
             hosts: &self.hosts,
+            tags: &self.tags,
             positions: &self.positions,
             slot_count: self.slot_count,
         }

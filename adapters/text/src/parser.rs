@@ -11,9 +11,11 @@ use crate::lexer::{self, Kind, Token};
 use crate::module::{Contents, Form, Module, Names, Outcome, Place, Promise};
 use patchjit::build::{
     Builder, Counts, EMPTY_EXIT, EMPTY_OP, FunctionId, HostId, RegionId, SignatureId, Storage,
+    TagId,
 };
 use patchjit::ir::{
-    Block, Function, HostFunction, MAX_ARGUMENTS, MAX_REGIONS, NONE, Region, Signature,
+    Block, Function, HostFunction, MAX_ARGUMENTS, MAX_REGIONS, MAX_TAGS, NONE, Region, Signature,
+    Tag,
 };
 use patchjit::types::Type;
 use std::collections::HashMap;
@@ -24,6 +26,7 @@ pub struct Declared<'s> {
     pub functions: HashMap<&'s str, u32>,
     pub regions: HashMap<&'s str, RegionId>,
     pub hosts: HashMap<&'s str, HostId>,
+    pub tags: HashMap<&'s str, TagId>,
     pub signatures: HashMap<(Vec<Type>, Vec<Type>), SignatureId>,
     /// By function.
     pub headers: Vec<Header<'s>>,
@@ -71,6 +74,7 @@ pub fn parse(source: &str) -> Result<Module, Error> {
         types: vec![Type::I32; most.types],
         regions: vec![Region::default(); most.regions],
         hosts: vec![HostFunction::default(); most.hosts],
+        tags: vec![Tag::default(); most.tags],
         positions: vec![NONE; if positions { most.ops } else { 0 }],
         ..Module::default()
     };
@@ -86,12 +90,14 @@ pub fn parse(source: &str) -> Result<Module, Error> {
             types: &mut module.types,
             regions: &mut module.regions,
             hosts: &mut module.hosts,
+            tags: &mut module.tags,
             positions: &mut module.positions,
         }),
         declared: Declared {
             functions: HashMap::new(),
             regions: HashMap::new(),
             hosts: HashMap::new(),
+            tags: HashMap::new(),
             signatures: HashMap::new(),
             headers: Vec::new(),
             host_types: Vec::new(),
@@ -144,6 +150,7 @@ pub fn parse(source: &str) -> Result<Module, Error> {
     fit(&mut module.types, counts.types);
     fit(&mut module.regions, counts.regions);
     fit(&mut module.hosts, counts.hosts);
+    fit(&mut module.tags, counts.tags);
     fit(&mut module.positions, counts.ops);
     Ok(Module {
         slot_count,
@@ -162,6 +169,7 @@ pub fn parse(source: &str) -> Result<Module, Error> {
 fn most(cursor: &Cursor<'_, '_>) -> Counts {
     let mut most = Counts {
         regions: MAX_REGIONS,
+        tags: MAX_TAGS,
         ..Counts::default()
     };
     for &token in cursor.tokens {
@@ -307,6 +315,7 @@ impl<'s> Parser<'_, 's, '_> {
                 Kind::Word => match self.cursor.word() {
                     "slots" => self.slots()?,
                     "region" => self.region()?,
+                    "tag" => self.tag()?,
                     "host" => self.host()?,
                     "func" => self.function()?,
                     _ => return self.expected_declaration(),
@@ -317,7 +326,8 @@ impl<'s> Parser<'_, 's, '_> {
     }
 
     fn expected_declaration<T>(&self) -> Result<T, Error> {
-        self.cursor.expected("`func`, `region`, `host` or `slots`")
+        self.cursor
+            .expected("`func`, `region`, `tag`, `host` or `slots`")
     }
 
     fn slots(&mut self) -> Result<(), Error> {
@@ -444,6 +454,44 @@ impl<'s> Parser<'_, 's, '_> {
                 return Ok(bytes);
             }
         }
+    }
+
+    /// `tag @small mask 0x1 bits 0x1 shift 1`, the shift only where it is not 0.
+    fn tag(&mut self) -> Result<(), Error> {
+        let token = self.cursor.next();
+        let name = self.cursor.at_name("the tag's name, such as `@small`")?;
+        if self.names.tags.len() >= MAX_TAGS {
+            return self
+                .cursor
+                .error_at(token, format!("more than {MAX_TAGS} tags"));
+        }
+        if !self.cursor.take_word("mask") {
+            return self
+                .cursor
+                .expected("`mask` and the bits that tell the tag");
+        }
+        let mask = self.cursor.unsigned_64()?;
+        if !self.cursor.take_word("bits") {
+            return self.cursor.expected("`bits` and what they are");
+        }
+        let place_of_bits = self.cursor.peek();
+        let bits = self.cursor.unsigned_64()?;
+        if bits & !mask != 0 {
+            let message = format!("bits outside of the mask: {:#x}", bits & !mask);
+            return self.cursor.error_at(place_of_bits, message);
+        }
+        let mut shift = 0;
+        if self.cursor.take_word("shift") {
+            shift = self.cursor.integer(0, 63)? as u8;
+        }
+        self.cursor.end_of_line()?;
+        let tag = self
+            .builder
+            .tag(Tag { mask, bits, shift })
+            .map_err(|error| body::from_builder(place(token), error))?;
+        enter(&self.cursor, &mut self.declared.tags, name, "tag", tag)?;
+        self.names.tags.push(name.0.to_string());
+        Ok(())
     }
 
     fn host(&mut self) -> Result<(), Error> {

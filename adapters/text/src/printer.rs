@@ -4,7 +4,7 @@
 //! index. The text of a valid program can be read back, and prints the same again. One pass, linear time.
 
 use crate::module::{Contents, Form, Module, Names, Outcome, Promise};
-use patchjit::ir::{Block, Edge, Exit, ExitKind, Function, NONE, Op, Program};
+use patchjit::ir::{Block, Edge, Exit, ExitKind, Function, NONE, Op, Program, Tag};
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::types::Type;
 use std::fmt::{self, Write};
@@ -204,6 +204,10 @@ impl<'a> Printer<'a> {
         name_of(self.names.map_or(&[], |names| &names.hosts), index, "h")
     }
 
+    fn tag_name(&self, index: u32) -> String {
+        name_of(self.names.map_or(&[], |names| &names.tags), index, "t")
+    }
+
     fn block_name(&self, index: u32) -> String {
         let name = self.names.and_then(|n| n.blocks.get(index as usize));
         match (name, index.checked_sub(self.first_block)) {
@@ -245,6 +249,15 @@ impl<'a> Printer<'a> {
             let mut reached = 0;
             for part in parts {
                 self.contents(part, &mut reached)?;
+            }
+        }
+        for (index, tag) in (0..).zip(self.program.tags) {
+            let name = self.tag_name(index);
+            let Tag { mask, bits, shift } = *tag;
+            write!(self.out, "tag @{name} mask {mask:#x} bits {bits:#x}")?;
+            match shift {
+                0 => self.out.push('\n'),
+                shift => writeln!(self.out, " shift {shift}")?,
             }
         }
         for (index, host) in (0..).zip(self.program.hosts) {
@@ -406,6 +419,7 @@ impl<'a> Printer<'a> {
                 format!("{name} {}, {}{}", a(), b(), self.else_exit(op.c))
             }
             Shape::Binary => format!("{name} {}, {}", a(), b()),
+            Shape::Tag => format!("{name} @{}, {}", self.tag_name(u32::from(op.aux)), a()),
             Shape::Select => format!("{name} {}, {}, {}", a(), b(), c()),
             Shape::Load if !leaves => format!("{name} {}", self.raw_address(op)),
             Shape::Store if !leaves => format!("{name} {}, {}", self.raw_address(op), b()),

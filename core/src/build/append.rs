@@ -2,7 +2,7 @@
 
 use super::{
     Access, BlockId, Builder, EMPTY_OP, ExitId, FunctionId, HostId, Results, SignatureId, State,
-    Value,
+    TagId, Value,
 };
 use crate::error::{Error, Rule};
 use crate::ir::{Exit, ExitKind, Function, HostFunction, NONE, Op, access_aux};
@@ -76,6 +76,14 @@ impl Builder<'_> {
         self.check(|b| {
             b.check_method(code, Shape::Binary, true)?;
             b.add(code, 0, a.0, other.0, exit.0)
+        })
+    }
+
+    /// An op on words with tags.
+    pub fn tagged(&mut self, code: Opcode, tag: TagId, a: Value) -> Result<Value, Error> {
+        self.check(|b| {
+            b.check_method(code, Shape::Tag, false)?;
+            b.add(code, tag.0, a.0, 0, 0)
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::error::{Error, Storage as Which};
 use crate::ir::{
     Block, Exit, ExitKind, Function, HostFunction, MAX_REGIONS, NONE, Op, Program, Region,
-    Signature,
+    Signature, Tag,
 };
 use crate::ops::Opcode;
 use crate::types::Type;
@@ -29,6 +29,8 @@ pub struct Storage<'a> {
     pub regions: &'a mut [Region],
     /// One for each host function.
     pub hosts: &'a mut [HostFunction],
+    /// One for each tag.
+    pub tags: &'a mut [Tag],
     /// One for each op; or empty, and positions are not kept.
     pub positions: &'a mut [u32],
 }
@@ -56,6 +58,8 @@ pub struct Counts {
     pub regions: usize,
     /// Host functions.
     pub hosts: usize,
+    /// Tags.
+    pub tags: usize,
 }
 
 impl Counts {
@@ -71,12 +75,13 @@ impl Counts {
             types: program.types.len(),
             regions: program.regions.len(),
             hosts: program.hosts.len(),
+            tags: program.tags.len(),
         }
     }
 }
 
 /// Storage of a fixed size for programs of up to `N` ops; may stand in a `static` or on the stack.
-/// There is room for `N` of everything, and four words of `extra` for each op.
+/// There is room for `N` of everything but [`MAX_REGIONS`] regions and 32 tags, and four words of `extra` for each op.
 #[derive(Clone, Debug)]
 pub struct Buffers<const N: usize> {
     functions: [Function; N],
@@ -88,8 +93,12 @@ pub struct Buffers<const N: usize> {
     types: [Type; N],
     regions: [Region; MAX_REGIONS],
     hosts: [HostFunction; N],
+    tags: [Tag; BUFFERED_TAGS],
     positions: [u32; N],
 }
+
+/// Tags that [`Buffers`] has room for, whatever else there is.
+const BUFFERED_TAGS: usize = 32;
 
 impl<const N: usize> Buffers<N> {
     /// Empty buffers.
@@ -104,6 +113,7 @@ impl<const N: usize> Buffers<N> {
             types: [Type::I32; N],
             regions: [Region { size: 0 }; MAX_REGIONS],
             hosts: [HostFunction { signature: 0 }; N],
+            tags: [EMPTY_TAG; BUFFERED_TAGS],
             positions: [NONE; N],
         }
     }
@@ -120,6 +130,7 @@ impl<const N: usize> Buffers<N> {
             types: &mut self.types,
             regions: &mut self.regions,
             hosts: &mut self.hosts,
+            tags: &mut self.tags,
             positions: &mut self.positions,
         }
     }
@@ -160,6 +171,12 @@ const EMPTY_BLOCK: Block = Block {
     first_op: 0,
     op_count: 0,
     parameter_count: 0,
+};
+
+const EMPTY_TAG: Tag = Tag {
+    mask: 0,
+    bits: 0,
+    shift: 0,
 };
 
 const EMPTY_SIGNATURE: Signature = Signature {

@@ -261,7 +261,7 @@ impl Forward<'_> {
         self.values[value as usize] = [point.now, point.now, NONE, depth, facts, NONE, NONE, NONE];
         match brief.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => return,
-            Shape::Unary => self.keep(op.a - self.first_op, point),
+            Shape::Unary | Shape::Tag => self.keep(op.a - self.first_op, point),
             Shape::Binary => self.binary(value, op, point),
             Shape::Load | Shape::Store if !brief.is_raw() => {
                 // A constant index becomes part of the displacement.
@@ -495,7 +495,7 @@ impl Backward<'_> {
         match brief.shape {
             Shape::Parameter => self.values[value as usize][PARAMETER_REGISTER] = NONE,
             Shape::Result | Shape::Constant | Shape::FunctionIndex => {}
-            Shape::Unary | Shape::Binary => {
+            Shape::Unary | Shape::Binary | Shape::Tag => {
                 if facts & INFO_FUSED == 0 {
                     self.scalar(value, op, facts, point);
                 }
@@ -655,7 +655,7 @@ fn remember(record: &mut [u32; LOOP_WORDS], value: u32) {
 /// The operands of a unary or binary op that need registers, the first operand of its form first.
 #[inline(always)]
 pub(super) fn operands(op: &Op, facts: u32) -> (u32, Option<u32>) {
-    if Brief::of(op.code).shape == Shape::Unary {
+    if matches!(Brief::of(op.code).shape, Shape::Unary | Shape::Tag) {
         (op.a, None)
     } else if facts & INFO_IMMEDIATE == 0 {
         (op.a, Some(op.b))

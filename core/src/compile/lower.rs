@@ -77,6 +77,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         match brief.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => Ok(()),
             Shape::Unary | Shape::Binary => self.lower_scalar(value, &op),
+            Shape::Tag => self.lower_tagged(value, &op),
             Shape::Select => self.lower_select(value, &op),
             Shape::Load | Shape::Store if brief.is_raw() => self.lower_raw(value, &op),
             Shape::Load | Shape::Store if !op.code.info().has(flags::ATOMIC) => {
@@ -187,6 +188,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut prepared = Condition {
             code: Opcode::Branch,
             immediate: None,
+            bits: None,
             registers: [0; MAX_OPERANDS],
             inputs: [NONE; 2],
         };
@@ -220,6 +222,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.advance(record, operand, input);
         }
         prepared.inputs = inputs;
+        if prepared.code == Opcode::I64TagTest {
+            let tag = self.program.tag_of(&self.program.ops[condition as usize]);
+            self.prepare_tag_test(tag, &mut prepared)?;
+        }
         self.registers.pinned = 0;
         Ok(prepared)
     }
@@ -230,6 +236,14 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         condition: &Condition,
         taken_if: bool,
     ) -> Result<Holes, Fault> {
+        if let Some((mask, if_set)) = condition.bits {
+            let machine = if taken_if == if_set {
+                Machine::JumpBitsSet
+            } else {
+                Machine::JumpBitsClear
+            };
+            return self.machine(machine, condition.registers, i64::from(mask));
+        }
         let kind = match condition.immediate {
             Some(_) => FormKind::JumpImmediate,
             None => FormKind::Jump,
@@ -339,9 +353,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
 /// A condition whose operands are in registers.
 pub(super) struct Condition {
-    code: Opcode,
-    immediate: Option<i64>,
-    registers: [Register; MAX_OPERANDS],
+    pub code: Opcode,
+    pub immediate: Option<i64>,
+    /// Instead of a comparison: it holds if some bit of these is set in the operand, or if none is.
+    pub bits: Option<(u8, bool)>,
+    pub registers: [Register; MAX_OPERANDS],
     inputs: [u32; 2],
 }
 

@@ -170,7 +170,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             access.offset,
         )?;
         let mask = i64::from(info.width) - 1;
-        let holes = self.machine(Machine::JumpUnaligned, [scratch, 0, 0, 0], mask)?;
+        let holes = self.machine(Machine::JumpBitsSet, [scratch, 0, 0, 0], mask)?;
         self.leave_from(holes, access.exit, value)?;
         self.observe_uses(value, &[index, anchor], &[index_register, base]);
         self.advance(value, 0, index);

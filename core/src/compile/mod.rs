@@ -29,6 +29,7 @@ mod lower;
 mod memory;
 mod observe;
 mod positions;
+mod tags;
 mod terminate;
 mod workspace;
 

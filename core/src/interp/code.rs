@@ -15,6 +15,7 @@
 //! | store in a region | access | value, index, offset, exit, bound (2) |
 //! | load, store at a raw address | | result or value, address, offset |
 //! | [`ATOMIC`] | access | result, index, offset, exit, bound (2), opcode, value, replacement |
+//! | [`TAGGED`] | shift | result, operand, opcode, mask (2), bits (2) |
 //! | [`SELECT`] | | result, condition, a, b |
 //! | [`CONSTANT`] | | result, low half, high half |
 //! | [`MOVE`] + n | | n times: to, from |
@@ -85,6 +86,9 @@ pub const RETURN_ONE: u16 = STRUCTURE + 17;
 pub const MOVE: u16 = STRUCTURE + 18;
 /// `JUMP + n` copies n registers and jumps; n is 0 to [`MOST_MOVES`].
 pub const JUMP: u16 = MOVE + 1 + MOST_MOVES as u16;
+
+/// An op on a tagged word.
+pub const TAGGED: u16 = JUMP + 1 + MOST_MOVES as u16;
 
 /// The most copies that one instruction makes.
 pub const MOST_MOVES: usize = 3;

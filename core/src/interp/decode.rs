@@ -527,6 +527,17 @@ impl<'p> Decoder<'p, '_> {
                     self.push(exit)?;
                 }
             }
+            Shape::Tag => {
+                let tag = program.tags.get(op.aux as usize).ok_or(internal!())?;
+                let from = self.place(op.a)?;
+                self.release(&op, value);
+                let to = self.define(value)?;
+                let head = u32::from(code::TAGGED) | u32::from(tag.shift) << 16;
+                self.push_all([head, to, from, u32::from(op.code as u16)])?;
+                for half in [tag.mask, tag.bits] {
+                    self.push_all([half as u32, (half >> 32) as u32])?;
+                }
+            }
             Shape::Select => {
                 let operands = [self.place(op.a)?, self.place(op.b)?, self.place(op.c)?];
                 self.release(&op, value);

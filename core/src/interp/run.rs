@@ -6,8 +6,8 @@
 
 use crate::error::{Error, Storage};
 use crate::float;
-use crate::ir::{ExitKind, MAX_REGIONS, NONE};
-use crate::ops::Opcode;
+use crate::ir::{ExitKind, MAX_REGIONS, NONE, Tag};
+use crate::ops::{Opcode, TAG_OPS, evaluate_tag};
 use crate::runtime::{Context, Status};
 use crate::types::{Scalar, Type};
 use core::sync::atomic::{Ordering, fence};
@@ -529,6 +529,18 @@ unsafe fn execute(
                         give!(old);
                         pc = pc.skip(10);
                     }
+                    code::TAGGED => {
+                        let tag = Tag {
+                            mask: pc.pair(4),
+                            bits: pc.pair(6),
+                            shift: (head >> 16) as u8,
+                        };
+                        let Some(value) = tagged(pc.word(3), &tag, register!(2)) else {
+                            stop!(End::Fault);
+                        };
+                        give!(value);
+                        pc = pc.skip(8);
+                    }
                     code::SELECT => {
                         let (condition, first, second) = (register!(2), register!(3), register!(4));
                         give!(if condition as u32 != 0 { first } else { second });
@@ -708,6 +720,13 @@ const MOVE_ONE: u16 = code::MOVE + 1;
 const MOVE_TWO: u16 = code::MOVE + 2;
 const MOVE_THREE: u16 = code::MOVE + 3;
 const _: () = assert!(code::MOST_MOVES == 3);
+
+/// The value of the op on tagged words with this number.
+#[inline(always)]
+fn tagged(number: u32, tag: &Tag, operand: u64) -> Option<u64> {
+    let index = number.checked_sub(TAG_OPS[0] as u32)?;
+    evaluate_tag(*TAG_OPS.get(index as usize)?, tag, operand)
+}
 
 /// The atomic op with this number.
 fn atomic_opcode(number: u32) -> Option<Opcode> {

@@ -42,7 +42,7 @@ static OPERANDS: [u8; Opcode::COUNT] = {
         table[at] = match info.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::Fence => 0,
             Shape::SlotGet | Shape::FunctionIndex => 0,
-            Shape::Unary | Shape::Load | Shape::SlotSet | Shape::Guard => 1,
+            Shape::Unary | Shape::Tag | Shape::Load | Shape::SlotSet | Shape::Guard => 1,
             Shape::Binary | Shape::Store | Shape::Update => 2,
             Shape::Select => 3,
             Shape::CompareExchange => 2 | MORE,
@@ -194,7 +194,8 @@ pub(super) fn immediate_form(program: &Program<'_>, op: &Op) -> Option<Immediate
 
 /// Whether a branch on this op's result can do the op itself.
 pub(super) const fn fuses_with_branch(code: Opcode) -> bool {
-    code.info().has(flags::COMPARES) || matches!(code, Opcode::I32And)
+    let info = code.info();
+    info.has(flags::COMPARES) && !matches!(info.shape, Shape::Tag) || matches!(code, Opcode::I32And)
 }
 
 /// The most words that an edge decodes to: its copies and a jump.
@@ -249,6 +250,7 @@ static WORDS: [u8; Opcode::COUNT] = {
             Shape::Constant | Shape::FunctionIndex => 4,
             Shape::Unary | Shape::Binary if leaves => 5,
             Shape::Unary | Shape::Binary => 4,
+            Shape::Tag => 8,
             Shape::Select => 5,
             Shape::Load | Shape::Store if !leaves => 4,
             Shape::Load | Shape::Store if !info.has(flags::ATOMIC) => 7,

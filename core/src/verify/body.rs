@@ -318,6 +318,15 @@ fn check_op(
             unused(aux | op.b | op.c)?;
             uses.value(op.a, first, at)
         }
+        Form::Tag => {
+            unused(op.b | op.c)?;
+            uses.value(op.a, first, at)?;
+            if usize::from(op.aux) < uses.program.tags.len() {
+                Ok(())
+            } else {
+                Err(Rule::TagRange)
+            }
+        }
         Form::Constant64 => unused(aux | op.a),
         Form::Constant32 => {
             unused(aux | op.a)?;

@@ -29,7 +29,7 @@ mod structure;
 mod table;
 
 use crate::error::{Error, Place, Rule, Storage};
-use crate::ir::{MAX_ARGUMENTS, MAX_REGIONS, NONE, Program};
+use crate::ir::{MAX_ARGUMENTS, MAX_REGIONS, MAX_TAGS, NONE, Program};
 
 /// The greatest size of a program: see [`Verified::size`].
 pub const MAX_SIZE: usize = 1 << 28;
@@ -292,6 +292,18 @@ fn check_tables(program: &Program) -> Result<(), Error> {
             .get(signature.first_type as usize..)
             .and_then(|types| types.get(..counts.0 + counts.1))
             .ok_or(invalid(Rule::SignatureSpan, place))?;
+    }
+    if program.tags.len() > MAX_TAGS {
+        return Err(in_program(Rule::TagCount));
+    }
+    for (index, tag) in program.tags.iter().enumerate() {
+        let place = Place::Tag(index as u32);
+        if tag.bits & !tag.mask != 0 {
+            return Err(invalid(Rule::TagBits, place));
+        }
+        if tag.shift > 63 {
+            return Err(invalid(Rule::TagShift, place));
+        }
     }
     for (index, host) in program.hosts.iter().enumerate() {
         if host.signature as usize >= program.signatures.len() {

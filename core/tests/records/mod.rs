@@ -3,7 +3,7 @@
 
 use patchjit::error::{Error, Place, Rule};
 use patchjit::ir::{
-    Block, Exit, ExitKind, Function, HostFunction, NONE, Op, Program, Region, Signature,
+    Block, Exit, ExitKind, Function, HostFunction, NONE, Op, Program, Region, Signature, Tag,
 };
 use patchjit::ops::Opcode;
 use patchjit::types::Type;
@@ -21,6 +21,7 @@ pub struct Records {
     pub types: Vec<Type>,
     pub regions: Vec<Region>,
     pub hosts: Vec<HostFunction>,
+    pub tags: Vec<Tag>,
     pub positions: Vec<u32>,
     pub slot_count: u32,
 }
@@ -37,6 +38,7 @@ impl Records {
             types: &self.types,
             regions: &self.regions,
             hosts: &self.hosts,
+            tags: &self.tags,
             positions: &self.positions,
             slot_count: self.slot_count,
         }
@@ -219,6 +221,20 @@ impl Random {
     }
 }
 
+/// Integers with their lowest bit set.
+pub const SMALL: Tag = Tag {
+    mask: 1,
+    bits: 1,
+    shift: 1,
+};
+
+/// Integers of 32 bits among NaNs.
+pub const INT: Tag = Tag {
+    mask: 0xffff << 48,
+    bits: 0xfff9 << 48,
+    shift: 0,
+};
+
 /// A program with every shape of op in it.
 pub fn sample() -> Records {
     use Opcode::*;
@@ -226,6 +242,7 @@ pub fn sample() -> Records {
     let mut r = Records {
         slot_count: 8,
         regions: vec![Region { size: 4096 }, Region { size: 64 }],
+        tags: vec![SMALL, INT],
         ..Records::default()
     };
     let pair = r.signature(&[I64, F64], &[I64, F64]);
@@ -251,6 +268,8 @@ pub fn sample() -> Records {
     let checked = r.op(I64AddChecked, 0, n, sum, deopt);
     let truncated = r.op(I64TruncF64S, 0, x, 0, trap);
     let chosen = r.op(I64Select, 0, small, checked, truncated);
+    let boxed = r.op(I64BoxI32, 1, wrapped, 0, 0);
+    let is_small = r.op(I64TagTest, 0, boxed, 0, 0);
     let access = r.words(&[16, trap]);
     let loaded = r.op(F64Load, patchjit::ir::access_aux(0, 3), chosen, 0, access);
     r.op(I64Store, patchjit::ir::access_aux(1, 0), zero, sum, access);
@@ -264,7 +283,7 @@ pub fn sample() -> Records {
     r.op(F64SlotSet, 0, loaded, 0, 0);
     let index = r.op(FunctionIndex, 0, 0, 1, 0);
     r.op(Guard, 0, small, 0, deopt);
-    r.op(GuardNot, 0, wrapped, 0, trap);
+    r.op(GuardNot, 0, is_small, 0, trap);
     r.op(Poll, 0, 0, 0, deopt);
     let first = r.call(aux(I64), 0, &[slot, x], deopt);
     let second = r.op(Result, F64 as u16, 1, 0, 0);

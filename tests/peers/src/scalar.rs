@@ -8,6 +8,7 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
+use patchjit::ir::Tag;
 use patchjit::ops::Opcode;
 
 /// What a scalar op gives.
@@ -112,6 +113,49 @@ pub fn total(cursor: &mut FuncCursor, code: Opcode, a: Value, b: Value) -> Optio
         _ => return comparison(cursor, code, a, b).map(Scalar::Condition),
     };
     Some(Scalar::Value(value))
+}
+
+/// An op on tagged words.
+pub fn tagged(cursor: &mut FuncCursor, code: Opcode, tag: Tag, a: Value) -> Scalar {
+    let shift = i64::from(tag.shift);
+    let carrying = (!tag.mask).cast_signed();
+    let boxed = |cursor: &mut FuncCursor, carried: Value| {
+        let shifted = cursor.ins().ishl_imm_s(carried, shift);
+        let kept = cursor.ins().band_imm_s(shifted, carrying);
+        cursor.ins().bor_imm_s(kept, tag.bits.cast_signed())
+    };
+    Scalar::Value(match code {
+        Opcode::I64TagTest => {
+            let told = cursor.ins().band_imm_s(a, tag.mask.cast_signed());
+            let bits = integer(cursor, I64, tag.bits.cast_signed());
+            return Scalar::Condition(cursor.ins().icmp(IntCC::Equal, told, bits));
+        }
+        Opcode::I64BoxI32 => {
+            let carried = cursor.ins().uextend(I64, a);
+            boxed(cursor, carried)
+        }
+        Opcode::I64BoxF64 => {
+            let nan = f64_constant(cursor, f64::NAN);
+            let number = canonicalize(cursor, a, nan);
+            let carried = cursor.ins().bitcast(I64, MemFlagsData::new(), number);
+            boxed(cursor, carried)
+        }
+        Opcode::I64UnboxS => {
+            let kept = cursor.ins().band_imm_s(a, carrying);
+            let above = i64::from((!tag.mask).leading_zeros() % 64);
+            let high = cursor.ins().ishl_imm_s(kept, above);
+            cursor.ins().sshr_imm_s(high, (above + shift).min(63))
+        }
+        Opcode::I64UnboxU | Opcode::I32Unbox => {
+            let kept = cursor.ins().band_imm_s(a, carrying);
+            let carried = cursor.ins().ushr_imm_s(kept, shift);
+            match code {
+                Opcode::I32Unbox => cursor.ins().ireduce(I32, carried),
+                _ => carried,
+            }
+        }
+        _ => boxed(cursor, a),
+    })
 }
 
 #[rustfmt::skip]

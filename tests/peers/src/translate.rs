@@ -503,6 +503,16 @@ impl<'a> Translation<'a> {
                 self.set(at, value);
             }
             Shape::Unary | Shape::Binary => self.scalar(at, &op),
+            Shape::Tag => {
+                let (tag, a) = (self.program.tag_of(&op), self.value(op.a));
+                let mut cursor = FuncCursor::new(self.func).at_bottom(self.current);
+                match scalar::tagged(&mut cursor, op.code, tag, a) {
+                    Scalar::Condition(condition) => {
+                        self.known[at as usize - self.first_op].condition = Some(condition);
+                    }
+                    Scalar::Value(value) | Scalar::Checked(value, _) => self.set(at, value),
+                }
+            }
             Shape::Select => {
                 let condition = self.condition(op.a);
                 let (b, c) = (self.value(op.b), self.value(op.c));

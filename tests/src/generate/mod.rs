@@ -20,6 +20,7 @@ pub use bits::interesting_bits;
 
 use crate::draft::{Draft, DraftBlock, DraftFunction, Value};
 use crate::random::Random;
+use patchjit::ir::Tag;
 use patchjit::types::Type;
 use std::collections::{HashMap, HashSet};
 
@@ -146,6 +147,9 @@ pub fn generate(seed: u64) -> Draft {
             ("print_f64", vec![F64], vec![]),
         ];
     }
+    draft.tags = (0..1 + random.below(4))
+        .map(|_| any_tag(&mut random))
+        .collect();
     // Few result lists, so that tail calls and indirect calls find partners.
     let mut lists = vec![vec![Type::I64]];
     for _ in 0..random.below(3) {
@@ -206,6 +210,33 @@ pub fn generate(seed: u64) -> Draft {
         shuffle(&mut random, &mut draft.order);
     }
     draft
+}
+
+/// A tag: one that a language would have, or any.
+fn any_tag(random: &mut Random) -> Tag {
+    let (mask, bits, shift) = match random.below(12) {
+        0 => (0xffff << 48, 0xfff9 << 48, 0),
+        1 => (0xffff_8000_0000_0000, 0xfffa_8000_0000_0000, 0),
+        2 => (0xffff << 48, 0xfffe << 48, 3),
+        3 => (1, 1, 1),
+        4 => (3, 2, 2),
+        5 => (7, 5, 0),
+        6 => (1, 0, 1),
+        7 => (0xffff_ffff, 0, 32),
+        8 => (0xffff_00ff, 0x17, 32),
+        9 => (0xffff_0000_0000_0007, 0xfffb_0000_0000_0001, 3),
+        10 => (0, 0, 0),
+        _ => {
+            let mut mask = interesting_bits(random, Type::I64);
+            if random.percent(50) {
+                // A run of bits somewhere.
+                mask = (u64::MAX >> random.below(64)) << random.below(64);
+            }
+            let bits = interesting_bits(random, Type::I64) & mask;
+            (mask, bits, random.below(64) as u8)
+        }
+    };
+    Tag { mask, bits, shift }
 }
 
 fn shuffle<T>(random: &mut Random, list: &mut [T]) {

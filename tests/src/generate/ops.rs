@@ -29,6 +29,9 @@ impl Builder<'_> {
             }
         }
         let mut op = DraftOp::new(code);
+        if info.shape == Shape::Tag {
+            op.immediate = self.random.below(self.draft.tags.len()) as u64;
+        }
         if info.has(flags::LEAVES) {
             if !self.random.percent(self.style.risk) {
                 self.tame(code, &mut operands);
@@ -119,11 +122,12 @@ impl Builder<'_> {
                     // Of the style's types, or any.
                     1..=7 => self.any_code(|code| {
                         let info = code.info();
-                        matches!(info.shape, Shape::Unary | Shape::Binary)
+                        matches!(info.shape, Shape::Unary | Shape::Binary | Shape::Tag)
                             && (info.result == Some(ty) || info.operands[0] == ty)
                     }),
-                    _ => self
+                    8 => self
                         .any_code(|code| matches!(code.info().shape, Shape::Unary | Shape::Binary)),
+                    _ => self.any_code(|code| code.info().shape == Shape::Tag),
                 };
                 let value = if code.info().shape == Shape::Select {
                     self.select(code)

@@ -127,7 +127,18 @@ impl Builder<'_> {
         if self.random.percent(self.style.risk) {
             return self.condition();
         }
-        match self.random.below(4) {
+        match self.random.below(5) {
+            4 => {
+                let a = self.any(Type::I64);
+                let tag = self.random.below(self.draft.tags.len()) as u64;
+                let mut op = DraftOp::new(Opcode::I64Box);
+                (op.operands, op.immediate) = (vec![a], tag);
+                let word = self.give(op, Type::I64);
+                self.keep(word);
+                let mut op = DraftOp::new(Opcode::I64TagTest);
+                (op.operands, op.immediate) = (vec![word], tag);
+                self.give(op, Type::I32)
+            }
             0 => {
                 let (a, one) = (self.any(Type::I32), self.any_constant(Type::I32));
                 let odd = self.constant(Type::I32, 1);

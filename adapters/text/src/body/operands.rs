@@ -5,7 +5,7 @@ use crate::Error;
 use crate::cursor::shortened;
 use crate::lexer::Kind;
 use crate::parser::place;
-use patchjit::build::{Access, ExitId, FunctionId, Value};
+use patchjit::build::{Access, ExitId, FunctionId, TagId, Value};
 use patchjit::ir::{ExitKind, MAX_OFFSET};
 use patchjit::ops::OpInfo;
 use std::collections::hash_map::Entry;
@@ -115,6 +115,17 @@ impl Body<'_, '_, '_, '_> {
             Some(&function) => Ok(FunctionId(function)),
             None => {
                 let message = format!("unknown function `@{}`", shortened(name));
+                self.cursor.error_at(token, message)
+            }
+        }
+    }
+
+    pub(super) fn tag_name(&mut self) -> Result<TagId, Error> {
+        let (name, token) = self.cursor.at_name("a tag, such as `@small`")?;
+        match self.declared.tags.get(name) {
+            Some(&tag) => Ok(tag),
+            None => {
+                let message = format!("unknown tag `@{}`", shortened(name));
                 self.cursor.error_at(token, message)
             }
         }
