@@ -2,10 +2,12 @@
 # Installs what some checks need beyond Rust and a C compiler, where it is missing and can be had:
 #
 #   cargo-fuzz                      for ci/fuzz-smoke.sh, from crates.io (also needs a nightly compiler)
+#   a browser                       for ci/page.sh, Debian's chromium-headless-shell, where this runs as root
 #   a compiler with its sources     for ci/bare-metal.sh, from Debian's packages, unpacked into a folder of its own
 #
 # Says what it could not install; the checks then say that they skip. Never fails for that. The folder is
-# PATCHJIT_TOOLS, ~/.cache/patchjit-tools unless said; removing it removes everything but cargo-fuzz.
+# PATCHJIT_TOOLS, ~/.cache/patchjit-tools unless said; removing it removes everything but cargo-fuzz
+# and the browser.
 set -u
 tools=${PATCHJIT_TOOLS:-$HOME/.cache/patchjit-tools}
 
@@ -15,6 +17,18 @@ elif cargo install --quiet --locked cargo-fuzz --version 0.13.2; then
     echo "cargo-fuzz: installed"
 else
     echo "cargo-fuzz: could not be installed"
+fi
+
+browser=$(command -v chromium-headless-shell || command -v chromium || command -v google-chrome)
+if [ -n "$browser" ]; then
+    echo "browser: there is $browser"
+elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "browser: not installed; this is no Debian, or not root's"
+elif { apt-get install -qq --no-install-recommends chromium-headless-shell ||
+    { apt-get update -qq && apt-get install -qq --no-install-recommends chromium-headless-shell; }; } >/dev/null 2>&1; then
+    echo "browser: installed chromium-headless-shell"
+else
+    echo "browser: Debian's chromium-headless-shell could not be had"
 fi
 
 compiler=$tools/debian-rustc

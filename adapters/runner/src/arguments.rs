@@ -135,6 +135,9 @@ pub struct ExplainArguments {
     /// The machine and its conventions [default: this machine's]
     #[arg(long)]
     pub target: Option<String>,
+    /// Write the stages side by side into this file, a page for a browser that needs nothing else
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
 }
 
 /// `bench`

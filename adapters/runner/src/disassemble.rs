@@ -3,9 +3,19 @@
 use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
 use std::fmt::Write as _;
 
-/// Prints x86-64 code, one instruction a line: the offset, the bytes, the instruction. Branch targets
-/// are offsets as well.
-pub fn x86_64(code: &[u8], first_offset: u64) -> String {
+/// An instruction as it is printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// Its offset.
+    pub at: u64,
+    /// How many bytes it has.
+    pub length: usize,
+    /// The instruction. Branch targets are offsets as well.
+    pub text: String,
+}
+
+/// The instructions of x86-64 code.
+pub fn x86_64_instructions(code: &[u8], first_offset: u64) -> Vec<Printed> {
     let mut formatter = IntelFormatter::new();
     let options = formatter.options_mut();
     options.set_space_after_operand_separator(true);
@@ -15,18 +25,42 @@ pub fn x86_64(code: &[u8], first_offset: u64) -> String {
     options.set_small_hex_numbers_in_decimal(true);
     options.set_signed_immediate_operands(true);
     options.set_rip_relative_addresses(true);
-    let mut text = String::new();
     let mut decoder = Decoder::with_ip(64, code, first_offset, DecoderOptions::NONE);
+    let mut printed = Vec::new();
     while decoder.can_decode() {
         let start = decoder.position();
         let instruction = decoder.decode();
-        let mut bytes = String::new();
-        for byte in &code[start..decoder.position()] {
-            let _ = write!(bytes, "{byte:02x}");
-        }
-        let mut printed = String::new();
-        formatter.format(&instruction, &mut printed);
-        let _ = writeln!(text, "{:6x}  {bytes:<22} {printed}", instruction.ip());
+        let mut text = String::new();
+        formatter.format(&instruction, &mut text);
+        printed.push(Printed {
+            at: instruction.ip(),
+            length: decoder.position() - start,
+            text,
+        });
+    }
+    printed
+}
+
+/// Prints x86-64 code, one instruction a line: the offset, the bytes, the instruction.
+pub fn x86_64(code: &[u8], first_offset: u64) -> String {
+    let mut text = String::new();
+    for instruction in x86_64_instructions(code, first_offset) {
+        let start = (instruction.at - first_offset) as usize;
+        let bytes = hexadecimal(&code[start..start + instruction.length]);
+        let _ = writeln!(
+            text,
+            "{:6x}  {bytes:<22} {}",
+            instruction.at, instruction.text
+        );
+    }
+    text
+}
+
+/// Bytes as two digits each.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
     }
     text
 }

@@ -7,11 +7,12 @@ use patchjit::compile::{Event, Location, ValueName};
 use patchjit::stencil::StencilSet;
 use patchjit_cli::engine;
 use patchjit_cli::module::Module;
+use patchjit_cli::page::{self, Heading, Page};
 use patchjit_cli::stages::chart::{ChartNames, chart};
 use patchjit_cli::stages::{Events, Stages, register_text};
 use std::fmt::Write as _;
 
-/// Prints the stages.
+/// Prints the stages, or writes them as a page.
 pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let set = match &arguments.target {
         Some(target) => common::set(target)?,
@@ -24,6 +25,23 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let mut events = Events::default();
     let code = compile::to_bytes(&module, verified, set, false, &mut events)?;
     let stages = Stages::of(&program, set, &events.0, &code.functions);
+    if let Some(path) = &arguments.html {
+        let heading = Heading {
+            file: arguments.file.display().to_string(),
+            target: set.target,
+            bytes: code.bytes.len(),
+            size: verified.size(),
+            frame_bytes: code.frame_bytes,
+            contained: verified.is_contained(),
+        };
+        let names = &module.text().names;
+        let page = Page::new(heading, &program, names, set, &stages, &code.bytes);
+        let written = page::html(&page)
+            .map_err(std::io::Error::from)
+            .and_then(|html| std::fs::write(path, html));
+        return written
+            .map_err(|error| Failure::input(format!("{}: error: {error}", path.display())));
+    }
     let names = Names {
         module: &module,
         set,

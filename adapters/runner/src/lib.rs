@@ -10,6 +10,7 @@ pub mod instance;
 pub mod module;
 pub mod object_file;
 pub mod outcome;
+pub mod page;
 pub mod stack;
 pub mod stages;
 pub mod value;

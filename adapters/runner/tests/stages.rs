@@ -127,7 +127,7 @@ fn stencils_are_the_code() {
                 if let Some(target) = stencil.target(code) {
                     assert!(target as usize <= code.len());
                 }
-                exits += usize::from(matches!(stencil.serves, Serves::Exit(_)));
+                exits += usize::from(matches!(stencil.serves, Serves::Stub(_)));
             }
             assert_eq!(at, function.code.data);
         }

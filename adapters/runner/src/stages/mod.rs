@@ -50,6 +50,8 @@ pub struct FunctionStages {
     pub values: Vec<LiveRange>,
     /// The stencils of its code, in the order of the code.
     pub stencils: Vec<StencilUse>,
+    /// What writes snapshots and leaves, behind its blocks, in the order of the code.
+    pub stubs: Vec<StubStage>,
     /// How many spill slots its frame has.
     pub slot_count: u32,
 }
@@ -63,6 +65,15 @@ pub struct BlockStage {
     pub position: u32,
     /// How many ops it has.
     pub count: u32,
+}
+
+/// The code of an exit.
+#[derive(Clone, Copy, Debug)]
+pub struct StubStage {
+    /// The exit, by its index in the program.
+    pub exit: u32,
+    /// Where it begins in the code.
+    pub at: u32,
 }
 
 impl Stages {
@@ -124,7 +135,11 @@ fn function_stages(
             Event::Block { .. } if matches!(serves, Serves::Entry | Serves::Prologue) => {
                 serves = Serves::Op(0);
             }
-            Event::Stub { exit } => serves = Serves::Exit(exit),
+            Event::Stub { exit } => {
+                serves = Serves::Stub(stages.stubs.len() as u32);
+                let at = stages.stencils.last().map_or(code.body, StencilUse::end);
+                stages.stubs.push(StubStage { exit, at });
+            }
             Event::SpillSlot { slot, .. } => stages.slot_count = stages.slot_count.max(slot + 1),
             Event::Emit {
                 op,
@@ -145,14 +160,13 @@ fn function_stages(
                         family,
                         template,
                         registers,
-                        immediate,
                         at,
                     });
                 }
             }
             _ => {}
         }
-        if !matches!(serves, Serves::Exit(_)) {
+        if !matches!(serves, Serves::Stub(_)) {
             ranges.event(event);
         }
     }

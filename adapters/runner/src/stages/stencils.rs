@@ -17,8 +17,6 @@ pub struct StencilUse {
     pub template: &'static Template,
     /// The registers of its operands, by their numbers in their banks.
     pub registers: [u32; MAX_OPERANDS],
-    /// Its immediate, if it has a hole for one.
-    pub immediate: i64,
     /// Where it begins in the code.
     pub at: u32,
 }
@@ -32,8 +30,8 @@ pub enum Serves {
     Prologue,
     /// The op at this position.
     Op(u32),
-    /// This exit, by its index in the program.
-    Exit(u32),
+    /// The exit of this stub of the function.
+    Stub(u32),
     /// Nothing: it must not be reached.
     End,
 }
@@ -57,9 +55,20 @@ impl StencilUse {
         self.at + u32::from(self.template.length)
     }
 
-    /// Whether its immediate stands in the code.
-    pub fn has_immediate(&self) -> bool {
-        self.template.immediate_at != ABSENT
+    /// Its immediate, in the code as it is in the end, if it has a hole for one.
+    pub fn immediate(&self, code: &[u8]) -> Option<i64> {
+        if self.template.immediate_at == ABSENT {
+            return None;
+        }
+        let at = self.at as usize + self.template.immediate_at as usize;
+        let bytes = code.get(at..)?;
+        match self.template.immediate {
+            Immediate::None => None,
+            Immediate::Signed8 => bytes.first().map(|&byte| i64::from(byte as i8)),
+            Immediate::Signed32 => Some(i32::from_le_bytes(*bytes.first_chunk()?).into()),
+            Immediate::Bits32 => Some(u32::from_le_bytes(*bytes.first_chunk()?).into()),
+            Immediate::Bits64 => Some(i64::from_le_bytes(*bytes.first_chunk()?)),
+        }
     }
 
     /// The code offset that its target hole leads to, in the code as it is in the end.
@@ -117,16 +126,22 @@ pub fn owners(set: &StencilSet, template: &Template) -> Vec<[Owner; 8]> {
     owners
 }
 
-/// The name of a family: of the form that it serves, with several that of this op, else the first one.
+/// The name of a family: of the form that it serves; with several of this op's, else a machine form, else one of the op's
+/// type, else the first one.
 pub fn family_name(set: &StencilSet, family: &Family, op: Option<Opcode>) -> String {
     let known = |&index: &u16| {
         let known = set.families.get(usize::from(index));
         known.is_some_and(|known| std::ptr::eq(known, family))
     };
-    let mut forms = (0..set.forms.len()).filter(|&form| known(&set.forms[form]));
-    let first = forms.clone().next();
-    let of_op = |form: &usize| Opcode::ALL.get(form / FORM_KINDS).copied() == op;
-    let form = forms.find(of_op).or(first);
+    let forms = (0..set.forms.len()).filter(|&form| known(&set.forms[form]));
+    let ty = |code: Opcode| code.info().name.split('.').next();
+    let rank = |&form: &usize| match Opcode::ALL.get(form / FORM_KINDS).copied() {
+        None => 1,
+        code if code == op => 0,
+        code if code.and_then(ty) == op.and_then(ty) => 2,
+        _ => 3,
+    };
+    let form = forms.min_by_key(rank);
     form.map_or_else(|| "?".to_string(), form_name)
 }
 
