@@ -63,7 +63,7 @@ use crate::ir::{
 };
 use crate::ops::{Opcode, Shape, flags};
 use crate::types::Type;
-use storage::Table;
+pub(crate) use storage::Table;
 
 /// A value: the index of the op that gives it. Whoever knows where an op will stand may name it ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -20,6 +20,7 @@
 //! | [`types`], [`ops`], [`ir`] | value types; the table of all ops with their semantics; the records of a program |
 //! | [`build`] | fills the records, in slices of the caller's |
 //! | [`verify`] | checks every rule; only a [`verify::Verified`] program is compiled |
+//! | [`optimize`] | makes a smaller program that does the same, if it is asked to |
 //! | [`interp`] | the oracle: defines what a program means, and runs it where there is no executable memory |
 //! | [`compile`] | liveness, register allocation, selection and patching of stencils |
 //! | [`stencil`] | the schema of stencil tables; the tables themselves are data, in the crate `patchjit-stencils` |
@@ -89,7 +90,7 @@
 //! # Storage
 //!
 //! Nothing grows. Each stage says how much it needs at most ([`verify::workspace_words`], [`interp::workspace_words`],
-//! [`compile::workspace_words`], [`compile::code_bytes`]), and what is too short is [`error::Error::Full`] with the
+//! [`optimize::words`], [`optimize::storage`], [`compile::workspace_words`], [`compile::code_bytes`]), and what is too short is [`error::Error::Full`] with the
 //! size that would do. Time and storage are linear in the program's [size](verify::Verified::size); nothing recurses.
 //!
 //! # Safety
@@ -118,6 +119,7 @@ mod float;
 pub mod interp;
 pub mod ir;
 pub mod ops;
+pub mod optimize;
 mod patch;
 pub mod runtime;
 pub mod stencil;

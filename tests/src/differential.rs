@@ -3,7 +3,8 @@
 //! Takes a program and a seed for its arguments and limits; promises to say in words what is wrong: a program that
 //! does not verify, an allocation that the checker refuses, bytes that are no instructions or outside the code slice
 //! or different the second time, and any run that ends otherwise than the oracle's: status, exit number, results,
-//! guest slots, regions, what was printed, run fuel left.
+//! guest slots, regions, what was printed, run fuel left. Then the same for the program optimized, with all passes and with some:
+//! the oracle runs it as it ran the program, with no more fuel, and compiled code as the oracle does.
 
 use crate::allocation::Checker;
 use crate::generate::{RAW_BYTES, RAW_SLOT, interesting_bits};
@@ -13,10 +14,12 @@ use patchjit::call;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, Compiled, FunctionCode, Options};
 use patchjit::interp;
+use patchjit::optimize::{self, Pass, Passes};
 use patchjit::runtime::{Context, Status};
 use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
 use patchjit_cli::instance::{Content, Instance, Limits};
+use patchjit_cli::optimizer::Optimizer;
 use patchjit_cli::value;
 use patchjit_memory::Arena;
 use patchjit_stencils::X86_64_SYSV;
@@ -84,6 +87,8 @@ pub struct Laboratory {
     workspace: Vec<u32>,
     verified: Vec<u32>,
     decoded: Vec<u32>,
+    /// Whether the program at hand, as it was before it was optimized, is contained.
+    contained: bool,
 }
 
 impl Laboratory {
@@ -100,6 +105,7 @@ impl Laboratory {
             workspace: Vec::new(),
             verified: Vec::new(),
             decoded: Vec::new(),
+            contained: true,
         })
     }
 
@@ -114,15 +120,40 @@ impl Laboratory {
         let mut verified_words = std::mem::take(&mut self.verified);
         let verified = verify::verify(program, &mut verified_words)
             .map_err(|error| format!("does not verify: {error}"))?;
-        let summary = self.check_verified(module, &verified, seed);
+        self.contained = verified.is_contained();
+        let result = self.check_with_optimizer(module, &verified, seed);
         self.verified = verified_words;
-        summary
+        result
+    }
+
+    fn check_with_optimizer(
+        &mut self,
+        module: &Module,
+        verified: &Verified,
+        seed: u64,
+    ) -> Result<Summary, String> {
+        let mut words = vec![0xdddd_dddd; interp::workspace_words(verified)];
+        let decoded = interp::decode(verified, &mut words)
+            .map_err(|error| format!("is not decoded: {error}"))?;
+        let summary = self.check_verified(module, verified, None, seed)?;
+        let some = Random::new(seed ^ 0x5555).bits();
+        for passes in [Passes::ALL, subset(some)] {
+            let options = optimize::Options { passes, fuel: None };
+            let mut optimizer = Optimizer::new();
+            optimizer
+                .run(verified, &options)
+                .map_err(|error| error.to_string())
+                .and_then(|optimized| self.check_verified(module, &optimized, Some(&decoded), seed))
+                .map_err(|what| format!("optimized ({passes:?}): {what}"))?;
+        }
+        Ok(summary)
     }
 
     fn check_verified(
         &mut self,
         module: &Module,
         verified: &Verified,
+        original: Option<&interp::Decoded>,
         seed: u64,
     ) -> Result<Summary, String> {
         let mut summary = Summary {
@@ -179,7 +210,23 @@ impl Laboratory {
                         charge_fuel: true,
                         interrupt: *interrupt,
                     };
-                    let mut wanted = self.ask_oracle(module, verified, &decoded, &question)?;
+                    let mut wanted = self.ask_oracle(module, &decoded, &question)?;
+                    if let Some(original) = original {
+                        let before = self.ask_oracle(module, original, &question)?;
+                        if before.status == Status::OutOfFuel {
+                            // With the fuel that it saves, the optimized program may come farther.
+                            continue;
+                        }
+                        let mut after = wanted;
+                        if after.fuel < before.fuel {
+                            return Err(describe(&question, fuel, "takes more fuel"));
+                        }
+                        let saved = std::mem::replace(&mut after.fuel, before.fuel);
+                        compare(module, &question, &before, &after)
+                            .map_err(|what| describe(&question, fuel, &what))?;
+                        after.fuel = saved;
+                        wanted = after;
+                    }
                     if !fuel {
                         if wanted.status == Status::OutOfFuel {
                             continue;
@@ -187,7 +234,7 @@ impl Laboratory {
                         question.charge_fuel = false;
                         wanted.fuel = amount as i64;
                     }
-                    let got = self.ask_code(module, verified, &code, address, &question)?;
+                    let got = self.ask_code(module, &code, address, &question)?;
                     summary.ends[got.status as usize] += 1;
                     compare(module, &question, &wanted, &got)
                         .map_err(|what| describe(&question, fuel, &what))?;
@@ -209,7 +256,7 @@ impl Laboratory {
         fuel: bool,
     ) -> Result<Code, String> {
         let options = Options { fuel };
-        let program = module.program();
+        let program = *verified.program();
         let room = compile::code_bytes(verified);
         let needed = compile::workspace_words(verified);
         let mut bytes = vec![0xa5; room + 2 * MARGIN];
@@ -277,12 +324,7 @@ impl Laboratory {
     }
 
     /// An instance, a context bound to it, and the raw memory as at the start.
-    fn prepare(
-        &mut self,
-        module: &Module,
-        verified: &Verified,
-        question: &Question,
-    ) -> Result<Instance, String> {
+    fn prepare(&mut self, module: &Module, question: &Question) -> Result<Instance, String> {
         let contents: Vec<Content> = module
             .contents
             .iter()
@@ -298,7 +340,7 @@ impl Laboratory {
             &contents,
             question.limits,
         )?;
-        if !verified.is_contained() {
+        if !self.contained {
             self.raw.fill(0x0102_0304_0506_0708);
             if let Some(slot) = instance.slots.get_mut(RAW_SLOT as usize) {
                 *slot = self.raw.as_mut_ptr().expose_provenance() as u64;
@@ -310,11 +352,10 @@ impl Laboratory {
     fn ask_oracle(
         &mut self,
         module: &Module,
-        verified: &Verified,
         decoded: &interp::Decoded,
         question: &Question,
     ) -> Result<Answer, String> {
-        let mut instance = self.prepare(module, verified, question)?;
+        let mut instance = self.prepare(module, question)?;
         let mut values = values_for(module, question);
         let mut context = bind(&mut instance, question);
         let words = decoded.stack_words(question.limits.depth);
@@ -340,12 +381,11 @@ impl Laboratory {
     fn ask_code(
         &mut self,
         module: &Module,
-        verified: &Verified,
         code: &Code,
         address: u64,
         question: &Question,
     ) -> Result<Answer, String> {
-        let mut instance = self.prepare(module, verified, question)?;
+        let mut instance = self.prepare(module, question)?;
         let bodies = code.functions.iter();
         instance.set_bodies(bodies.map(|function| address + u64::from(function.body)));
         let mut values = values_for(module, question);
@@ -379,6 +419,14 @@ impl Laboratory {
             raw: self.raw.clone(),
         }
     }
+}
+
+/// Some of the passes.
+fn subset(bits: u64) -> Passes {
+    let chosen = Pass::ALL
+        .iter()
+        .filter(|&&pass| bits >> pass as u64 & 1 != 0);
+    chosen.fold(Passes::NONE, |passes, &pass| passes.with(pass))
 }
 
 fn grow(words: &mut Vec<u32>, length: usize) {

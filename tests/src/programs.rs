@@ -1,5 +1,8 @@
 //! The programs in the text form: where they are and how they are read.
 
+use patchjit::optimize::{Options, Report};
+use patchjit::verify;
+use patchjit_cli::optimizer::{Optimizer, numbered};
 use patchjit_text::Module;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -65,4 +68,23 @@ pub fn once_failed() -> Vec<(String, Module)> {
         .collect();
     programs.sort_by(|a, b| a.0.cmp(&b.0));
     programs
+}
+
+/// A program optimized, with the names that it had.
+///
+/// # Errors
+///
+/// If it is not valid, or the result is not.
+pub fn optimized(module: &Module, options: &Options) -> Result<(Module, Report), String> {
+    let mut numbers = Vec::new();
+    let program = numbered(&module.program(), &mut numbers);
+    let mut words = vec![0; verify::workspace_words(&program)];
+    let verified = verify::verify(program, &mut words).map_err(|error| error.to_string())?;
+    let mut optimizer = Optimizer::new();
+    let result = optimizer
+        .run(&verified, options)
+        .map_err(|error| format!("optimized: {error}"))?;
+    let program = result.program();
+    let module = module.derived(program, program.positions);
+    Ok((module, *optimizer.report()))
 }

@@ -4,6 +4,7 @@ use iced_x86::{Decoder, DecoderOptions};
 use patchjit::call;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, Compiled, FunctionCode, Options};
+use patchjit::optimize;
 use patchjit::runtime::Status;
 use patchjit::verify;
 use patchjit_cli::instance::{Content, Instance, Limits};
@@ -208,7 +209,18 @@ fn every_program_keeps_its_promises() {
             let module = programs::module(&name);
             (name, module)
         });
-        for (name, module) in programs.chain(programs::once_failed()) {
+        let programs = programs
+            .chain(programs::once_failed())
+            .flat_map(|(name, module)| {
+                let options = optimize::Options::default();
+                let (optimized, _) = programs::optimized(&module, &options)
+                    .unwrap_or_else(|what| panic!("{name}: {what}"));
+                [
+                    (name.clone(), module),
+                    (format!("{name}, optimized"), optimized),
+                ]
+            });
+        for (name, module) in programs {
             let code = match compile(&module) {
                 Ok(code) => code,
                 Err(what) => {

@@ -8,7 +8,9 @@ use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, FunctionCode, Options};
 use patchjit::error::Error;
 use patchjit::ir::NONE;
+use patchjit::optimize::{self, Pass, Passes};
 use patchjit_cli::disassemble;
+use patchjit_tests::programs;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +22,7 @@ const STAGES: &[(&str, Stage)] = &[
     ("parse", parse),
     ("print", print),
     ("verify", verify),
+    ("optimize", optimize),
     ("compile", compile),
 ];
 
@@ -67,6 +70,44 @@ fn verify(source: &str) -> String {
                 Some((line, column)) => format!("{line}:{column}: error: {rule}\n"),
                 None => format!("error: {place}: {rule}\n"),
             }
+        }
+        Err(error) => format!("error: {error}\n"),
+    }
+}
+
+/// The program optimized with the passes that the first line names, `; passes: a, b`, and how many steps each of them made.
+fn optimize(source: &str) -> String {
+    let header = source
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("; passes: "));
+    let Some(header) = header else {
+        return "the first line names no passes\n".to_string();
+    };
+    let mut passes = if header == "all" {
+        Passes::ALL
+    } else {
+        Passes::NONE
+    };
+    if header != "all" {
+        for name in header.split(", ") {
+            let Some(pass) = Pass::from_name(name) else {
+                return format!("no pass `{name}`\n");
+            };
+            passes = passes.with(pass);
+        }
+    }
+    let module = match patchjit_text::parse(source) {
+        Ok(module) => module,
+        Err(error) => return format!("not read: {error}\n"),
+    };
+    let options = optimize::Options { passes, fuel: None };
+    match programs::optimized(&module, &options) {
+        Ok((mut optimized, report)) => {
+            optimized.promises.clear();
+            let counts = report.counts().filter(|&(_, count)| count > 0);
+            let counts: Vec<String> = counts.map(|(pass, n)| format!("{pass} {n}")).collect();
+            format!("{optimized}; steps: {}\n", counts.join(", "))
         }
         Err(error) => format!("error: {error}\n"),
     }

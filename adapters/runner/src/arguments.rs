@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use patchjit::optimize::{Options, Pass, Passes};
 use patchjit_cli::instance::DEFAULT_DEPTH;
 use std::path::PathBuf;
 
@@ -48,8 +49,44 @@ pub enum Engine {
 pub enum Optimization {
     /// Code from the program as it stands
     None,
-    /// All passes. There is no optimizer yet: the same as `none`, which the JSON field `opt` says
+    /// All passes, or those that `--passes` names
     Full,
+}
+
+/// What the optimizer is asked for.
+#[derive(Args, Clone, Debug)]
+pub struct OptimizerArguments {
+    /// Whether the optimizer runs
+    #[arg(long, value_enum, default_value = "full")]
+    pub opt: Optimization,
+    /// The passes that run, with commas between them [default: all]
+    #[arg(long, value_name = "PASSES", value_delimiter = ',', value_parser = pass)]
+    pub passes: Option<Vec<Pass>>,
+    /// Stop optimizing after this many steps, to find the one that breaks something [default: never]
+    #[arg(long, value_name = "N")]
+    pub pass_fuel: Option<u32>,
+}
+
+/// A pass by its name.
+fn pass(name: &str) -> Result<Pass, String> {
+    Pass::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Pass::ALL.iter().map(|pass| pass.name()).collect();
+        format!("there are: {}", names.join(", "))
+    })
+}
+
+impl OptimizerArguments {
+    /// The optimizer's options; `None` if it does not run.
+    pub fn options(&self) -> Option<Options> {
+        let passes = match &self.passes {
+            None => Passes::ALL,
+            Some(passes) => passes
+                .iter()
+                .fold(Passes::NONE, |set, &pass| set.with(pass)),
+        };
+        let fuel = self.pass_fuel;
+        (self.opt == Optimization::Full).then_some(Options { passes, fuel })
+    }
 }
 
 /// `run`
@@ -67,9 +104,9 @@ pub struct RunArguments {
     /// What executes the program
     #[arg(long, value_enum, default_value = "jit")]
     pub engine: Engine,
-    /// Whether the optimizer runs
-    #[arg(long, value_enum, default_value = "full")]
-    pub opt: Optimization,
+    /// The optimizer
+    #[command(flatten)]
+    pub optimizer: OptimizerArguments,
     /// Print one JSON object; what the program prints goes to standard error
     #[arg(long)]
     pub json: bool,
@@ -106,9 +143,9 @@ pub struct CompileArguments {
     /// What to write
     #[arg(long, value_enum, default_value = "bin")]
     pub emit: Emit,
-    /// Whether the optimizer runs
-    #[arg(long, value_enum, default_value = "full")]
-    pub opt: Optimization,
+    /// The optimizer
+    #[command(flatten)]
+    pub optimizer: OptimizerArguments,
     /// Charge fuel at function entries and back-edges
     #[arg(long)]
     pub fuel: bool,
@@ -138,6 +175,9 @@ pub struct ExplainArguments {
     /// Write the stages side by side into this file, a page for a browser that needs nothing else
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
+    /// The optimizer
+    #[command(flatten)]
+    pub optimizer: OptimizerArguments,
 }
 
 /// `bench`
@@ -145,6 +185,9 @@ pub struct ExplainArguments {
 pub struct BenchArguments {
     /// The programs [default: all of tests/programs]
     pub files: Vec<PathBuf>,
+    /// The optimizer
+    #[command(flatten)]
+    pub optimizer: OptimizerArguments,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

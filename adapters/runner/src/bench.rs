@@ -1,13 +1,15 @@
 //! `patchjit bench`.
 
-use crate::arguments::{BenchArguments, Engine};
-use crate::common::{Engines, Task};
+use crate::arguments::{BenchArguments, Engine, OptimizerArguments};
+use crate::common::{self, Engines, Task};
 use crate::report::{self, Failure, milliseconds};
 use patchjit::code::CodeBuffer;
 use patchjit::compile::Options;
+use patchjit::error::Error;
 use patchjit_cli::engine::{self, Compilation};
 use patchjit_cli::instance::Limits;
 use patchjit_cli::module::Module;
+use patchjit_cli::optimizer::Optimizer;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
@@ -31,6 +33,8 @@ struct Report {
 struct Row {
     program: String,
     uops: usize,
+    /// Verification of the result included; the program's size before is what counts, here and below.
+    optimize_ns_per_uop: Option<f64>,
     /// Median of several, storage touched before.
     compile_ns_per_uop: Option<f64>,
     /// The first compilation into storage that was never touched.
@@ -55,7 +59,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<(), Failure> {
             eprint!("\r\x1b[K{}/{} {}", index + 1, files.len(), file.display());
             let _ = std::io::stderr().flush();
         }
-        let row = measure(file);
+        let row = measure(file, &arguments.optimizer);
         if terminal {
             eprint!("\r\x1b[K");
         }
@@ -99,8 +103,16 @@ fn table(report: &Report) -> String {
         .max("program".len());
     let _ = writeln!(
         text,
-        "{:width$} {:>7} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7}",
-        "program", "uops", "ns/uop", "first", "code bytes", "jit ms", "interp ms", "ratio"
+        "{:width$} {:>7} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7}",
+        "program",
+        "uops",
+        "optimize",
+        "ns/uop",
+        "first",
+        "code bytes",
+        "jit ms",
+        "interp ms",
+        "ratio"
     );
     let number = |value: Option<f64>, digits: usize| {
         value.map_or_else(|| "-".to_string(), |value| format!("{value:.digits$}"))
@@ -108,9 +120,10 @@ fn table(report: &Report) -> String {
     for row in &report.programs {
         let _ = writeln!(
             text,
-            "{:width$} {:>7} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7}",
+            "{:width$} {:>7} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10} {:>7}",
             row.program,
             row.uops,
+            number(row.optimize_ns_per_uop, 1),
             number(row.compile_ns_per_uop, 1),
             number(row.first_compile_ns_per_uop, 1),
             row.code_bytes
@@ -131,8 +144,25 @@ fn table(report: &Report) -> String {
 }
 
 /// Measures a program's `; bench:` line, else its last `; run:` line; nothing where there is neither.
-fn measure(file: &Path) -> Result<Option<Row>, Failure> {
+fn measure(file: &Path, optimizer: &OptimizerArguments) -> Result<Option<Row>, Failure> {
     let module = Module::load(file).map_err(Failure::input)?;
+    let mut storage = Vec::new();
+    let verified = module.verify(&mut storage).map_err(Failure::input)?;
+    let uops = verified.size();
+    let per_uop = |time: Duration| time.as_secs_f64() * 1e9 / uops.max(1) as f64;
+    let optimize_ns_per_uop = match optimizer.options() {
+        None => None,
+        Some(options) => {
+            let mut optimizer = Optimizer::new();
+            let failed = |error: Error| Failure::input(module.error(&error.to_string()));
+            Some(median(Duration::from_millis(200), 1001, || {
+                optimizer.run(&verified, &options).map_err(failed)?;
+                Ok(per_uop(optimizer.time()))
+            })?)
+        }
+    };
+    let optimized = common::optimized(&module, optimizer)?;
+    let module = optimized.module.as_ref().unwrap_or(&module);
     let mut storage = Vec::new();
     let verified = module.verify(&mut storage).map_err(Failure::input)?;
     let Some(promise) = module.bench().or_else(|| module.promises().last()) else {
@@ -159,9 +189,7 @@ fn measure(file: &Path) -> Result<Option<Row>, Failure> {
             Ok(milliseconds(done.outcome.time))
         })
     };
-    let interp_ms = time(&Engines::new(&module, verified, Engine::Interp, limits)?)?;
-    let uops = verified.size();
-    let per_uop = |time: Duration| time.as_secs_f64() * 1e9 / uops.max(1) as f64;
+    let interp_ms = time(&Engines::new(module, verified, Engine::Interp, limits)?)?;
     let mut row = Row {
         program: file
             .file_stem()
@@ -169,6 +197,7 @@ fn measure(file: &Path) -> Result<Option<Row>, Failure> {
             .to_string_lossy()
             .into_owned(),
         uops,
+        optimize_ns_per_uop,
         compile_ns_per_uop: None,
         first_compile_ns_per_uop: None,
         code_bytes: None,
@@ -176,7 +205,7 @@ fn measure(file: &Path) -> Result<Option<Row>, Failure> {
         interp_ms,
         ratio: None,
     };
-    let engines = Engines::new(&module, verified, Engine::Jit, limits)?;
+    let engines = Engines::new(module, verified, Engine::Jit, limits)?;
     if let (Some(native), Some(set)) = (engines.native(), engine::host_set()) {
         let failed = |error| Failure::input(module.program_error(&error));
         let mut compilation = Compilation::new(verified, set, Options::default());

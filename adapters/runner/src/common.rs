@@ -1,8 +1,9 @@
 //! What the commands share: engines made for a program, and what they run.
 
-use crate::arguments::{Engine, Optimization, RunArguments};
+use crate::arguments::{Engine, OptimizerArguments, RunArguments};
 use crate::report::{Failure, RunReport, microseconds};
 use patchjit::compile::Options;
+use patchjit::optimize::Report;
 use patchjit::stencil::StencilSet;
 use patchjit::types::Type;
 use patchjit::verify::Verified;
@@ -11,6 +12,8 @@ use patchjit_cli::instance::{Instance, Limits};
 use patchjit_cli::module::{Module, Promise};
 use patchjit_cli::outcome::{self, Outcome};
 use patchjit_cli::value;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What is run once.
 #[derive(Debug)]
@@ -107,7 +110,7 @@ impl<'a> Engines<'a> {
     }
 
     /// A report in which there are no runs yet.
-    pub fn report(&self, optimization: Optimization) -> RunReport {
+    pub fn report(&self, optimized: &Optimized) -> RunReport {
         let compiled = self.native.as_ref();
         RunReport {
             results: Vec::new(),
@@ -117,10 +120,16 @@ impl<'a> Engines<'a> {
             compile_us: compiled.map(|native| microseconds(native.time)),
             run_ms: 0.0,
             engine: self.name(),
-            opt: match optimization {
-                Optimization::None => "none",
-                Optimization::Full => "none: there is no optimizer yet",
+            opt: if optimized.module.is_some() {
+                "full"
+            } else {
+                "none"
             },
+            optimize_us: optimized
+                .module
+                .as_ref()
+                .map(|_| microseconds(optimized.time)),
+            passes: optimized.counts(),
             slots: Vec::new(),
             interp_ms: None,
             runs: Vec::new(),
@@ -229,6 +238,38 @@ pub fn set(target: &str) -> Result<&'static StencilSet, Failure> {
             let names = names.join(", ");
             Failure::input(format!("error: no target `{target}`; there are: {names}"))
         })
+}
+
+/// What the optimizer made of a program.
+#[derive(Debug, Default)]
+pub struct Optimized {
+    /// The program, if the optimizer ran.
+    pub module: Option<Module>,
+    /// What was done.
+    pub report: Report,
+    /// How long that took, verification of the result included.
+    pub time: Duration,
+}
+
+impl Optimized {
+    /// How many steps each pass made that made any.
+    pub fn counts(&self) -> BTreeMap<&'static str, u32> {
+        let counts = self.report.counts().filter(|&(_, count)| count > 0);
+        counts.map(|(pass, count)| (pass.name(), count)).collect()
+    }
+}
+
+/// Optimizes a program as the arguments ask for.
+pub fn optimized(module: &Module, arguments: &OptimizerArguments) -> Result<Optimized, Failure> {
+    let Some(options) = arguments.options() else {
+        return Ok(Optimized::default());
+    };
+    let (module, report, time) = module.optimized(&options).map_err(Failure::input)?;
+    Ok(Optimized {
+        module: Some(module),
+        report,
+        time,
+    })
 }
 
 /// The limits that a run asks for.

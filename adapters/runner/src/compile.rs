@@ -53,15 +53,17 @@ pub fn to_bytes(
 pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     let set = common::set(&arguments.target)?;
     let module = Module::load(&arguments.file).map_err(Failure::input)?;
+    let optimized = common::optimized(&module, &arguments.optimizer)?;
+    let module = optimized.module.as_ref().unwrap_or(&module);
     let mut storage = Vec::new();
     let verified = module.verify(&mut storage).map_err(Failure::input)?;
     let output = match arguments.emit {
         Emit::Uop => module.text().to_string().into_bytes(),
         emit => {
-            let code = to_bytes(&module, verified, set, arguments.fuel, &mut Silent)?;
+            let code = to_bytes(module, verified, set, arguments.fuel, &mut Silent)?;
             match emit {
-                Emit::Asm => listing(&module, &code, set, &[]).into_bytes(),
-                Emit::Obj => object(&module, &code, set)?,
+                Emit::Asm => listing(module, &code, set, &[]).into_bytes(),
+                Emit::Obj => object(module, &code, set)?,
                 Emit::Bin | Emit::Uop => code.bytes,
             }
         }

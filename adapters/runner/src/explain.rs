@@ -19,11 +19,20 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
         None => engine::host_set().unwrap_or(engine::sets()[0]),
     };
     let module = Module::load(&arguments.file).map_err(Failure::input)?;
+    let mut text = stage("program", &module)?;
+    let optimized = common::optimized(&module, &arguments.optimizer)?;
+    let module = optimized.module.as_ref().unwrap_or(&module);
+    if optimized.module.is_some() {
+        let counts = optimized.counts().into_iter();
+        let counts: Vec<_> = counts.map(|(pass, n)| format!("{pass} {n}")).collect();
+        text += &format!("\n{}", stage("optimized program", module)?);
+        text += &format!("; steps: {}\n", counts.join(", "));
+    }
     let mut storage = Vec::new();
     let verified = module.verify(&mut storage).map_err(Failure::input)?;
     let program = module.program();
     let mut events = Events::default();
-    let code = compile::to_bytes(&module, verified, set, false, &mut events)?;
+    let code = compile::to_bytes(module, verified, set, false, &mut events)?;
     let stages = Stages::of(&program, set, &events.0, &code.functions);
     if let Some(path) = &arguments.html {
         let heading = Heading {
@@ -42,23 +51,8 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
         return written
             .map_err(|error| Failure::input(format!("{}: error: {error}", path.display())));
     }
-    let names = Names {
-        module: &module,
-        set,
-    };
-    let contained = if verified.is_contained() {
-        "contained"
-    } else {
-        "not contained"
-    };
-    report::print(&format!(
-        "== program\n; {} functions, {} blocks, {} ops, size {}, {contained}\n{}",
-        program.functions.len(),
-        program.blocks.len(),
-        program.ops.len(),
-        verified.size(),
-        module.text(),
-    ));
+    let names = Names { module, set };
+    report::print(&text);
     report::print(&format!(
         "\n== live ranges\n; {LEGEND}\n{}",
         names.live_ranges(&stages, report::has_colours())
@@ -70,7 +64,7 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
         code.bytes.len(),
         code.bytes.len() as f64 / verified.size().max(1) as f64,
         code.frame_bytes,
-        compile::listing(&module, &code, set, &notes(&module, &events.0)),
+        compile::listing(module, &code, set, &notes(module, &events.0)),
     ));
     Ok(())
 }
@@ -78,6 +72,26 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
 /// What the characters of a chart say.
 const LEGEND: &str = "◆ begins, ● is read, ━ in a register, ┿ in another from here on, ╌ in its spill slot, \
                       · made again where needed";
+
+/// A program with its size.
+fn stage(title: &str, module: &Module) -> Result<String, Failure> {
+    let mut storage = Vec::new();
+    let verified = module.verify(&mut storage).map_err(Failure::input)?;
+    let program = module.program();
+    let contained = if verified.is_contained() {
+        "contained"
+    } else {
+        "not contained"
+    };
+    Ok(format!(
+        "== {title}\n; {} functions, {} blocks, {} ops, size {}, {contained}\n{}",
+        program.functions.len(),
+        program.blocks.len(),
+        program.ops.len(),
+        verified.size(),
+        module.text(),
+    ))
+}
 
 /// For each run of code that one op is the reason for: where it begins, and the op's line in the file.
 fn notes<'a>(module: &'a Module, events: &[Event]) -> Vec<(u32, &'a str)> {

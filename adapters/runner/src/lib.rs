@@ -9,6 +9,7 @@ pub mod hosts;
 pub mod instance;
 pub mod module;
 pub mod object_file;
+pub mod optimizer;
 pub mod outcome;
 pub mod page;
 pub mod stack;

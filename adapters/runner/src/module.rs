@@ -1,12 +1,15 @@
 //! A program file with everything that the runner needs of it.
 
 use crate::instance::{Content, Instance, Limits};
+use crate::optimizer::{Optimizer, numbered};
 use crate::outcome::{Ending, Expected};
 use patchjit::error::Error;
 use patchjit::ir::{NONE, Program};
+use patchjit::optimize::{Options, Report};
 use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
 use std::path::Path;
+use std::time::Duration;
 
 /// A program, and what its file says beside it.
 #[derive(Debug)]
@@ -91,6 +94,34 @@ impl Module {
         let program = self.program();
         storage.resize(verify::workspace_words(&program), 0);
         verify::verify(program, storage).map_err(|error| self.program_error(&error))
+    }
+
+    /// The program optimized, with the same names, lines and promises; and what was done, and how long that took.
+    ///
+    /// # Errors
+    ///
+    /// A message for people: the program is not valid, or a fault of the optimizer.
+    pub fn optimized(&self, options: &Options) -> Result<(Module, Report, Duration), String> {
+        let (mut numbers, mut storage) = (Vec::new(), Vec::new());
+        let program = numbered(&self.program(), &mut numbers);
+        storage.resize(verify::workspace_words(&program), 0);
+        let verified =
+            verify::verify(program, &mut storage).map_err(|error| self.program_error(&error))?;
+        let mut optimizer = Optimizer::new();
+        let optimized = optimizer
+            .run(&verified, options)
+            .map_err(|error| self.error(&error.to_string()))?;
+        let program = optimized.program();
+        let text = self.text.derived(program, program.positions);
+        let module = Module {
+            path: self.path.clone(),
+            lines: self.lines.clone(),
+            text,
+            contents: self.contents.clone(),
+            promises: self.promises.clone(),
+            bench: self.bench.clone(),
+        };
+        Ok((module, *optimizer.report(), optimizer.time()))
     }
 
     /// What is needed to run it once, with the slots beginning as zeros.

@@ -4,6 +4,7 @@ use patchjit::types::Type;
 use patchjit_cli::outcome::{Ending, Outcome};
 use patchjit_cli::value;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ pub struct RunReport {
     pub results: Vec<String>,
     /// How it ended if it did not return: `exit 7`, `trap 3`, `out of fuel`, `too deep`.
     pub exit: Option<String>,
-    /// The program's size: ops, terminators, edge arguments, snapshot entries.
+    /// The size of the program that is compiled: ops, terminators, edge arguments, snapshot entries.
     pub uops: usize,
     /// Bytes of machine code.
     pub code_bytes: Option<usize>,
@@ -72,8 +73,12 @@ pub struct RunReport {
     pub run_ms: f64,
     /// `jit`, `interp` or `both`.
     pub engine: &'static str,
-    /// The optimizer's work.
+    /// Whether the optimizer ran: `full` or `none`.
     pub opt: &'static str,
+    /// Optimization, from the verified program to the verified result.
+    pub optimize_us: Option<f64>,
+    /// How many steps each of its passes made.
+    pub passes: BTreeMap<&'static str, u32>,
     /// The guest slots afterwards.
     pub slots: Vec<String>,
     /// With `both`: all runs of the interpreter.

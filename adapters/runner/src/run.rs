@@ -17,11 +17,15 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
             "the program reaches memory at raw addresses, which --allow-raw permits",
         )));
     }
-    let tasks = tasks(&module, arguments)?;
+    let optimized = common::optimized(&module, &arguments.optimizer)?;
+    let module = optimized.module.as_ref().unwrap_or(&module);
+    let mut storage = Vec::new();
+    let verified = module.verify(&mut storage).map_err(Failure::input)?;
+    let tasks = tasks(module, arguments)?;
     let limits = common::limits(arguments);
-    let mut engines = Engines::new(&module, verified, arguments.engine, limits)?;
+    let mut engines = Engines::new(module, verified, arguments.engine, limits)?;
     engines.set_slots(&arguments.slots)?;
-    let mut report = engines.report(arguments.opt);
+    let mut report = engines.report(&optimized);
     let mut failure = None;
     for task in &tasks {
         failure = one(&engines, task, arguments.json, &mut report)?;

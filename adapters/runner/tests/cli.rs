@@ -297,7 +297,9 @@ fn json_is_one_object() {
         assert!(object["run_ms"].as_f64().unwrap() >= 0.0);
         assert_eq!(object["code_bytes"].as_u64().is_some(), engine != "interp");
         assert_eq!(object["compile_us"].as_f64().is_some(), engine != "interp");
-        assert!(object["opt"].is_string());
+        assert_eq!(object["opt"], "full");
+        assert!(object["optimize_us"].as_f64().unwrap() > 0.0);
+        assert!(object["passes"].is_object());
         let object = run(&["--invoke", "half", "3"], 1);
         assert_eq!(object["exit"], "exit 7");
         assert_eq!(object["results"], serde_json::json!([]));
@@ -423,4 +425,51 @@ fn a_reader_may_go_away() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert!(output.status.success());
+}
+
+#[test]
+fn the_optimizer_is_chosen() {
+    let source = "; run: @f(7) == 19\n\nfunc @f(x: i64) -> i64 {\nentry:\n    two = i64.const 2\n    \
+                  three = i64.const 3\n    five = i64.add two, three\n    double = i64.mul x, two\n    \
+                  again = i64.mul x, two\n    sum = i64.add double, five\n    return sum\n}\n";
+    let file = File::new("uop", source);
+    let emit = |arguments: &[&str]| {
+        let start = [
+            "compile",
+            file.path(),
+            "--target",
+            "x86_64-sysv",
+            "--emit",
+            "uop",
+        ];
+        let ran = patchjit(&[&start, arguments].concat());
+        assert_eq!(ran.status, 0, "{}", ran.errors);
+        ran.output
+    };
+    assert_eq!(emit(&["--opt", "none"]), source);
+    let all = emit(&[]);
+    assert!(all.contains("i64.shl x") && !all.contains("again"), "{all}");
+    let folded = emit(&["--passes", "fold,dead"]);
+    assert!(
+        folded.contains("const 5") && folded.contains("i64.mul"),
+        "{folded}"
+    );
+    assert_eq!(emit(&["--pass-fuel", "0"]).matches(" = ").count(), 6);
+    let ran = patchjit(&["run", file.path(), "--passes", "fold,nothing"]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.errors.contains("there are: fold, simplify"),
+        "{}",
+        ran.errors
+    );
+    let ran = patchjit(&["run", file.path(), "--json", "--passes", "fold"]);
+    let object: Value = serde_json::from_str(&ran.output).unwrap();
+    assert_eq!(object["passes"], serde_json::json!({"fold": 1}));
+    let ran = patchjit(&["explain", file.path(), "--passes", "simplify"]);
+    assert!(
+        ran.output.contains("== optimized program"),
+        "{}",
+        ran.output
+    );
+    assert!(ran.output.contains("; steps: simplify 2"), "{}", ran.output);
 }

@@ -3,7 +3,9 @@
 use patchjit::ir::{
     Block, Exit, Function, HostFunction, NONE, Op, Program, Region, Signature, Tag,
 };
+use patchjit::ops::flags;
 use patchjit::types::Type;
+use std::collections::HashSet;
 
 /// A place in the source, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +144,80 @@ impl Module {
         }
     }
 
+    /// A module for a program that was made of this one's: `sources` has, for each op of it, the op of this module that it comes
+    /// from. Names and places follow from that; where a name is taken already, a number is added to it.
+    pub fn derived(&self, program: &Program<'_>, sources: &[u32]) -> Module {
+        let source = |op: u32| sources.get(op as usize).copied().unwrap_or(NONE);
+        let mut module = Module {
+            functions: program.functions.to_vec(),
+            blocks: program.blocks.to_vec(),
+            ops: program.ops.to_vec(),
+            extra: program.extra.to_vec(),
+            exits: program.exits.to_vec(),
+            signatures: program.signatures.to_vec(),
+            types: program.types.to_vec(),
+            regions: program.regions.to_vec(),
+            hosts: program.hosts.to_vec(),
+            tags: program.tags.to_vec(),
+            slot_count: program.slot_count,
+            contents: self.contents.clone(),
+            promises: self.promises.clone(),
+            bench: self.bench.clone(),
+            function_places: self.function_places.clone(),
+            names: Names {
+                functions: self.names.functions.clone(),
+                regions: self.names.regions.clone(),
+                hosts: self.names.hosts.clone(),
+                tags: self.names.tags.clone(),
+                ..Names::default()
+            },
+            ..Module::default()
+        };
+        let unknown = Place { line: 0, column: 0 };
+        for op in 0..program.ops.len() as u32 {
+            let place = self.op_places.get(source(op) as usize);
+            module.op_places.push(*place.unwrap_or(&unknown));
+            if !self.positions.is_empty() {
+                let position = self.positions.get(source(op) as usize);
+                module.positions.push(*position.unwrap_or(&NONE));
+            }
+        }
+        for (index, function) in program.functions.iter().enumerate() {
+            let (mut blocks, mut values) = (HashSet::new(), HashSet::new());
+            for block in program.blocks_of(function) {
+                // To a function's first block ops may have been moved from anywhere; others begin with their own.
+                let first = source(block.first_op);
+                let old = if block.first_op == function.first_op {
+                    self.functions
+                        .get(index)
+                        .map_or(0, |known| known.first_block as usize)
+                } else {
+                    let behind = self.blocks.partition_point(|known| known.first_op <= first);
+                    behind.saturating_sub(1)
+                };
+                let name = self.names.blocks.get(old).map_or("", String::as_str);
+                let name = unused_name(&mut blocks, name);
+                module.names.blocks.push(name);
+                let place = self.block_places.get(old);
+                module.block_places.push(*place.unwrap_or(&unknown));
+            }
+            let ops = function.first_op..function.first_op + function.op_count;
+            for op in ops {
+                let name = self.names.values.get(source(op) as usize);
+                // A constant that was made for an op has no name: the op has it.
+                let made = |old: &&Op| old.code != program.ops[op as usize].code;
+                let old = self.ops.get(source(op) as usize);
+                let constant = program.ops[op as usize].code.info().has(flags::CONSTANT);
+                let gives = program.ops[op as usize].result().is_some()
+                    && !(constant && old.as_ref().is_some_and(made));
+                let name = name.filter(|_| gives).map_or("", String::as_str);
+                let name = unused_name(&mut values, name);
+                module.names.values.push(name);
+            }
+        }
+        module
+    }
+
     /// The line and column of an op.
     pub fn place(&self, op: u32) -> Option<(u32, u32)> {
         let place = self.op_places.get(op as usize)?;
@@ -181,4 +257,18 @@ impl Module {
             }
         }
     }
+}
+
+/// A name, with a number behind it if it is used already; no name for none.
+fn unused_name(used: &mut HashSet<String>, name: &str) -> String {
+    if name.is_empty() {
+        return String::new();
+    }
+    let mut candidate = name.to_string();
+    let mut number = 2;
+    while !used.insert(candidate.clone()) {
+        candidate = format!("{name}.{number}");
+        number += 1;
+    }
+    candidate
 }

@@ -187,7 +187,7 @@ const EMPTY_SIGNATURE: Signature = Signature {
 
 /// A slice that fills up.
 #[derive(Debug)]
-pub(super) struct Table<'a, T> {
+pub(crate) struct Table<'a, T> {
     pub slots: &'a mut [T],
     pub used: usize,
     which: Which,
@@ -217,6 +217,25 @@ impl<'a, T: Copy> Table<'a, T> {
                 needed: at + 1,
             }),
         }
+    }
+
+    /// Appends items.
+    pub fn append(&mut self, items: &[T]) -> Result<(), Error> {
+        let end = self.used + items.len();
+        let Some(place) = self.slots.get_mut(self.used..end) else {
+            return Err(Error::Full {
+                storage: self.which,
+                needed: end,
+            });
+        };
+        place.copy_from_slice(items);
+        self.used = end;
+        Ok(())
+    }
+
+    /// What is there so far.
+    pub fn filled_mut(&mut self) -> &mut [T] {
+        self.slots.get_mut(..self.used).unwrap_or_default()
     }
 
     pub fn get(&self, index: u32) -> Option<&T> {

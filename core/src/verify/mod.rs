@@ -26,7 +26,7 @@ mod calls;
 mod dominators;
 mod edges;
 mod structure;
-mod table;
+pub(crate) mod table;
 
 use crate::error::{Error, Place, Rule, Storage};
 use crate::ir::{MAX_ARGUMENTS, MAX_REGIONS, MAX_TAGS, NONE, Program};

@@ -6,7 +6,7 @@ use crate::types::Type;
 /// How an op's record is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Unary,
     UnaryLeaves,
     Binary,
@@ -44,11 +44,11 @@ const IN_RECORD: u8 = 0xfd;
 /// The same: `aux` is the type + 1, or 0.
 const IN_CALL: u8 = 0xfe;
 /// There is no value.
-pub(super) const NO_VALUE: u8 = 0xff;
+pub(crate) const NO_VALUE: u8 = 0xff;
 
 /// An op's row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Check {
+pub(crate) struct Check {
     /// How the record is read.
     pub form: Form,
     /// Whether it ends a block.

@@ -1,0 +1,1061 @@
+//! Folding and algebra: the table of rules, and how one is found for an op.
+//!
+//! A rule says: an op whose operands are such and such has the value of something that is cheaper. Rules are tried when an op is
+//! about to be appended to the draft, so operands are in their final form and what they are made of can be looked at. What a rule
+//! gives is looked at again, until no rule applies. That ends, because each rule lowers a [`Measure`] and raises none
+//! that stands before it in the order of [`Measure`]; a test holds every rule to that, and to the op table's semantics.
+//!
+//! Rules are written for 32 bits, and serve 64 bits too: opcodes, constants and shift counts are taken at the width of the op
+//! that is at hand.
+
+use crate::ir::Op;
+use crate::ops::{Opcode, flags};
+
+/// What a rule lowers, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// Ops: the op goes, its value is another one's or a constant.
+    Count,
+    /// The op's cost.
+    Cost,
+    /// Ops beneath the operands that are not constants.
+    Depth,
+    /// Order among equals: `add` before `sub`, fewer operands before more, constants in the range that machines have.
+    Rank,
+}
+
+/// What the operands must be. `a` and `b` are the operands; `x`, `y` those of the op that gives `a`; `c`, `d` constants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum When {
+    /// `op(a, c)` with this constant, sign-extended.
+    RightIs(i64),
+    /// `op(a, c)` with this float.
+    RightIsFloat(f64),
+    /// `op(c, b)` with this constant, sign-extended.
+    LeftIs(i64),
+    /// `op(a, c)` with any constant but the least integer.
+    RightConstant,
+    /// `op(a, c)` with a power of two greater than 1, unsigned.
+    RightPower,
+    /// `op(a, c)` with a float whose reciprocal is exact.
+    RightReciprocal,
+    /// `op(a, c)` with a count that is not less than the width.
+    RightWide,
+    /// `op(a, y & c)` where `c` keeps all bits of a count.
+    RightMasked,
+    /// `op(a, a)`.
+    Same,
+    /// `op(a)` or `op(a, b)` where this op gives `a`.
+    Left(Opcode),
+    /// `op(a, b)` where this op gives `b`.
+    Right(Opcode),
+    /// `op(x op2 d, c)`.
+    LeftConstant(Opcode),
+    /// `op(x op2 d)` with this `d`.
+    LeftWith(Opcode, i64),
+    /// `op(x op2 b, b)`.
+    LeftEndsWithRight(Opcode),
+    /// `op(b op2 y, b)`.
+    LeftBeginsWithRight(Opcode),
+    /// `op(a)` where `a` is a comparison that has an inverse, or a test for zero.
+    LeftInverts,
+    /// `op(a, c)` with this constant, where `a` is 0 or 1.
+    TruthAndRightIs(i64),
+    /// The same, where `a` can be inverted.
+    InvertsAndRightIs(i64),
+    /// `(x << c) | (x >> d)`, unsigned, where `c + d` is the width; or the other way round.
+    Rotation,
+}
+
+/// What the value is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Then {
+    /// `a`
+    Left,
+    /// `x`
+    Inner,
+    /// `y`
+    InnerSecond,
+    /// This constant, sign-extended.
+    Constant(i64),
+    /// `op2(a)`
+    Unary(Opcode),
+    /// `op2(x)`
+    InnerUnary(Opcode),
+    /// `op2(x, y)`
+    InnerBinary(Opcode),
+    /// `op2(a, b's operand)`
+    RightInner(Opcode),
+    /// `op2(a, a)`
+    Twice(Opcode),
+    /// `op2(a, c)` with this constant, sign-extended.
+    With(Opcode, i64),
+    /// `op2(a, -c)`
+    Negated(Opcode),
+    /// `op2(a, log2 c)`
+    Logarithm(Opcode),
+    /// `op2(a, c - 1)`
+    Mask(Opcode),
+    /// `op2(a, 1/c)`
+    Reciprocal(Opcode),
+    /// `op(a, c mod width)`
+    Reduced,
+    /// `op2(0, a)`
+    FromZero(Opcode),
+    /// `op(x, d op2 c)`
+    Regroup(Opcode),
+    /// `op(x, c op2 d)`
+    Moved(Opcode),
+    /// `op(x, c + d)`, or what shifting by the width or more gives: 0, or for a signed shift as by the width less 1.
+    ShiftSum,
+    /// The inverse of the comparison that gives `a`.
+    Inverse,
+    /// `rotl(x, c)`
+    Rotate,
+}
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    /// The op, at 32 bits where there are two widths.
+    pub on: Opcode,
+    pub when: When,
+    pub then: Then,
+    #[cfg_attr(not(test), allow(dead_code, reason = "a promise that a test holds"))]
+    pub lowers: Measure,
+}
+
+macro_rules! rules {
+    ($($on:ident $(($($w:tt)*))?: $when:expr => $then:expr, $measure:ident;)*) => {
+        &[$(Rule { on: Opcode::$on, when: $when, then: $then, lowers: Measure::$measure }),*]
+    };
+}
+
+use Opcode as O;
+use Then::*;
+use When::{
+    InvertsAndRightIs, LeftBeginsWithRight, LeftConstant, LeftEndsWithRight, LeftInverts, LeftIs,
+    LeftWith, RightConstant, RightIs, RightIsFloat, RightMasked, RightPower, RightReciprocal,
+    RightWide, Rotation, Same, TruthAndRightIs,
+};
+
+/// The rules. Of several that apply the first is taken.
+pub(super) const RULES: &[Rule] = rules! {
+    I32Add: RightIs(0) => Left, Count;
+    I32Add: LeftConstant(O::I32Add) => Regroup(O::I32Add), Depth;
+    I32Add: LeftEndsWithRight(O::I32Sub) => Inner, Count;
+    I32Sub: RightIs(0) => Left, Count;
+    I32Sub: Same => Constant(0), Count;
+    I32Sub: LeftEndsWithRight(O::I32Add) => Inner, Count;
+    I32Sub: LeftBeginsWithRight(O::I32Add) => InnerSecond, Count;
+    I32Sub: RightConstant => Negated(O::I32Add), Rank;
+    I32Mul: RightIs(0) => Constant(0), Count;
+    I32Mul: RightIs(1) => Left, Count;
+    I32Mul: RightIs(-1) => FromZero(O::I32Sub), Cost;
+    I32Mul: RightPower => Logarithm(O::I32Shl), Cost;
+    I32Mul: LeftConstant(O::I32Mul) => Regroup(O::I32Mul), Depth;
+    I32MulHighU: RightIs(0) => Constant(0), Count;
+    I32MulHighU: RightIs(1) => Constant(0), Count;
+    I32MulHighS: RightIs(0) => Constant(0), Count;
+    I32And: RightIs(0) => Constant(0), Count;
+    I32And: RightIs(-1) => Left, Count;
+    I32And: Same => Left, Count;
+    I32And: LeftConstant(O::I32And) => Regroup(O::I32And), Depth;
+    I32Or: RightIs(0) => Left, Count;
+    I32Or: RightIs(-1) => Constant(-1), Count;
+    I32Or: Same => Left, Count;
+    I32Or: LeftConstant(O::I32Or) => Regroup(O::I32Or), Depth;
+    I32Or: Rotation => Rotate, Depth;
+    I32Xor: RightIs(0) => Left, Count;
+    I32Xor: Same => Constant(0), Count;
+    I32Xor: LeftConstant(O::I32Xor) => Regroup(O::I32Xor), Depth;
+    I32Xor: LeftEndsWithRight(O::I32Xor) => Inner, Count;
+    I32Xor: LeftBeginsWithRight(O::I32Xor) => InnerSecond, Count;
+    I32Xor: Rotation => Rotate, Depth;
+    I32Shl: RightIs(0) => Left, Count;
+    I32Shl: LeftIs(0) => Constant(0), Count;
+    I32Shl: RightWide => Reduced, Rank;
+    I32Shl: RightMasked => RightInner(O::I32Shl), Depth;
+    I32Shl: LeftConstant(O::I32Shl) => ShiftSum, Depth;
+    I32ShrU: RightIs(0) => Left, Count;
+    I32ShrU: LeftIs(0) => Constant(0), Count;
+    I32ShrU: RightWide => Reduced, Rank;
+    I32ShrU: RightMasked => RightInner(O::I32ShrU), Depth;
+    I32ShrU: LeftConstant(O::I32ShrU) => ShiftSum, Depth;
+    I32ShrS: RightIs(0) => Left, Count;
+    I32ShrS: LeftIs(0) => Constant(0), Count;
+    I32ShrS: LeftIs(-1) => Constant(-1), Count;
+    I32ShrS: RightWide => Reduced, Rank;
+    I32ShrS: RightMasked => RightInner(O::I32ShrS), Depth;
+    I32ShrS: LeftConstant(O::I32ShrS) => ShiftSum, Depth;
+    I32Rotl: RightIs(0) => Left, Count;
+    I32Rotl: RightWide => Reduced, Rank;
+    I32Rotl: RightMasked => RightInner(O::I32Rotl), Depth;
+    I32Rotr: RightIs(0) => Left, Count;
+    I32Rotr: RightWide => Reduced, Rank;
+    I32Rotr: RightMasked => RightInner(O::I32Rotr), Depth;
+    I32Eq: Same => Constant(1), Count;
+    I32Eq: TruthAndRightIs(1) => Left, Count;
+    I32Eq: RightIs(0) => Unary(O::I32Eqz), Rank;
+    I32Eq: LeftConstant(O::I32Add) => Moved(O::I32Sub), Depth;
+    I32Eq: LeftConstant(O::I32Xor) => Moved(O::I32Xor), Depth;
+    I32Ne: Same => Constant(0), Count;
+    I32Ne: TruthAndRightIs(0) => Left, Count;
+    I32Ne: InvertsAndRightIs(1) => Inverse, Depth;
+    I32Ne: LeftConstant(O::I32Add) => Moved(O::I32Sub), Depth;
+    I32Ne: LeftConstant(O::I32Xor) => Moved(O::I32Xor), Depth;
+    I32Eqz: LeftInverts => Inverse, Depth;
+    I32Eqz: When::Left(O::I32Sub) => InnerBinary(O::I32Eq), Depth;
+    I32Eqz: When::Left(O::I32Xor) => InnerBinary(O::I32Eq), Depth;
+    I32LtS: Same => Constant(0), Count;
+    I32LtU: Same => Constant(0), Count;
+    I32LtU: RightIs(0) => Constant(0), Count;
+    I32LtU: RightIs(1) => Unary(O::I32Eqz), Rank;
+    I32GtS: Same => Constant(0), Count;
+    I32GtU: Same => Constant(0), Count;
+    I32GtU: RightIs(-1) => Constant(0), Count;
+    I32GtU: RightIs(0) => With(O::I32Ne, 0), Rank;
+    I32LeS: Same => Constant(1), Count;
+    I32LeU: Same => Constant(1), Count;
+    I32LeU: RightIs(-1) => Constant(1), Count;
+    I32LeU: RightIs(0) => Unary(O::I32Eqz), Rank;
+    I32GeS: Same => Constant(1), Count;
+    I32GeU: Same => Constant(1), Count;
+    I32GeU: RightIs(0) => Constant(1), Count;
+    I32GeU: RightIs(1) => With(O::I32Ne, 0), Rank;
+    I32Bswap: When::Left(O::I32Bswap) => Inner, Count;
+    I32Extend8S: When::Left(O::I32Extend8S) => Left, Count;
+    I32Extend8S: When::Left(O::I32Extend16S) => InnerUnary(O::I32Extend8S), Depth;
+    I32Extend8S: LeftWith(O::I32And, 0xff) => InnerUnary(O::I32Extend8S), Depth;
+    I32Extend16S: When::Left(O::I32Extend8S) => Left, Count;
+    I32Extend16S: When::Left(O::I32Extend16S) => Left, Count;
+    I32Extend16S: LeftWith(O::I32And, 0xffff) => InnerUnary(O::I32Extend16S), Depth;
+    I64Extend32S: When::Left(O::I64Extend8S) => Left, Count;
+    I64Extend32S: When::Left(O::I64Extend16S) => Left, Count;
+    I64Extend32S: When::Left(O::I64Extend32S) => Left, Count;
+    I64Extend32S: When::Left(O::I64ExtendI32S) => Left, Count;
+    I32WrapI64: When::Left(O::I64ExtendI32S) => Inner, Count;
+    I32WrapI64: When::Left(O::I64ExtendI32U) => Inner, Count;
+    I32WrapI64: When::Left(O::I64Extend32S) => InnerUnary(O::I32WrapI64), Depth;
+    I32WrapI64: LeftWith(O::I64And, 0xffff_ffff) => InnerUnary(O::I32WrapI64), Depth;
+    I64ExtendI32S: When::Left(O::I32WrapI64) => InnerUnary(O::I64Extend32S), Depth;
+    I32ReinterpretF32: When::Left(O::F32ReinterpretI32) => Inner, Count;
+    F32ReinterpretI32: When::Left(O::I32ReinterpretF32) => Inner, Count;
+    I64ReinterpretF64: When::Left(O::F64ReinterpretI64) => Inner, Count;
+    F64ReinterpretI64: When::Left(O::I64ReinterpretF64) => Inner, Count;
+    I64FromRef: When::Left(O::RefFromI64) => Inner, Count;
+    F32DemoteF64: When::Left(O::F64PromoteF32) => Inner, Count;
+    // Floats: exact, but for the sign and payload of NaNs.
+    F32Add: RightIsFloat(-0.0) => Left, Count;
+    F32Add: When::Right(O::F32Neg) => RightInner(O::F32Sub), Depth;
+    F32Sub: RightIsFloat(0.0) => Left, Count;
+    F32Sub: When::Right(O::F32Neg) => RightInner(O::F32Add), Depth;
+    F32Mul: RightIsFloat(1.0) => Left, Count;
+    F32Mul: RightIsFloat(-1.0) => Unary(O::F32Neg), Cost;
+    F32Mul: RightIsFloat(2.0) => Twice(O::F32Add), Cost;
+    F32Div: RightIsFloat(1.0) => Left, Count;
+    F32Div: RightIsFloat(-1.0) => Unary(O::F32Neg), Cost;
+    F32Div: RightReciprocal => Reciprocal(O::F32Mul), Cost;
+    F32Neg: When::Left(O::F32Neg) => Inner, Count;
+    F32Abs: When::Left(O::F32Abs) => Left, Count;
+    F32Abs: When::Left(O::F32Neg) => InnerUnary(O::F32Abs), Depth;
+    F32Min: Same => Left, Count;
+    F32Max: Same => Left, Count;
+    F32Lt: Same => Constant(0), Count;
+    F32Gt: Same => Constant(0), Count;
+    F32Canonicalize: When::Left(O::F32Canonicalize) => Left, Count;
+    // Ops that leave: where they did, they still do.
+    I32AddChecked: RightIs(0) => Left, Count;
+    I32SubChecked: RightIs(0) => Left, Count;
+    I32SubChecked: Same => Constant(0), Count;
+    I32SubChecked: RightConstant => Negated(O::I32AddChecked), Rank;
+    I32MulChecked: RightIs(0) => Constant(0), Count;
+    I32MulChecked: RightIs(1) => Left, Count;
+    I32MulChecked: RightIs(-1) => FromZero(O::I32SubChecked), Cost;
+    I32MulChecked: RightIs(2) => Twice(O::I32AddChecked), Cost;
+    I32DivS: RightIs(1) => Left, Count;
+    I32DivS: RightIs(-1) => FromZero(O::I32SubChecked), Cost;
+    I32DivU: RightIs(1) => Left, Count;
+    I32DivU: RightPower => Logarithm(O::I32ShrU), Cost;
+    I32RemS: RightIs(1) => Constant(0), Count;
+    I32RemS: RightIs(-1) => Constant(0), Count;
+    I32RemU: RightIs(1) => Constant(0), Count;
+    I32RemU: RightPower => Mask(O::I32And), Cost;
+};
+
+/// Where the rules of each op begin among the sorted ones.
+static FIRST: [u16; Opcode::COUNT + 1] = {
+    let mut first = [0; Opcode::COUNT + 1];
+    let mut at = 0;
+    while at < RULES.len() {
+        first[RULES[at].on as usize + 1] += 1;
+        at += 1;
+    }
+    let mut code = 0;
+    while code < Opcode::COUNT {
+        first[code + 1] += first[code];
+        code += 1;
+    }
+    first
+};
+
+/// The rules sorted by op, those of one op in the order of the table.
+static SORTED: [Rule; RULES.len()] = {
+    let mut sorted = [RULES[0]; RULES.len()];
+    let mut next = FIRST;
+    let mut at = 0;
+    while at < RULES.len() {
+        let place = &mut next[RULES[at].on as usize];
+        sorted[*place as usize] = RULES[at];
+        *place += 1;
+        at += 1;
+    }
+    sorted
+};
+
+/// Spans of ops that there are at both widths in the same order: the first at 32 bits, the last, the first at 64 bits.
+const TWINS: [(Opcode, Opcode, Opcode); 4] = [
+    (O::I32Add, O::I32Bswap, O::I64Add),
+    (O::I32Extend8S, O::I32Extend16S, O::I64Extend8S),
+    (O::F32Add, O::F32Ge, O::F64Add),
+    (O::I32AddChecked, O::I32RemU, O::I64AddChecked),
+];
+
+/// Every op at 32 bits, in the lower half; whether that is another op, above.
+static NARROW: [u16; Opcode::COUNT] = {
+    let mut table = [0; Opcode::COUNT];
+    let mut at = 0;
+    while at < Opcode::COUNT {
+        table[at] = at as u16;
+        at += 1;
+    }
+    let mut twin = 0;
+    while twin < TWINS.len() {
+        let (first, last, wide) = TWINS[twin];
+        let mut at = 0;
+        while at <= last as usize - first as usize {
+            table[wide as usize + at] = (first as usize + at) as u16 | WIDE;
+            at += 1;
+        }
+        twin += 1;
+    }
+    table
+};
+
+/// Every op of 32 bits at 64 bits, others as they are.
+static WIDENED: [u16; Opcode::COUNT] = {
+    let mut table = [0; Opcode::COUNT];
+    let mut at = 0;
+    while at < Opcode::COUNT {
+        table[at] = at as u16;
+        at += 1;
+    }
+    at = 0;
+    while at < Opcode::COUNT {
+        if NARROW[at] & WIDE != 0 {
+            table[(NARROW[at] & !WIDE) as usize] = at as u16;
+        }
+        at += 1;
+    }
+    table
+};
+
+/// In [`NARROW`]: the op is the wide one of two.
+const WIDE: u16 = 0x8000;
+
+/// The width at which a rule is used.
+#[derive(Clone, Copy)]
+struct Width {
+    wide: bool,
+}
+
+impl Width {
+    /// The op of a rule at this width.
+    #[inline]
+    fn of(self, code: Opcode) -> Opcode {
+        if self.wide {
+            Opcode::ALL[WIDENED[code as usize] as usize]
+        } else {
+            code
+        }
+    }
+
+    fn bits(self) -> u32 {
+        if self.wide { 64 } else { 32 }
+    }
+
+    /// Constant bits as a signed number.
+    #[inline]
+    fn signed(self, bits: u64) -> i64 {
+        if self.wide {
+            bits as i64
+        } else {
+            i64::from(bits as i32)
+        }
+    }
+
+    /// A signed number as constant bits.
+    fn unsigned(self, value: i64) -> u64 {
+        if self.wide {
+            value as u64
+        } else {
+            u64::from(value as u32)
+        }
+    }
+
+    fn float(self, value: f64) -> u64 {
+        if self.wide {
+            value.to_bits()
+        } else {
+            u64::from((value as f32).to_bits())
+        }
+    }
+
+    /// The bits of the reciprocal of a float, if it is exact: the float is a power of two, and so is what is not too small.
+    fn reciprocal(self, bits: u64) -> Option<u64> {
+        if self.wide {
+            let mantissa = bits & ((1 << 52) - 1);
+            let exponent = (bits >> 52) & 0x7ff;
+            (mantissa == 0 && exponent > 0 && exponent < 2045)
+                .then(|| (bits & 1 << 63) | (2046 - exponent) << 52)
+        } else {
+            let mantissa = bits & ((1 << 23) - 1);
+            let exponent = (bits >> 23) & 0xff;
+            (mantissa == 0 && exponent > 0 && exponent < 253)
+                .then(|| (bits & 1 << 31) | (254 - exponent) << 23)
+        }
+    }
+}
+
+/// The bits of a constant op.
+#[inline]
+pub(super) fn constant_of(op: &Op) -> Option<u64> {
+    matches!(
+        op.code,
+        O::I32Const | O::I64Const | O::F32Const | O::F64Const
+    )
+    .then(|| op.constant())
+}
+
+/// Whether an op gives 0 or 1.
+#[inline]
+pub(super) fn is_truth(op: &Op) -> bool {
+    op.code.info().has(flags::COMPARES)
+}
+
+/// An operand of a new op.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Term {
+    /// A value of the draft.
+    Value(u32),
+    /// A constant of the type that the op asks for.
+    Constant(u64),
+}
+
+/// What an op's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Another value.
+    Value(u32),
+    /// A constant of the op's type.
+    Constant(u64),
+    /// The value of another op.
+    Op(Opcode, Term, Option<Term>),
+}
+
+/// The outcome of the first rule that applies to a unary or binary op over values of the draft.
+#[inline]
+pub(super) fn apply(draft: &[Op], op: &Op) -> Option<Outcome> {
+    let narrow = NARROW[op.code as usize];
+    let code = (narrow & !WIDE) as usize;
+    let (first, end) = (FIRST[code] as usize, FIRST[code + 1] as usize);
+    if first == end {
+        return None;
+    }
+    let width = Width {
+        wide: narrow & WIDE != 0,
+    };
+    let site = Site::new(draft, op, width);
+    SORTED[first..end]
+        .iter()
+        .find(|rule| site.fits(rule.when))
+        .and_then(|rule| site.outcome(rule))
+}
+
+/// An op over values of the draft, with what rules ask about it.
+struct Site<'d> {
+    draft: &'d [Op],
+    op: &'d Op,
+    width: Width,
+    left: &'d Op,
+    right: &'d Op,
+    /// The second operand, where it is a constant.
+    constant: Option<u64>,
+}
+
+impl<'d> Site<'d> {
+    fn new(draft: &'d [Op], op: &'d Op, width: Width) -> Site<'d> {
+        let left = &draft[op.a as usize];
+        let binary = op.code.info().operand_count > 1;
+        let right = if binary { &draft[op.b as usize] } else { left };
+        Site {
+            draft,
+            op,
+            width,
+            left,
+            right,
+            constant: if binary { constant_of(right) } else { None },
+        }
+    }
+
+    fn right_is(&self, value: i64) -> bool {
+        self.constant
+            .is_some_and(|bits| self.width.signed(bits) == value)
+    }
+
+    /// The second operand of the op that gives the first, where it is a constant.
+    fn inner_constant(&self) -> Option<u64> {
+        constant_of(&self.draft[self.left.b as usize])
+    }
+
+    fn left_by(&self, code: Opcode) -> bool {
+        self.left.code == self.width.of(code)
+    }
+
+    fn inverts(&self) -> bool {
+        self.left.code.inverse().is_some() || matches!(self.left.code, O::I32Eqz | O::I64Eqz)
+    }
+
+    fn fits(&self, when: When) -> bool {
+        let bits = self.width.bits();
+        match when {
+            RightIs(value) => self.right_is(value),
+            RightIsFloat(value) => self.constant == Some(self.width.float(value)),
+            LeftIs(value) => {
+                constant_of(self.left).is_some_and(|bits| self.width.signed(bits) == value)
+            }
+            RightConstant => self
+                .constant
+                .is_some_and(|c| self.width.signed(c) != i64::MIN >> (64 - bits)),
+            RightPower => self.constant.is_some_and(|c| c > 1 && c.is_power_of_two()),
+            RightReciprocal => self
+                .constant
+                .is_some_and(|c| self.width.reciprocal(c).is_some()),
+            RightWide => self.constant.is_some_and(|c| c >= u64::from(bits)),
+            RightMasked => {
+                let kept = u64::from(bits - 1);
+                self.right.code == self.width.of(O::I32And)
+                    && constant_of(&self.draft[self.right.b as usize])
+                        .is_some_and(|c| c & kept == kept)
+            }
+            Same => self.op.a == self.op.b,
+            When::Left(code) => self.left_by(code),
+            When::Right(code) => self.right.code == self.width.of(code),
+            LeftConstant(code) => {
+                self.constant.is_some() && self.left_by(code) && self.inner_constant().is_some()
+            }
+            LeftWith(code, value) => {
+                self.left_by(code)
+                    && self.inner_constant().is_some_and(|bits| {
+                        let width = Width {
+                            wide: self.left.code == O::I64And,
+                        };
+                        width.signed(bits) == value
+                    })
+            }
+            LeftEndsWithRight(code) => self.left_by(code) && self.left.b == self.op.b,
+            LeftBeginsWithRight(code) => self.left_by(code) && self.left.a == self.op.b,
+            LeftInverts => self.inverts(),
+            TruthAndRightIs(value) => self.right_is(value) && is_truth(self.left),
+            InvertsAndRightIs(value) => self.right_is(value) && self.inverts(),
+            Rotation => self.rotation().is_some(),
+        }
+    }
+
+    /// The value that is rotated left, and by how much.
+    fn rotation(&self) -> Option<(u32, u64)> {
+        let (up, down) = if self.left_by(O::I32Shl) {
+            (self.left, self.right)
+        } else {
+            (self.right, self.left)
+        };
+        let shifts = up.code == self.width.of(O::I32Shl)
+            && down.code == self.width.of(O::I32ShrU)
+            && up.a == down.a;
+        if !shifts {
+            return None;
+        }
+        let count = constant_of(&self.draft[up.b as usize])?;
+        let other = constant_of(&self.draft[down.b as usize])?;
+        let whole = u64::from(self.width.bits());
+        (count < whole && other < whole && count + other == whole).then_some((up.a, count))
+    }
+
+    fn outcome(&self, rule: &Rule) -> Option<Outcome> {
+        let (op, left) = (self.op, self.left);
+        let width = self.width;
+        let bits = u64::from(width.bits());
+        let constant = self.constant.unwrap_or(0);
+        let with = |code: Opcode, value: u64| {
+            Outcome::Op(
+                width.of(code),
+                Term::Value(op.a),
+                Some(Term::Constant(value)),
+            )
+        };
+        Some(match rule.then {
+            Left => Outcome::Value(op.a),
+            Inner => Outcome::Value(left.a),
+            InnerSecond => Outcome::Value(left.b),
+            Constant(value) => {
+                let compares = op.code.info().has(flags::COMPARES);
+                Outcome::Constant(if compares {
+                    value as u64
+                } else {
+                    width.unsigned(value)
+                })
+            }
+            Unary(code) => Outcome::Op(width.of(code), Term::Value(op.a), None),
+            InnerUnary(code) => Outcome::Op(width.of(code), Term::Value(left.a), None),
+            InnerBinary(code) => {
+                let second = Some(Term::Value(left.b));
+                Outcome::Op(width.of(code), Term::Value(left.a), second)
+            }
+            RightInner(code) => {
+                let second = Some(Term::Value(self.right.a));
+                Outcome::Op(width.of(code), Term::Value(op.a), second)
+            }
+            Twice(code) => Outcome::Op(width.of(code), Term::Value(op.a), Some(Term::Value(op.a))),
+            With(code, value) => with(code, width.unsigned(value)),
+            Negated(code) => with(code, width.unsigned(width.signed(constant).wrapping_neg())),
+            Logarithm(code) => with(code, u64::from(constant.trailing_zeros())),
+            Mask(code) => with(code, constant - 1),
+            Reciprocal(code) => with(code, width.reciprocal(constant)?),
+            Reduced => with(narrowed(op.code), constant % bits),
+            FromZero(code) => {
+                Outcome::Op(width.of(code), Term::Constant(0), Some(Term::Value(op.a)))
+            }
+            Regroup(code) => {
+                let value = self.combine(code, self.inner_constant()?, constant)?;
+                Outcome::Op(op.code, Term::Value(left.a), Some(Term::Constant(value)))
+            }
+            Moved(code) => {
+                let value = self.combine(code, constant, self.inner_constant()?)?;
+                Outcome::Op(op.code, Term::Value(left.a), Some(Term::Constant(value)))
+            }
+            ShiftSum => {
+                let sum = self.inner_constant()? % bits + constant % bits;
+                if sum < bits {
+                    let by = Some(Term::Constant(sum));
+                    Outcome::Op(op.code, Term::Value(left.a), by)
+                } else if narrowed(op.code) == O::I32ShrS {
+                    let by = Some(Term::Constant(bits - 1));
+                    Outcome::Op(op.code, Term::Value(left.a), by)
+                } else {
+                    Outcome::Constant(0)
+                }
+            }
+            Inverse => match (left.code.inverse(), left.code) {
+                (Some(code), _) => {
+                    Outcome::Op(code, Term::Value(left.a), Some(Term::Value(left.b)))
+                }
+                (None, O::I32Eqz) => not_zero(O::I32Ne, left.a),
+                (None, _) => not_zero(O::I64Ne, left.a),
+            },
+            Rotate => {
+                let (value, count) = self.rotation()?;
+                let by = Some(Term::Constant(count));
+                Outcome::Op(width.of(O::I32Rotl), Term::Value(value), by)
+            }
+        })
+    }
+
+    fn combine(&self, code: Opcode, a: u64, b: u64) -> Option<u64> {
+        crate::ops::evaluate_total(self.width.of(code), a, b)
+    }
+}
+
+fn not_zero(code: Opcode, value: u32) -> Outcome {
+    Outcome::Op(code, Term::Value(value), Some(Term::Constant(0)))
+}
+
+/// The op at 32 bits.
+fn narrowed(code: Opcode) -> Opcode {
+    Opcode::ALL[(NARROW[code as usize] & !WIDE) as usize]
+}
+
+/// What a selection's value is. `swap` says that the arms changed places on the way.
+pub(super) fn select(draft: &[Op], op: &Op) -> Option<Outcome> {
+    let condition = &draft[op.a as usize];
+    if op.b == op.c {
+        return Some(Outcome::Value(op.b));
+    }
+    if let Some(bits) = constant_of(condition) {
+        return Some(Outcome::Value(if bits as u32 != 0 { op.b } else { op.c }));
+    }
+    if op.code == O::I32Select && is_truth(condition) {
+        let arms = (
+            constant_of(&draft[op.b as usize]),
+            constant_of(&draft[op.c as usize]),
+        );
+        match arms {
+            (Some(1), Some(0)) => return Some(Outcome::Value(op.a)),
+            (Some(0), Some(1)) => {
+                return Some(Outcome::Op(O::I32Eqz, Term::Value(op.a), None));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// A condition that is asked whether it is zero: what else can be asked, and whether the answer is the opposite one then.
+pub(super) fn condition(draft: &[Op], mut value: u32) -> (u32, bool) {
+    let mut opposite = false;
+    loop {
+        let op = &draft[value as usize];
+        match op.code {
+            O::I32Eqz => opposite = !opposite,
+            O::I32Ne if constant_of(&draft[op.b as usize]) == Some(0) => {}
+            _ => return (value, opposite),
+        }
+        value = op.a;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use crate::ops::evaluate;
+    use crate::types::Type;
+    use std::vec::Vec;
+
+    /// A draft in which rules find what they look for.
+    struct Draft(Vec<Op>);
+
+    impl Draft {
+        fn op(&mut self, code: Opcode, a: u32, b: u32) -> u32 {
+            self.0.push(Op {
+                code,
+                aux: 0,
+                a,
+                b,
+                c: 0,
+            });
+            self.0.len() as u32 - 1
+        }
+
+        fn constant(&mut self, ty: Type, bits: u64) -> u32 {
+            let code = match ty {
+                Type::I32 => O::I32Const,
+                Type::I64 | Type::Ref => O::I64Const,
+                Type::F32 => O::F32Const,
+                Type::F64 => O::F64Const,
+            };
+            let at = self.op(code, 0, bits as u32);
+            self.0[at as usize].c = (bits >> 32) as u32;
+            at
+        }
+
+        /// The value of an op, where parameters have these values; `None` where it leaves.
+        fn value(&self, at: u32, given: &[u64]) -> Option<u64> {
+            let op = &self.0[at as usize];
+            match op.code {
+                O::Parameter => Some(given[op.a as usize]),
+                _ if constant_of(op).is_some() => constant_of(op),
+                code => {
+                    let a = self.value(op.a, given)?;
+                    let b = if code.info().operand_count > 1 {
+                        self.value(op.b, given)?
+                    } else {
+                        0
+                    };
+                    evaluate(code, a, b).expect("a scalar op")
+                }
+            }
+        }
+
+        fn of(&mut self, outcome: Outcome, like: Type) -> u32 {
+            let mut term = |ty: Type, term: Term| match term {
+                Term::Value(value) => value,
+                Term::Constant(bits) => self.constant(ty, bits),
+            };
+            match outcome {
+                Outcome::Value(value) => value,
+                Outcome::Constant(bits) => term(like, Term::Constant(bits)),
+                Outcome::Op(code, a, b) => {
+                    let operands = code.info().operands;
+                    let a = term(operands[0], a);
+                    let b = b.map_or(0, |b| term(operands[1], b));
+                    self.op(code, a, b)
+                }
+            }
+        }
+    }
+
+    fn interesting(ty: Type) -> Vec<u64> {
+        let mut all: Vec<u64> = match ty {
+            Type::F32 => [
+                0.0f32,
+                -0.0,
+                1.0,
+                -1.0,
+                2.0,
+                0.5,
+                3.7,
+                f32::MAX,
+                f32::INFINITY,
+                1e-40,
+            ]
+            .iter()
+            .map(|value| u64::from(value.to_bits()))
+            .collect(),
+            Type::F64 => [
+                0.0,
+                -0.0,
+                1.0,
+                -1.0,
+                2.0,
+                0.5,
+                3.7,
+                f64::MAX,
+                f64::INFINITY,
+                1e-310,
+            ]
+            .iter()
+            .map(|value: &f64| value.to_bits())
+            .collect(),
+            _ => [0, 1, 2, 3, 7, 15, 31, 32, 33, 63, 64]
+                .iter()
+                .flat_map(|&n| [n, !n, 1 << (n & 63), (1 << (n & 63)) - 1])
+                .collect(),
+        };
+        if ty == Type::I32 {
+            all.iter_mut()
+                .for_each(|bits| *bits = u64::from(*bits as u32));
+        }
+        all
+    }
+
+    /// Ops over two parameters for which the rule might be meant, at one width.
+    fn sites(rule: &Rule, width: Width) -> Vec<(Draft, u32)> {
+        let code = width.of(rule.on);
+        let info = code.info();
+        let [first, second, _] = info.operands;
+        let mut sites = Vec::new();
+        let mut add = |make: &mut dyn FnMut(&mut Draft) -> (u32, u32)| {
+            let mut draft = Draft(Vec::new());
+            for index in 0..2 {
+                let at = draft.op(O::Parameter, index, 0);
+                draft.0[at as usize].aux = first as u16;
+            }
+            let (a, b) = make(&mut draft);
+            let at = draft.op(code, a, b);
+            sites.push((draft, at));
+        };
+        let inner = |draft: &mut Draft, inner: Opcode, constant: Option<u64>| {
+            let [own, other, _] = inner.info().operands;
+            for at in 0..2 {
+                draft.0[at].aux = own as u16;
+            }
+            let b = constant.map_or(1, |bits| draft.constant(other, bits));
+            let b = if inner.info().operand_count > 1 { b } else { 0 };
+            draft.op(inner, 0, b)
+        };
+        let truths = [
+            O::I32Eq,
+            O::I64LtS,
+            O::F64Lt,
+            O::I32Eqz,
+            O::I64Eqz,
+            O::F32Ne,
+        ];
+        match rule.when {
+            When::RightIs(_)
+            | RightIsFloat(_)
+            | RightConstant
+            | RightPower
+            | RightReciprocal
+            | RightWide => {
+                for bits in interesting(second) {
+                    add(&mut |draft| (0, draft.constant(second, bits)));
+                }
+            }
+            LeftIs(value) => add(&mut |draft| (draft.constant(first, width.unsigned(value)), 1)),
+            RightMasked => {
+                for mask in [31, 63, 127] {
+                    add(&mut |draft| {
+                        let mask = draft.constant(second, mask);
+                        (0, draft.op(width.of(O::I32And), 1, mask))
+                    });
+                }
+            }
+            Same => add(&mut |_| (0, 0)),
+            When::Left(op) => add(&mut |draft| (inner(draft, width.of(op), None), 1)),
+            When::Right(op) => add(&mut |draft| (0, draft.op(width.of(op), 1, 0))),
+            LeftConstant(op) => {
+                for (d, c) in [(1, 2), (31, 31), (5, 60), (u64::MAX, 3), (1 << 31, 1 << 31)] {
+                    let (d, c) = (width.unsigned(d as i64), width.unsigned(c as i64));
+                    add(&mut |draft| {
+                        let left = inner(draft, width.of(op), Some(d));
+                        (left, draft.constant(second, c))
+                    });
+                }
+            }
+            LeftWith(op, value) => {
+                let op = width.of(op);
+                let bits = if op == O::I64And {
+                    value as u64
+                } else {
+                    u64::from(value as u32)
+                };
+                add(&mut |draft| (inner(draft, op, Some(bits)), 1));
+            }
+            LeftEndsWithRight(op) => add(&mut |draft| (draft.op(width.of(op), 0, 1), 1)),
+            LeftBeginsWithRight(op) => add(&mut |draft| (draft.op(width.of(op), 1, 0), 1)),
+            LeftInverts => {
+                for truth in truths {
+                    add(&mut |draft| (inner(draft, truth, None), 1));
+                }
+            }
+            TruthAndRightIs(value) | InvertsAndRightIs(value) => {
+                for truth in truths {
+                    add(&mut |draft| {
+                        let left = inner(draft, truth, None);
+                        (left, draft.constant(second, width.unsigned(value)))
+                    });
+                }
+            }
+            Rotation => {
+                for count in [1, 7, 31] {
+                    let bits = u64::from(width.bits());
+                    for swapped in [false, true] {
+                        add(&mut |draft| {
+                            let up = draft.constant(second, count);
+                            let down = draft.constant(second, bits - count);
+                            let up = draft.op(width.of(O::I32Shl), 0, up);
+                            let down = draft.op(width.of(O::I32ShrU), 0, down);
+                            if swapped { (down, up) } else { (up, down) }
+                        });
+                    }
+                }
+            }
+        }
+        sites
+    }
+
+    fn same(ty: Type, a: Option<u64>, b: Option<u64>) -> bool {
+        let nan = |bits: Option<u64>| match (ty, bits) {
+            (Type::F32, Some(bits)) => f32::from_bits(bits as u32).is_nan(),
+            (Type::F64, Some(bits)) => f64::from_bits(bits).is_nan(),
+            _ => false,
+        };
+        a == b || (nan(a) && nan(b))
+    }
+
+    #[test]
+    fn every_rule_keeps_the_value_and_lowers_its_measure() {
+        for rule in RULES {
+            let mut tried = 0;
+            for wide in [false, true] {
+                let width = Width { wide };
+                if wide && WIDENED[rule.on as usize] as usize == rule.on as usize {
+                    continue;
+                }
+                for (mut draft, at) in sites(rule, width) {
+                    let op = draft.0[at as usize];
+                    let fits = Site::new(&draft.0, &op, width).fits(rule.when);
+                    let Some(outcome) = fits
+                        .then(|| Site::new(&draft.0, &op, width).outcome(rule))
+                        .flatten()
+                    else {
+                        continue;
+                    };
+                    let ty = op.code.info().result.expect("a value");
+                    let new = draft.of(outcome, ty);
+                    lowers(rule, &draft.0, &op, outcome);
+                    let given = [draft.0[0].aux, draft.0[1].aux]
+                        .map(|aux| interesting(Type::from_code(u32::from(aux)).expect("a type")));
+                    for &x in &given[0] {
+                        for &y in &given[1] {
+                            let before = draft.value(at, &[x, y]);
+                            let after = draft.value(new, &[x, y]);
+                            assert!(
+                                same(ty, before, after),
+                                "{rule:?} of {x:#x}, {y:#x}: {before:x?}, {after:x?}"
+                            );
+                        }
+                    }
+                    tried += 1;
+                }
+            }
+            assert!(tried > 0, "nothing that fits: {rule:?}");
+        }
+    }
+
+    /// What an op costs, roughly in cycles.
+    fn cost(code: Opcode) -> u32 {
+        match narrowed(code) {
+            O::I32Mul | O::F32Mul | O::F32Add | O::F32Sub => 4,
+            O::I32MulChecked => 5,
+            O::I32AddChecked | O::I32SubChecked => 2,
+            O::I32DivS | O::I32DivU | O::I32RemS | O::I32RemU | O::F32Div => 20,
+            _ => 1,
+        }
+    }
+
+    /// Order among ops of one cost.
+    fn rank(code: Opcode, has_constant: bool) -> u32 {
+        let rank = match narrowed(code) {
+            O::I32Eqz | O::I32WrapI64 | O::F32Neg => 0,
+            O::I32Add | O::I32AddChecked | O::I32Ne => 1,
+            O::I32Sub | O::I32SubChecked | O::I32Eq => 2,
+            _ => 3,
+        };
+        2 * rank + u32::from(has_constant)
+    }
+
+    fn lowers(rule: &Rule, draft: &[Op], op: &Op, outcome: Outcome) {
+        let holds = match (rule.lowers, outcome) {
+            (Measure::Count, Outcome::Value(_) | Outcome::Constant(_)) => true,
+            // The operands of what is new are operands of the old op's operand, or constants; a shift may be a constant.
+            (Measure::Depth, Outcome::Op(code, a, b)) => {
+                let below = |term| match term {
+                    Term::Constant(_) => true,
+                    Term::Value(value) => value < op.a.max(op.b),
+                };
+                let deeper = matches!(rule.then, Then::RightInner(_)) || below(a);
+                let same = cost(code) <= cost(op.code) + 4 * u32::from(code != op.code);
+                deeper && b.is_none_or(below) && same
+            }
+            (Measure::Depth, Outcome::Constant(_)) => rule.then == ShiftSum,
+            (Measure::Cost, Outcome::Op(code, ..)) => {
+                // Twice the same operand is read once.
+                cost(code) < cost(op.code) || matches!(rule.then, Twice(_))
+            }
+            (Measure::Rank, Outcome::Op(code, _, b)) => {
+                let before = op.code.info().operand_count > 1
+                    && constant_of(&draft[op.b as usize]).is_some();
+                let after = matches!(b, Some(Term::Constant(_)));
+                let lower = rank(code, after) < rank(op.code, before);
+                cost(code) <= cost(op.code) && (lower || rule.then == Reduced)
+            }
+            _ => false,
+        };
+        assert!(holds, "{rule:?} does not lower it: {outcome:?}");
+    }
+
+    #[test]
+    fn twins_are_twins() {
+        for code in Opcode::all() {
+            let wide = Opcode::ALL[WIDENED[code as usize] as usize];
+            if wide != code {
+                let (narrow, wide) = (code.name(), wide.name());
+                assert_eq!(narrow[3..], wide[3..]);
+                assert_ne!(narrow[..3], wide[..3]);
+            }
+        }
+    }
+}

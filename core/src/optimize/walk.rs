@@ -1,0 +1,911 @@
+//! The forward walk over a function: ops are copied into the draft with their operands renamed, and simplified on the way.
+//!
+//! Takes a function with its blocks in order ([`super::order`]); promises a draft in which every value stands behind its
+//! operands, output blocks as spans of it, and lists of the edges that were made. Costs constant time for each op, operand,
+//! edge argument and snapshot entry, and for each rule that applies.
+//!
+//! What stands in the draft is never taken back: an op that is not used is left out later ([`super::sweep`]).
+
+use super::operands;
+use super::order::{self, Order, SELF};
+use super::passes::{Pass, Passes, Report};
+use super::rules::{self, Outcome, Term};
+use super::workspace::{
+    BLOCK, CHAIN, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, HEAD, INCOMING, LINK, MARK, MOVED,
+    OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING, SOURCE, Workspace,
+};
+use crate::build::Table;
+use crate::error::{Error, Part};
+use crate::ir::{Exit, Function, NONE, Op, Program};
+use crate::ops::{Opcode, evaluate, evaluate_tag, flags};
+use crate::types::Type;
+use crate::verify::Verified;
+use crate::verify::table::{Check, Form};
+
+/// How many values of one hash are looked at.
+const LONGEST_CHAIN: u32 = 12;
+
+/// How many blocks that only jump are followed.
+const LONGEST_DETOUR: u32 = 8;
+
+/// The most ops that one step adds to the draft, and the op that is walked.
+const SPARE: u32 = 8;
+
+/// What cannot happen.
+#[cold]
+pub(super) fn internal(line: u32) -> Error {
+    Error::Internal {
+        part: Part::Optimize,
+        line,
+    }
+}
+
+/// Which steps may be made, and what was made of them.
+pub(super) struct Steps {
+    pub passes: Passes,
+    /// How many more steps may be made.
+    pub fuel: u32,
+    pub report: Report,
+}
+
+impl Steps {
+    /// Whether a pass may make a step.
+    #[inline]
+    pub fn may(&self, pass: Pass) -> bool {
+        self.passes.has(pass) && self.fuel != 0
+    }
+
+    /// That it made one, which changed so much.
+    #[inline]
+    pub fn did(&mut self, pass: Pass, count: u32) {
+        self.fuel = self.fuel.saturating_sub(1);
+        self.report.add(pass, count);
+    }
+
+    /// The same in one, for steps that are certain.
+    #[inline]
+    pub fn take(&mut self, pass: Pass) -> bool {
+        let may = self.may(pass);
+        if may {
+            self.did(pass, 1);
+        }
+        may
+    }
+}
+
+/// One function on its way.
+pub(super) struct Walk<'e, 'p, 'w, 's> {
+    pub verified: &'e Verified<'p>,
+    pub program: &'e Program<'p>,
+    pub function: Function,
+    pub order: Order,
+    pub steps: &'e mut Steps,
+    pub workspace: &'e mut Workspace<'w>,
+    /// The ops so far.
+    pub draft: &'e mut [Op],
+    pub used: u32,
+    pub extra: &'e mut Table<'s, u32>,
+    pub exits: &'e mut Table<'s, Exit>,
+    /// The first exit of this function in the output.
+    pub first_exit: u32,
+    /// The function's index, for what was noted of exits.
+    pub index: u32,
+    /// The block of the program whose ops are walked.
+    pub block: u32,
+    /// How many output blocks there are.
+    pub outs: u32,
+    /// How many edges were made.
+    pub edges: u32,
+    /// The op of the program that is walked.
+    pub source: u32,
+    /// How many ops of the program are in blocks that were not walked to their end.
+    pub ahead: u32,
+    /// The first op of the block that is walked.
+    pub block_start: u32,
+    /// One less than the buckets in use.
+    pub bucket_mask: u32,
+}
+
+/// How a block of the program ends.
+enum End {
+    /// The output block ends too.
+    Here,
+    /// It goes on with this block, counted from the function's first.
+    With(u32),
+}
+
+impl Walk<'_, '_, '_, '_> {
+    /// Walks all blocks.
+    pub fn walk(&mut self) -> Result<(), Error> {
+        for position in 0..self.order.count {
+            let block = self.workspace.order[position as usize];
+            let record = &mut self.workspace.blocks[block as usize];
+            if record[FLAGS] & FLAG_DONE != 0 {
+                continue;
+            }
+            if position != 0 && record[INCOMING] == NONE && !self.is_entered_later(block) {
+                self.leave_out(block);
+                continue;
+            }
+            self.walk_block(block)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a way to a block to which no edge was made yet may still be found: blocks behind it that it does not dominate lead
+    /// to it, and its dominator was reached.
+    fn is_entered_later(&self, block: u32) -> bool {
+        if self.order.verbatim {
+            return true;
+        }
+        let first = self.function.first_block;
+        let dominator = self.verified.immediate_dominator(first + block);
+        let tangled = self.workspace.blocks[block as usize][FLAGS] & FLAG_TANGLED != 0;
+        tangled && self.workspace.blocks[(dominator - first) as usize][OUT] != NONE
+    }
+
+    /// A block that nothing leads to any more.
+    fn leave_out(&mut self, block: u32) {
+        self.workspace.blocks[block as usize][FLAGS] |= FLAG_DONE;
+        let program = self.program;
+        let record = &program.blocks[(self.function.first_block + block) as usize];
+        order::for_each_edge(program, record, |at| {
+            let target = program.extra[at as usize] - self.function.first_block;
+            self.workspace.blocks[target as usize][PENDING] -= 1;
+        });
+    }
+
+    /// Makes an output block that begins with this block, and goes on with those that only it leads to.
+    fn walk_block(&mut self, block: u32) -> Result<(), Error> {
+        let out = self.outs;
+        self.outs += 1;
+        let record = &mut self.workspace.outs[out as usize];
+        record[OUT_START] = self.used;
+        record[OUT_FIRST] = NONE;
+        record[OUT_LAST] = NONE;
+        self.block = self.function.first_block + block;
+        self.begin(block, out)?;
+        let mut current = block;
+        while let End::With(next) = self.body(current)? {
+            current = next;
+            self.block = self.function.first_block + next;
+            let record = &mut self.workspace.blocks[next as usize];
+            record[FLAGS] |= FLAG_DONE;
+            record[OUT] = out;
+        }
+        self.workspace.outs[out as usize][OUT_END] = self.used;
+        Ok(())
+    }
+
+    /// The parameters of an output block. Those that are known to be another value stay in the draft, where nothing uses them.
+    fn begin(&mut self, block: u32, out: u32) -> Result<(), Error> {
+        let program = self.program;
+        let record = &program.blocks[self.block as usize];
+        let count = record.parameter_count;
+        let first = self.used;
+        let entry = &mut self.workspace.blocks[block as usize];
+        entry[FLAGS] |= FLAG_DONE;
+        entry[OUT] = out;
+        entry[HEAD] = first;
+        let (pending, loops) = (entry[PENDING], entry[FLAGS] & FLAG_LOOP != 0);
+        self.workspace.outs[out as usize][OUT_PARAMETERS] = count;
+        for index in 0..count {
+            self.source = record.first_op + index;
+            let op = program.ops[self.source as usize];
+            self.append(op)?;
+        }
+        for index in 0..count {
+            let local = (record.first_op + index - self.function.first_op) as usize;
+            let alias = self.workspace.map[local];
+            let mut value = first + index;
+            if block != 0 && self.steps.may(Pass::Parameters) {
+                let known = if alias < SELF {
+                    Some(self.workspace.map[alias as usize])
+                } else if pending == 0 || (loops && alias == SELF) {
+                    self.same_argument(block, index)
+                } else {
+                    None
+                };
+                if let Some(known) = known {
+                    self.steps.did(Pass::Parameters, 1);
+                    value = known;
+                }
+            }
+            self.workspace.map[local] = value;
+        }
+        Ok(())
+    }
+
+    /// The value that all edges made so far pass for a parameter of a block, if it is one.
+    fn same_argument(&self, block: u32, index: u32) -> Option<u32> {
+        let mut edge = self.workspace.blocks[block as usize][INCOMING];
+        let mut only = None;
+        while edge != NONE {
+            let [at, _, next] = self.workspace.edges[edge as usize];
+            let argument = self.extra.get(at + 2 + index).copied()?;
+            if only.is_some_and(|known| known != argument) {
+                return None;
+            }
+            only = Some(argument);
+            edge = next;
+        }
+        only
+    }
+
+    /// The ops of a block behind its parameters.
+    fn body(&mut self, block: u32) -> Result<End, Error> {
+        let program = self.program;
+        let record = program.blocks[(self.function.first_block + block) as usize];
+        let first = record.first_op + record.parameter_count;
+        let last = record.first_op + record.op_count - 1;
+        self.block_start = record.first_op;
+        for index in first..last {
+            self.source = index;
+            let op = program.ops[index as usize];
+            match Check::of(op.code).form {
+                Form::Constant32 | Form::Constant64 => {
+                    let value = self.constant_op(op)?;
+                    self.define(index, value);
+                }
+                Form::Unary | Form::Binary | Form::Tag | Form::Select | Form::FunctionIndex => {
+                    let op = self.renamed(op);
+                    let value = self.pure(op)?;
+                    self.define(index, value);
+                }
+                Form::UnaryLeaves | Form::BinaryLeaves => {
+                    let op = self.renamed(op);
+                    let value = self.leaving(op)?;
+                    self.define(index, value);
+                }
+                Form::Guard => {
+                    if self.guard(op)? {
+                        self.drop_edges(block);
+                        return Ok(End::Here);
+                    }
+                }
+                _ => {
+                    let op = self.copied(op)?;
+                    let value = self.append(op)?;
+                    self.define(index, value);
+                }
+            }
+        }
+        self.source = last;
+        let end = self.terminate(program.ops[last as usize])?;
+        self.ahead -= record.op_count;
+        Ok(end)
+    }
+
+    /// Whether the draft has room for some ops besides those that the program still has.
+    fn has_room(&self) -> bool {
+        let ahead = self.ahead - (self.source - self.block_start);
+        (self.used + ahead + SPARE) as usize <= self.draft.len()
+    }
+
+    #[inline]
+    fn define(&mut self, index: u32, value: u32) {
+        self.workspace.map[(index - self.function.first_op) as usize] = value;
+    }
+
+    /// The draft's name of a value.
+    #[inline]
+    fn name(&self, value: u32) -> u32 {
+        self.workspace.map[(value - self.function.first_op) as usize]
+    }
+
+    /// An op whose operands are all in its record, with their names in the draft.
+    #[inline]
+    fn renamed(&self, mut op: Op) -> Op {
+        operands::for_each_operand(&mut op, &mut [], |value| *value = self.name(*value));
+        op
+    }
+
+    /// An op with a copy of its words, all names and its exit as in the draft.
+    fn copied(&mut self, mut op: Op) -> Result<Op, Error> {
+        let program = self.program;
+        match Check::of(op.code).form {
+            Form::Load | Form::Store => {
+                op.c = self.copy_words(op.c, 2)?;
+            }
+            Form::CompareExchange => op.c = self.copy_words(op.c, 3)?,
+            Form::Call | Form::CallHost | Form::Return | Form::ReturnCall => {
+                op.b = self.copy_words(op.b, 1 + program.list(op.b).len())?;
+            }
+            Form::CallIndirect => {
+                op.b = self.copy_words(op.b, 2 + program.list(op.b + 1).len())?;
+            }
+            _ => {}
+        }
+        let (map, first) = (&*self.workspace.map, self.function.first_op);
+        operands::for_each_operand(&mut op, self.extra.filled_mut(), |value| {
+            *value = map[(*value - first) as usize];
+        });
+        let exit = operands::exit_of(&mut op, self.extra.filled_mut()).map(|exit| *exit);
+        if let Some(exit) = exit {
+            let exit = self.exit(exit)?;
+            if let Some(place) = operands::exit_of(&mut op, self.extra.filled_mut()) {
+                *place = exit;
+            }
+        }
+        Ok(op)
+    }
+
+    /// Copies words of the program.
+    fn copy_words(&mut self, at: u32, count: usize) -> Result<u32, Error> {
+        let program = self.program;
+        let first = self.extra.used as u32;
+        for &word in &program.extra[at as usize..at as usize + count] {
+            self.extra.push(word)?;
+        }
+        Ok(first)
+    }
+
+    /// The draft's exit for one of the program's.
+    fn exit(&mut self, exit: u32) -> Result<u32, Error> {
+        let known = self.workspace.exits[exit as usize];
+        if known[1] == self.index {
+            return Ok(known[0]);
+        }
+        let program = self.program;
+        let record = program.exits[exit as usize];
+        let snapshot = self.extra.used as u32;
+        for pair in program.snapshot(&record).chunks_exact(2) {
+            self.extra.push(pair[0])?;
+            let value = self.name(pair[1]);
+            self.extra.push(value)?;
+        }
+        let new = self.exits.push(Exit { snapshot, ..record })?;
+        self.workspace.exits[exit as usize] = [new, self.index];
+        Ok(new)
+    }
+
+    /// Adds an op to the draft.
+    pub fn append(&mut self, op: Op) -> Result<u32, Error> {
+        let index = self.used;
+        let (Some(place), Some(record)) = (
+            self.draft.get_mut(index as usize),
+            self.workspace.values.get_mut(index as usize),
+        ) else {
+            return Err(internal(line!()));
+        };
+        *place = op;
+        record[MARK] = 0;
+        record[CHAIN] = NONE;
+        record[BLOCK] = self.block;
+        record[LINK] = NONE;
+        record[SOURCE] = self.source;
+        record[MOVED] = 0;
+        self.used += 1;
+        Ok(index)
+    }
+
+    // Values.
+
+    /// A constant of a type.
+    pub fn constant(&mut self, ty: Type, bits: u64) -> Result<u32, Error> {
+        let code = match ty {
+            Type::I32 => Opcode::I32Const,
+            Type::F32 => Opcode::F32Const,
+            Type::F64 => Opcode::F64Const,
+            Type::I64 | Type::Ref => Opcode::I64Const,
+        };
+        self.constant_op(Op {
+            code,
+            aux: 0,
+            a: 0,
+            b: bits as u32,
+            c: (bits >> 32) as u32,
+        })
+    }
+
+    /// Constants stand once, at the head of the function: they make no code there, but where they are used.
+    fn constant_op(&mut self, op: Op) -> Result<u32, Error> {
+        if !self.steps.passes.has(Pass::Common) {
+            return self.append(op);
+        }
+        let hash = self.hash(&op);
+        if let Some(value) = self.find(hash, &op) {
+            return Ok(value);
+        }
+        let value = self.append(op)?;
+        self.workspace.values[value as usize][BLOCK] = self.function.first_block;
+        self.move_to(value, 0);
+        self.remember(hash, value);
+        Ok(value)
+    }
+
+    /// Places a draft op at the head of an output block, behind those that were moved there before.
+    fn move_to(&mut self, value: u32, out: u32) {
+        self.workspace.values[value as usize][MOVED] = 1;
+        let record = &mut self.workspace.outs[out as usize];
+        let last = record[OUT_LAST];
+        record[OUT_LAST] = value;
+        if last == NONE {
+            record[OUT_FIRST] = value;
+        } else {
+            self.workspace.values[last as usize][LINK] = value;
+        }
+    }
+
+    #[inline]
+    pub fn constant_bits(&self, value: u32) -> Option<u64> {
+        rules::constant_of(&self.draft[value as usize])
+    }
+
+    fn term(&mut self, ty: Type, term: Term) -> Result<u32, Error> {
+        match term {
+            Term::Value(value) => Ok(value),
+            Term::Constant(bits) => self.constant(ty, bits),
+        }
+    }
+
+    /// An op with other operands. Fields that it does not need are zero but for an exit.
+    fn rewritten(
+        &mut self,
+        exit: u32,
+        code: Opcode,
+        a: Term,
+        b: Option<Term>,
+    ) -> Result<Op, Error> {
+        let info = code.info();
+        let a = self.term(info.operands[0], a)?;
+        let b = match b {
+            Some(term) => self.term(info.operands[1], term)?,
+            None => 0,
+        };
+        let c = if info.has(flags::LEAVES) { exit } else { 0 };
+        Ok(Op {
+            code,
+            aux: 0,
+            a,
+            b,
+            c,
+        })
+    }
+
+    /// Constants go right where operands may be swapped.
+    #[inline]
+    fn ordered(&mut self, mut op: Op) -> Op {
+        let info = op.code.info();
+        if info.operand_count == 2
+            && self.constant_bits(op.a).is_some()
+            && self.constant_bits(op.b).is_none()
+        {
+            let code = if info.has(flags::COMMUTES) {
+                Some(op.code)
+            } else {
+                op.code.swapped()
+            };
+            if let Some(code) = code
+                && self.steps.may(Pass::Simplify)
+            {
+                op = Op {
+                    code,
+                    a: op.b,
+                    b: op.a,
+                    ..op
+                };
+            }
+        }
+        op
+    }
+
+    /// The value of an op that only computes.
+    pub fn pure(&mut self, op: Op) -> Result<u32, Error> {
+        let mut op = op;
+        loop {
+            let form = Check::of(op.code).form;
+            if form == Form::Select {
+                op = self.plain_condition(op);
+            } else if form == Form::FunctionIndex {
+                break;
+            }
+            let outcome = if form == Form::Select {
+                rules::select(self.draft, &op)
+            } else {
+                op = self.ordered(op);
+                if let Some(bits) = self.fold(&op).flatten() {
+                    return self.result(&op, bits);
+                }
+                rules::apply(self.draft, &op)
+            };
+            let Some(outcome) = outcome else { break };
+            if !self.has_room() || !self.steps.take(Pass::Simplify) {
+                break;
+            }
+            match outcome {
+                Outcome::Value(value) => return Ok(value),
+                Outcome::Constant(bits) => return self.result(&op, bits),
+                Outcome::Op(code, a, b) => op = self.rewritten(NONE, code, a, b)?,
+            }
+        }
+        self.common_or_append(op)
+    }
+
+    /// A selection whose condition is no test for zero.
+    fn plain_condition(&mut self, op: Op) -> Op {
+        let (value, opposite) = rules::condition(self.draft, op.a);
+        if value == op.a || !self.steps.take(Pass::Simplify) {
+            return op;
+        }
+        let (b, c) = if opposite { (op.c, op.b) } else { (op.b, op.c) };
+        Op {
+            a: value,
+            b,
+            c,
+            ..op
+        }
+    }
+
+    /// An op's own type as a constant.
+    fn result(&mut self, op: &Op, bits: u64) -> Result<u32, Error> {
+        let ty = op.result().ok_or(internal(line!()))?;
+        self.constant(ty, bits)
+    }
+
+    /// The result of an op over constants, counted as a step: `None` if there is an operand that is none, or no step may be
+    /// made; inside, `None` if it leaves.
+    fn fold(&mut self, op: &Op) -> Option<Option<u64>> {
+        let a = self.constant_bits(op.a)?;
+        let b = if op.code.info().operand_count > 1 {
+            self.constant_bits(op.b)?
+        } else {
+            0
+        };
+        // Constants are no refs, which a collector would look at.
+        if op.result() == Some(Type::Ref) || !self.steps.may(Pass::Fold) {
+            return None;
+        }
+        let value = if Check::of(op.code).form == Form::Tag {
+            Some(evaluate_tag(op.code, &self.program.tag_of(op), a)?)
+        } else {
+            evaluate(op.code, a, b)?
+        };
+        if value.is_some() {
+            self.steps.did(Pass::Fold, 1);
+        }
+        Some(value)
+    }
+
+    /// The value of an op that leaves for some operands. Its exit is the program's.
+    fn leaving(&mut self, op: Op) -> Result<u32, Error> {
+        let mut op = op;
+        loop {
+            op = self.ordered(op);
+            match self.fold(&op) {
+                Some(Some(bits)) => return self.result(&op, bits),
+                // It always leaves: what comes behind it never runs.
+                Some(None) => break,
+                None => {}
+            }
+            let Some(outcome) = rules::apply(self.draft, &op) else {
+                break;
+            };
+            if !self.has_room() || !self.steps.take(Pass::Simplify) {
+                break;
+            }
+            match outcome {
+                Outcome::Value(value) => return Ok(value),
+                Outcome::Constant(bits) => return self.result(&op, bits),
+                Outcome::Op(code, a, b) => op = self.rewritten(op.c, code, a, b)?,
+            }
+            if !op.code.info().has(flags::LEAVES) {
+                return self.pure(op);
+            }
+        }
+        let hash = self.hash(&op);
+        if let Some(value) = self.find_common(hash, &op) {
+            return Ok(value);
+        }
+        op.c = self.exit(op.c)?;
+        let value = self.append(op)?;
+        self.remember(hash, value);
+        Ok(value)
+    }
+
+    /// A guard. Says whether it always leaves, so that the block ends here.
+    fn guard(&mut self, op: Op) -> Result<bool, Error> {
+        let mut op = Op {
+            a: self.name(op.a),
+            ..op
+        };
+        let (value, opposite) = rules::condition(self.draft, op.a);
+        if value != op.a && self.steps.take(Pass::Simplify) {
+            op.a = value;
+            op.code = match (op.code, opposite) {
+                (Opcode::Guard, true) => Opcode::GuardNot,
+                (Opcode::GuardNot, true) => Opcode::Guard,
+                (code, _) => code,
+            };
+        }
+        if let Some(bits) = self.constant_bits(op.a)
+            && self.steps.take(Pass::Branches)
+        {
+            let passes = (bits as u32 != 0) == (op.code == Opcode::Guard);
+            if !passes {
+                let exit = self.exit(op.c)?;
+                self.append(Op {
+                    code: Opcode::Exit,
+                    aux: 0,
+                    a: 0,
+                    b: 0,
+                    c: exit,
+                })?;
+            }
+            return Ok(!passes);
+        }
+        let hash = self.hash(&op);
+        if self.find_common(hash, &op).is_none() {
+            op.c = self.exit(op.c)?;
+            let value = self.append(op)?;
+            self.remember(hash, value);
+        }
+        Ok(false)
+    }
+
+    // Common subexpressions.
+
+    fn common_or_append(&mut self, op: Op) -> Result<u32, Error> {
+        let hash = self.hash(&op);
+        if let Some(value) = self.find_common(hash, &op) {
+            return Ok(value);
+        }
+        let value = self.append(op)?;
+        self.remember(hash, value);
+        Ok(value)
+    }
+
+    /// The bucket of an op. What commutes hashes alike both ways; exits do not matter.
+    #[inline]
+    fn hash(&self, op: &Op) -> u32 {
+        let info = op.code.info();
+        let (a, b) = if info.has(flags::COMMUTES) {
+            (op.a ^ op.b, op.a.wrapping_add(op.b))
+        } else {
+            (op.a, op.b)
+        };
+        let c = if info.has(flags::LEAVES) { 0 } else { op.c };
+        let mut hash = a.wrapping_mul(0x9e37_79b1) ^ b.wrapping_mul(0x85eb_ca77).rotate_left(13);
+        hash ^= c.wrapping_mul(0xc2b2_ae3d).rotate_left(7);
+        hash = (hash ^ op.code as u32 ^ u32::from(op.aux) << 16).wrapping_mul(0x27d4_eb2f);
+        (hash ^ hash >> 15) & self.bucket_mask
+    }
+
+    /// A value of the draft that is the same as the op's and known here.
+    fn find(&self, hash: u32, op: &Op) -> Option<u32> {
+        let info = op.code.info();
+        let (leaves, commutes) = (info.has(flags::LEAVES), info.has(flags::COMMUTES));
+        let mut value = self.workspace.buckets[hash as usize];
+        for _ in 0..LONGEST_CHAIN {
+            if value == NONE {
+                break;
+            }
+            let known = &self.draft[value as usize];
+            let record = &self.workspace.values[value as usize];
+            let same = known.code == op.code
+                && known.aux == op.aux
+                && ((known.a == op.a && known.b == op.b)
+                    || (commutes && known.a == op.b && known.b == op.a))
+                && (leaves || known.c == op.c);
+            if same
+                && (record[BLOCK] == self.block
+                    || self.verified.dominates(record[BLOCK], self.block))
+            {
+                return Some(value);
+            }
+            value = record[CHAIN];
+        }
+        None
+    }
+
+    /// The same as a step of the pass.
+    #[inline]
+    fn find_common(&mut self, hash: u32, op: &Op) -> Option<u32> {
+        if !self.steps.may(Pass::Common) {
+            return None;
+        }
+        let value = self.find(hash, op)?;
+        self.steps.did(Pass::Common, 1);
+        Some(value)
+    }
+
+    fn remember(&mut self, hash: u32, value: u32) {
+        let bucket = &mut self.workspace.buckets[hash as usize];
+        self.workspace.values[value as usize][CHAIN] = *bucket;
+        *bucket = value;
+    }
+
+    // Ways out of a block.
+
+    fn terminate(&mut self, op: Op) -> Result<End, Error> {
+        match op.code {
+            Opcode::Jump => self.jump(op.b),
+            Opcode::Branch => self.branch(op),
+            Opcode::Switch => self.switch(op),
+            _ => {
+                let op = self.copied(op)?;
+                self.append(op)?;
+                Ok(End::Here)
+            }
+        }
+    }
+
+    /// The edges of a block's terminator are not made.
+    fn drop_edges(&mut self, block: u32) {
+        let program = self.program;
+        let record = &program.blocks[(self.function.first_block + block) as usize];
+        order::for_each_edge(program, record, |at| self.drop_edge(at));
+    }
+
+    fn drop_edge(&mut self, at: u32) {
+        let target = self.target(at);
+        self.workspace.blocks[target as usize][PENDING] -= 1;
+    }
+
+    /// The block of an edge of the program, counted from the function's first.
+    fn target(&self, at: u32) -> u32 {
+        self.program.extra[at as usize] - self.function.first_block
+    }
+
+    /// Goes to the block of an edge: on with it, if nothing else leads there.
+    fn jump(&mut self, at: u32) -> Result<End, Error> {
+        let target = self.target(at);
+        let record = &self.workspace.blocks[target as usize];
+        let alone = record[PENDING] == 1
+            && record[INCOMING] == NONE
+            && record[FLAGS] & (FLAG_LOOP | FLAG_DONE) == 0;
+        if alone && !self.order.verbatim && self.steps.take(Pass::Branches) {
+            self.workspace.blocks[target as usize][PENDING] = 0;
+            let edge = self.program.edge(at);
+            let first = self.program.blocks[edge.block as usize].first_op;
+            for (&argument, parameter) in edge.arguments.iter().zip(first..) {
+                let value = self.name(argument);
+                self.define(parameter, value);
+            }
+            return Ok(End::With(target));
+        }
+        let edge = self.edge(at)?;
+        self.append(Op {
+            code: Opcode::Jump,
+            aux: 0,
+            a: 0,
+            b: edge,
+            c: 0,
+        })?;
+        Ok(End::Here)
+    }
+
+    fn branch(&mut self, op: Op) -> Result<End, Error> {
+        let (mut value, mut taken, mut other) = (self.name(op.a), op.b, op.c);
+        let (plain, opposite) = rules::condition(self.draft, value);
+        if plain != value && self.steps.take(Pass::Simplify) {
+            value = plain;
+            if opposite {
+                (taken, other) = (other, taken);
+            }
+        }
+        if let Some(bits) = self.constant_bits(value)
+            && self.steps.take(Pass::Branches)
+        {
+            let (way, not) = if bits as u32 != 0 {
+                (taken, other)
+            } else {
+                (other, taken)
+            };
+            self.drop_edge(not);
+            return self.jump(way);
+        }
+        if self.is_same_edge(taken, other) && self.steps.take(Pass::Branches) {
+            self.drop_edge(other);
+            return self.jump(taken);
+        }
+        let taken = self.edge(taken)?;
+        let other = self.edge(other)?;
+        self.append(Op {
+            a: value,
+            b: taken,
+            c: other,
+            ..op
+        })?;
+        Ok(End::Here)
+    }
+
+    fn is_same_edge(&self, one: u32, other: u32) -> bool {
+        let (one, other) = (self.program.edge(one), self.program.edge(other));
+        one.block == other.block
+            && one
+                .arguments
+                .iter()
+                .zip(other.arguments)
+                .all(|(&a, &b)| self.name(a) == self.name(b))
+    }
+
+    fn switch(&mut self, op: Op) -> Result<End, Error> {
+        let program = self.program;
+        let value = self.name(op.a);
+        let count = program.extra[op.b as usize];
+        let first = op.b as usize + 1;
+        let edges = &program.extra[first..=first + count as usize];
+        let known = self.constant_bits(value).map(|bits| bits as u32);
+        let known = if count == 0 { Some(0) } else { known };
+        if let Some(known) = known
+            && self.steps.take(Pass::Branches)
+        {
+            let chosen = known.min(count);
+            for (&edge, number) in edges.iter().zip(0..) {
+                if number != chosen {
+                    self.drop_edge(edge);
+                }
+            }
+            return self.jump(edges[chosen as usize]);
+        }
+        let list = self.extra.used as u32;
+        self.extra.push(count)?;
+        for _ in edges {
+            self.extra.push(NONE)?;
+        }
+        for (&edge, place) in edges.iter().zip(list + 1..) {
+            let edge = self.edge(edge)?;
+            *self.extra.get_mut(place).ok_or(internal(line!()))? = edge;
+        }
+        self.append(Op {
+            a: value,
+            b: list,
+            ..op
+        })?;
+        Ok(End::Here)
+    }
+
+    /// Makes an edge of one of the program's. Its block stays the program's until the sweep.
+    fn edge(&mut self, at: u32) -> Result<u32, Error> {
+        let at = self.without_detour(at);
+        let edge = self.program.edge(at);
+        let target = edge.block - self.function.first_block;
+        let record = &mut self.workspace.blocks[target as usize];
+        record[PENDING] -= 1;
+        let new = self.extra.push(target)?;
+        self.extra.push(edge.arguments.len() as u32)?;
+        for &argument in edge.arguments {
+            let value = self.name(argument);
+            self.extra.push(value)?;
+        }
+        let number = self.edges;
+        self.edges += 1;
+        let incoming = &mut self.workspace.blocks[target as usize][INCOMING];
+        self.workspace.edges[number as usize] = [new, NONE, *incoming];
+        *incoming = number;
+        Ok(new)
+    }
+
+    /// Follows blocks that only jump, but not into loops: what leads there is where a loop's ops may be moved.
+    fn without_detour(&mut self, at: u32) -> u32 {
+        let program = self.program;
+        let mut at = at;
+        if self.order.verbatim {
+            return at;
+        }
+        for _ in 0..LONGEST_DETOUR {
+            let target = self.target(at);
+            let block = &program.blocks[(self.function.first_block + target) as usize];
+            if block.op_count != 1 || self.workspace.blocks[target as usize][FLAGS] & FLAG_LOOP != 0
+            {
+                break;
+            }
+            let op = order::terminator(program, block);
+            if op.code != Opcode::Jump {
+                break;
+            }
+            let next = self.target(op.b);
+            if next == target
+                || self.workspace.blocks[next as usize][FLAGS] & FLAG_LOOP != 0
+                || !self.steps.take(Pass::Branches)
+            {
+                break;
+            }
+            self.workspace.blocks[target as usize][PENDING] -= 1;
+            self.workspace.blocks[next as usize][PENDING] += 1;
+            at = op.b;
+        }
+        at
+    }
+}

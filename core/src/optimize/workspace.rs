@@ -1,0 +1,168 @@
+//! The caller's words, cut into the tables that optimizing one function needs.
+//!
+//! Tables are reused from function to function, so the size follows the largest function.
+
+use super::growth;
+use crate::ir::{Function, NONE};
+use crate::verify::Verified;
+
+/// Words of a record in [`Workspace::values`].
+pub(super) const VALUE_WORDS: usize = 6;
+/// Of a draft op: whether it is used (0 or 1); later its place in the output.
+pub(super) const MARK: usize = 0;
+/// Of a draft op: the next one in its bucket of the hash table.
+pub(super) const CHAIN: usize = 1;
+/// Of a draft op: the block of the program in which it was made, which dominates all uses.
+pub(super) const BLOCK: usize = 2;
+/// Of a draft op that is placed in an earlier block: the next one there.
+pub(super) const LINK: usize = 3;
+/// Of a draft op: the op of the program from which it was made, for its position.
+pub(super) const SOURCE: usize = 4;
+/// Of a draft op: whether it stands in another block's list, where [`LINK`] leads on.
+pub(super) const MOVED: usize = 5;
+
+/// Words of a record in [`Workspace::blocks`].
+pub(super) const BLOCK_WORDS: usize = 8;
+/// Of a block: its place in the order of the walk; [`NONE`] where no way leads.
+pub(super) const POSITION: usize = 0;
+/// Of a block: edges to it that the walk has not come to.
+pub(super) const PENDING: usize = 1;
+/// Of a block: its last incoming edge of those that the walk has made, or [`NONE`]. Before the walk: of all edges.
+pub(super) const INCOMING: usize = 2;
+/// Of a block: the output block that has its ops, counted from the function's first; [`NONE`] before the walk.
+pub(super) const OUT: usize = 3;
+/// Of a block: bits below.
+pub(super) const FLAGS: usize = 4;
+/// Of a block: the first of its parameters in the draft.
+pub(super) const HEAD: usize = 5;
+/// Of a block: in the walk that orders the blocks, the edges that were followed.
+pub(super) const TRIED: usize = 6;
+/// Of a block: in the same walk, the block before it on the way.
+pub(super) const FROM: usize = 7;
+
+/// In [`FLAGS`]: an edge comes back to it.
+pub(super) const FLAG_LOOP: u32 = 1;
+/// In [`FLAGS`]: its ops are in the draft, or it was found to be out of reach.
+pub(super) const FLAG_DONE: u32 = 2;
+/// In [`FLAGS`]: an edge comes back to it from a block that it does not dominate.
+pub(super) const FLAG_TANGLED: u32 = 4;
+
+/// Words of a record in [`Workspace::outs`].
+pub(super) const OUT_WORDS: usize = 5;
+/// Of an output block: its first draft op.
+pub(super) const OUT_START: usize = 0;
+/// Of an output block: the draft op behind its last.
+pub(super) const OUT_END: usize = 1;
+/// Of an output block: how many of its first draft ops are parameters.
+pub(super) const OUT_PARAMETERS: usize = 2;
+/// Of an output block: the first and the last op that was moved to its head; [`NONE`] if none was.
+pub(super) const OUT_FIRST: usize = 3;
+/// See [`OUT_FIRST`].
+pub(super) const OUT_LAST: usize = 4;
+
+/// The tables.
+pub(super) struct Workspace<'w> {
+    /// By op of the function: the value of the draft that stands for it. For parameters before their block is walked:
+    /// see [`super::order`].
+    pub map: &'w mut [u32],
+    /// A record for each draft op.
+    pub values: &'w mut [[u32; VALUE_WORDS]],
+    /// Heads of the chains of equal hashes; a power of two.
+    pub buckets: &'w mut [u32],
+    /// A record for each block of the function.
+    pub blocks: &'w mut [[u32; BLOCK_WORDS]],
+    /// A record for each output block.
+    pub outs: &'w mut [[u32; OUT_WORDS]],
+    /// The blocks in the order of the walk, counted from the function's first.
+    pub order: &'w mut [u32],
+    /// Edges to a block: the extra index, the source's place in the order, the next edge. First those of the program, then those that the
+    /// walk has made.
+    pub edges: &'w mut [[u32; 3]],
+    /// Values of the draft that are used and not yet looked at.
+    pub stack: &'w mut [u32],
+    /// By exit of the program: the exit of the draft that stands for it.
+    pub exits: &'w mut [[u32; 2]],
+}
+
+/// How large the tables are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sizes {
+    pub ops: usize,
+    pub draft: usize,
+    pub blocks: usize,
+    pub edges: usize,
+    pub exits: usize,
+    pub buckets: usize,
+}
+
+impl Sizes {
+    /// For any function of a program.
+    pub fn of(verified: &Verified) -> Sizes {
+        let program = verified.program();
+        let mut sizes = Sizes {
+            exits: program.exits.len(),
+            ..Sizes::default()
+        };
+        for function in program.functions {
+            let ops = function.op_count as usize;
+            sizes.ops = sizes.ops.max(ops);
+            sizes.blocks = sizes.blocks.max(function.block_count as usize);
+            sizes.draft = sizes.draft.max(ops + growth(ops));
+            sizes.buckets = sizes.buckets.max(buckets(ops));
+            sizes.edges = sizes.edges.max(count_edges(verified, function));
+        }
+        sizes
+    }
+
+    /// Words of the tables.
+    pub fn words(&self) -> usize {
+        self.ops
+            + self.draft * (VALUE_WORDS + 1)
+            + self.buckets
+            + self.blocks * (BLOCK_WORDS + OUT_WORDS + 1)
+            + self.edges * 3
+            + self.exits * 2
+    }
+}
+
+/// How many buckets a function of so many ops gets.
+pub(super) fn buckets(ops: usize) -> usize {
+    (ops / 2).next_power_of_two()
+}
+
+/// The edges of a function.
+fn count_edges(verified: &Verified, function: &Function) -> usize {
+    let program = verified.program();
+    let mut count = 0;
+    for block in program.blocks_of(function) {
+        super::order::for_each_edge(program, block, |_| count += 1);
+    }
+    count
+}
+
+impl<'w> Workspace<'w> {
+    /// Cuts the tables. `None` if the words are too few.
+    pub fn cut(words: &'w mut [u32], sizes: &Sizes) -> Option<Workspace<'w>> {
+        let mut rest = words;
+        let mut take = |length: usize| {
+            let (taken, others) = core::mem::take(&mut rest).split_at_mut_checked(length)?;
+            rest = others;
+            Some(taken)
+        };
+        let workspace = Workspace {
+            map: take(sizes.ops)?,
+            values: take(sizes.draft * VALUE_WORDS)?.as_chunks_mut().0,
+            buckets: take(sizes.buckets)?,
+            blocks: take(sizes.blocks * BLOCK_WORDS)?.as_chunks_mut().0,
+            outs: take(sizes.blocks * OUT_WORDS)?.as_chunks_mut().0,
+            order: take(sizes.blocks)?,
+            edges: take(sizes.edges * 3)?.as_chunks_mut().0,
+            stack: take(sizes.draft)?,
+            exits: take(sizes.exits * 2)?.as_chunks_mut().0,
+        };
+        for exit in workspace.exits.iter_mut() {
+            *exit = [NONE; 2];
+        }
+        Some(workspace)
+    }
+}
