@@ -30,10 +30,9 @@ pub struct Blacklist<'a> {
 }
 
 impl<'a> Blacklist<'a> {
-    /// A list in these entries, which are emptied; a key is on it after `limit` failures, at least one. Without entries
-    /// it remembers nothing.
+    /// A list in these entries, which go on from where they are; a key is on it after `limit` failures, at least one. Without
+    /// entries it remembers nothing.
     pub fn new(entries: &'a mut [Entry], limit: u16) -> Blacklist<'a> {
-        entries.fill(Entry::default());
         Blacklist {
             entries,
             limit: limit.max(1),

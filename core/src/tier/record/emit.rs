@@ -19,7 +19,7 @@
 
 use super::trace::{End, Segment, Trace, TraceExit};
 use super::{MAX_HOST_ARGUMENTS, read_of};
-use crate::build::{Access, BlockId, Builder, ExitId, FunctionId, HostId, RegionId, Value};
+use crate::build::{Access, BlockId, Builder, ExitId, FunctionId, HostId, RegionId, TagId, Value};
 use crate::error::{Error, Part, Storage};
 use crate::ir::{ExitKind, NONE, Op};
 use crate::ops::{Opcode, Shape, flags};
@@ -223,6 +223,7 @@ impl Emitter<'_, '_, '_, '_, '_> {
                 self.builder.unary_else(op.code, a, exit)
             }
             Shape::Unary => self.builder.unary(op.code, a),
+            Shape::Tag => self.builder.tagged(op.code, TagId(op.aux), a),
             Shape::Binary if leaves => {
                 let exit = self.exit(op.c)?;
                 self.builder.binary_else(op.code, a, b, exit)

@@ -29,7 +29,7 @@ mod emit;
 mod trace;
 
 pub use emit::{Emit, Forced};
-pub use trace::{Segment, Slot, Storage, Trace, TraceExit};
+pub use trace::{Extent, Segment, Slot, Storage, Trace, TraceExit};
 
 use super::GiveUp;
 use crate::ir::{NONE, Op, access_aux};
@@ -326,6 +326,19 @@ impl<'t, 'a> Recorder<'t, 'a> {
             r.operand(a)?;
             let exit = r.exit(false)?;
             r.push(code, 0, a.0, 0, exit)
+        })
+    }
+
+    /// An op on words with tags; the tag by its index in the program into which the trace is emitted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Recorder::constant`].
+    pub fn tagged(&mut self, code: Opcode, tag: u16, a: Traced) -> Result<Traced, GiveUp> {
+        self.check(|r| {
+            check_shape(code, Shape::Tag, false)?;
+            r.operand(a)?;
+            r.push(code, tag, a.0, 0, 0)
         })
     }
 

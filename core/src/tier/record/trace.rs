@@ -112,6 +112,14 @@ pub(super) struct Used {
     pub(super) segments: u32,
 }
 
+/// How much was recorded: what is needed, beside the storage, to look at a trace again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    used: Used,
+    limits: Limits,
+    head_top: u32,
+}
+
 /// A root and its side traces.
 #[derive(Debug)]
 pub struct Trace<'a> {
@@ -131,6 +139,32 @@ impl<'a> Trace<'a> {
             used: Used::default(),
             limits,
             head_top: 0,
+        }
+    }
+
+    /// How much was recorded, for [`Trace::resume`]: so a host that keeps the storage of many traces borrows it only while it
+    /// uses it.
+    pub fn extent(&self) -> Extent {
+        Extent {
+            used: self.used,
+            limits: self.limits,
+            head_top: self.head_top,
+        }
+    }
+
+    /// A trace that was recorded before, in the storage that it was recorded in. With other storage it is another trace, or none
+    /// that can be emitted; it is never a panic.
+    pub fn resume(storage: Storage<'a>, extent: Extent) -> Trace<'a> {
+        let Extent {
+            used,
+            limits,
+            head_top,
+        } = extent;
+        Trace {
+            storage,
+            used,
+            limits,
+            head_top,
         }
     }
 

@@ -1,0 +1,448 @@
+//! The host: a machine whose hot loops are recorded and compiled.
+//!
+//! ```text
+//!   interpret ──hot loop──> record the root ──> compile ──> the loop's instruction says: compiled
+//!       ^  ^                                                      │ next time round
+//!       │  │                                                      v
+//!       │  └──── exit: snapshot is written, resume there <── run compiled code <──┐
+//!       │                        │ hot exit                                       │
+//!       └── record a side trace from there ──> compile the whole trace anew ──────┘
+//! ```
+//!
+//! Takes a checked program and [`Options`]. Promises: the results are those of the interpreter, with compiled code or without, and whichever guards
+//! fail. Recording executes: the machine is one instruction further for each that is recorded, whether the recording
+//! succeeds or not. Where there are no stencils for this machine, or no executable memory, everything is interpreted, and
+//! [`Host::has_code`] says so.
+//!
+//! A host belongs to one thread. Code is released as soon as it is replaced: the thread is not in it then.
+
+use crate::bytecode::Checked;
+use crate::compile::{Code, Compiler, Failure, Times, host_set};
+use crate::log::{Log, WINDOW};
+use crate::machine::{Fault, Machine, Stop};
+use crate::record;
+use crate::value::Value;
+use patchjit::call;
+use patchjit::runtime::{Binding, Context, Status};
+use patchjit::stencil::StencilSet;
+use patchjit::tier::GiveUp;
+use patchjit::tier::blacklist::{Blacklist, Entry};
+use patchjit::tier::hotness::Schedule;
+use patchjit::tier::profile::{ExitCounter, ExitProfile};
+use patchjit::tier::record::{Forced, Recorder, TraceExit};
+use patchjit_memory::Arena;
+use std::time::{Duration, Instant};
+
+/// What a host does beside interpreting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether loops are compiled at all.
+    pub compile: bool,
+    /// When a loop is hot.
+    pub loops: Schedule,
+    /// When an exit is.
+    pub exits: Schedule,
+    /// The op that fails on purpose in every trace, counted among those that may leave (a trace with fewer takes the
+    /// remainder), and the number of times that it is reached until it does; for tests.
+    pub forced: Option<(u32, u64)>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            compile: true,
+            loops: Schedule {
+                first: 60,
+                attempts: 5,
+            },
+            exits: Schedule {
+                first: 8,
+                attempts: 4,
+            },
+            forced: None,
+        }
+    }
+}
+
+/// What a host did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Roots that were recorded.
+    pub roots: u32,
+    /// Side traces that were.
+    pub sides: u32,
+    /// Recordings that gave up.
+    pub given_up: u32,
+    /// Compilations that failed.
+    pub failed: u32,
+    /// Times that compiled code was entered.
+    pub entries: u64,
+    /// Time spent in recording, with the interpretation that it goes along with.
+    pub recording: Duration,
+    /// Time spent in compiling.
+    pub compiling: Times,
+    /// When the last compilation was done, from the start of the run.
+    pub warm: Duration,
+}
+
+/// A loop with compiled code.
+#[derive(Debug)]
+pub struct Compiled {
+    /// What was recorded.
+    pub log: Log,
+    /// The code.
+    pub code: Code,
+    exits: Vec<ExitCounter>,
+    /// What is left of the countdown of the op that fails on purpose.
+    countdown: u64,
+}
+
+/// How many loops' failures are remembered.
+const REMEMBERED: usize = 64;
+
+/// How often a loop may fail to be recorded or compiled.
+const FAILURES: u16 = 5;
+
+/// Address space for code.
+const CODE_BYTES: usize = 16 << 20;
+
+/// What compiling takes.
+struct Engine {
+    set: &'static StencilSet,
+    arena: Arena,
+    compiler: Compiler,
+}
+
+/// A machine and the code of its loops.
+pub struct Host {
+    /// The machine.
+    pub machine: Machine,
+    engine: Option<Engine>,
+    options: Options,
+    /// For each loop.
+    compiled: Vec<Option<Compiled>>,
+    /// For each instruction: the loop with code that begins there.
+    heads: Vec<Option<usize>>,
+    failures: Vec<Entry>,
+    statistics: Statistics,
+    /// Why recordings gave up, each with the instruction where it did.
+    refusals: Vec<(usize, GiveUp)>,
+    start: Instant,
+}
+
+impl Host {
+    /// A host for a program.
+    pub fn new(checked: Checked, options: Options) -> Host {
+        let loops = checked.program.loops.len();
+        let never = Schedule {
+            first: 1,
+            attempts: 0,
+        };
+        let engine = match (host_set(), Arena::new(CODE_BYTES)) {
+            (Some(set), Ok(arena)) if options.compile => Some(Engine {
+                set,
+                arena,
+                compiler: Compiler::default(),
+            }),
+            _ => None,
+        };
+        let schedule = engine.as_ref().map_or(never, |_| options.loops);
+        let machine = Machine::new(checked, schedule);
+        Host {
+            heads: vec![None; machine.code.len()],
+            machine,
+            engine,
+            options,
+            compiled: (0..loops).map(|_| None).collect(),
+            failures: vec![Entry::default(); REMEMBERED],
+            statistics: Statistics::default(),
+            refusals: Vec::new(),
+            start: Instant::now(),
+        }
+    }
+
+    /// Whether loops can be compiled.
+    pub fn has_code(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// What was done so far.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Why recordings gave up, and at which instruction.
+    pub fn refusals(&self) -> &[(usize, GiveUp)] {
+        &self.refusals
+    }
+
+    /// The loops that have code, with their heads.
+    pub fn traces(&mut self) -> impl Iterator<Item = (usize, &mut Compiled)> {
+        let machine = &self.machine;
+        let traces = self.compiled.iter_mut().enumerate();
+        traces.filter_map(|(index, trace)| Some((machine.head(index), trace.as_mut()?)))
+    }
+
+    /// Runs the program from its start. What was compiled before is used again.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`].
+    pub fn run(&mut self) -> Result<Value, Fault> {
+        self.start = Instant::now();
+        self.machine.restart();
+        loop {
+            match self.machine.run()? {
+                Stop::Done(value) => return Ok(value),
+                Stop::Hot(index) => self.compile_loop(index)?,
+                Stop::Compiled(index) => self.enter(index)?,
+                Stop::Stepped => {}
+            }
+        }
+    }
+
+    /// Runs a loop's code, and that of loops that it leads to, until the interpreter has to go on.
+    fn enter(&mut self, mut index: usize) -> Result<(), Fault> {
+        loop {
+            let Some((number, exit)) = self.execute(index) else {
+                return Ok(());
+            };
+            self.machine.at = exit.resume as usize;
+            self.machine.base += exit.base as usize;
+            let schedule = self.options.exits;
+            let exits = match &mut self.compiled[index] {
+                Some(compiled) => &mut compiled.exits,
+                None => return Ok(()),
+            };
+            let due = ExitProfile::new(exits, schedule).taken(number);
+            if due == Ok(true) {
+                return self.grow(index, number);
+            }
+            // The code may have left for another loop that has code. If it left at its own head nothing was done, and
+            // the interpreter must.
+            match self.heads[self.machine.at] {
+                Some(next) if next != index && !exit.of_guards => index = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Runs a loop's code and says where it left; nothing, if it cannot run here.
+    fn execute(&mut self, index: usize) -> Option<(u32, TraceExit)> {
+        let machine = &mut self.machine;
+        let compiled = self.compiled[index].as_mut()?;
+        let window = machine.slots.get_mut(machine.base..)?;
+        let window = window.get_mut(..WINDOW + 1)?;
+        let mut context = Context::new();
+        context.slots = window.as_mut_ptr();
+        context.depth = 1;
+        let heap = &mut machine.heap;
+        let regions = [&mut heap.lengths, &mut heap.starts, &mut heap.elements];
+        for (binding, words) in context.regions.iter_mut().zip(regions) {
+            *binding = Binding {
+                base: words.as_mut_ptr().cast(),
+                size: words.len() as u64 * 8,
+            };
+        }
+        let spared = std::mem::replace(&mut window[WINDOW], compiled.countdown);
+        let mut values = [0];
+        // SAFETY: the entry is published code that was compiled for this machine, and stays until this host replaces
+        // it; the context is bound as the trace's program declares: a window of slots, three regions, no host functions. One frame is
+        // entered, and the program is contained.
+        let status =
+            unsafe { call::enter(compiled.code.entry, &raw mut context, values.as_mut_ptr()) };
+        let window = machine.slots.get_mut(machine.base..)?;
+        compiled.countdown = std::mem::replace(&mut window[WINDOW], spared);
+        if compiled.countdown == 0 {
+            compiled.countdown = self.options.forced.map_or(0, |(_, every)| every);
+        }
+        self.statistics.entries += 1;
+        debug_assert_eq!(status, Status::Deoptimized, "a trace ends by leaving");
+        let number = context.exit_number;
+        let exit = compiled.log.with(|trace| trace.exit(number).copied());
+        Some((number, exit?))
+    }
+
+    /// Records the loop at whose head the machine is, and compiles it.
+    fn compile_loop(&mut self, index: usize) -> Result<(), Fault> {
+        let key = self.machine.head(index) as u64;
+        if self.compiled[index].is_some() {
+            return Ok(());
+        }
+        let mut log = Log::new();
+        let result = match self.record(&mut log, index, None)? {
+            Ok(()) => self.install(index, log, Vec::new()),
+            Err(reason) => Err(reason),
+        };
+        match result {
+            Ok(()) => self.statistics.roots += 1,
+            Err(reason) => {
+                self.statistics.given_up += 1;
+                self.refusals.push((self.machine.at, reason));
+                if Blacklist::new(&mut self.failures, FAILURES).failed(key, reason) {
+                    self.machine.cool(index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a side trace from the exit at which the machine is, and compiles the whole trace anew.
+    fn grow(&mut self, index: usize, exit: u32) -> Result<(), Fault> {
+        let Some(mut compiled) = self.compiled[index].take() else {
+            return Ok(());
+        };
+        match self.record(&mut compiled.log, index, Some(exit)) {
+            Ok(Ok(())) => {
+                self.statistics.sides += 1;
+                let Compiled {
+                    log, code, exits, ..
+                } = compiled;
+                self.forget(index, code);
+                // A trace that has become too much for the compiler is given up; the loop may be recorded again.
+                let _ = self.install(index, log, exits);
+                Ok(())
+            }
+            Ok(Err(reason)) => {
+                self.statistics.given_up += 1;
+                self.refusals.push((self.machine.at, reason));
+                if reason == GiveUp::ExitTaken || reason == GiveUp::TooManySides {
+                    let mut profile = ExitProfile::new(&mut compiled.exits, self.options.exits);
+                    // The exit is one of the trace's, so there is a counter.
+                    let _ = profile.settle(exit);
+                }
+                self.compiled[index] = Some(compiled);
+                Ok(())
+            }
+            Err(fault) => {
+                self.compiled[index] = Some(compiled);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Executes and records until the trace ends, one way or the other.
+    fn record(
+        &mut self,
+        log: &mut Log,
+        index: usize,
+        from: Option<u32>,
+    ) -> Result<Result<(), GiveUp>, Fault> {
+        let start = Instant::now();
+        let head = self.machine.head(index);
+        let (machine, heads) = (&mut self.machine, &self.heads);
+        let top = machine.tops[head];
+        let on_purpose = self.options.forced.is_some();
+        let done = log.record(from, top, |mut recorder| {
+            let begun = from.is_some();
+            let result = record_until_end(machine, &mut recorder, head, begun, heads, on_purpose)?;
+            Ok(result.and_then(|end| match end {
+                End::Closes => recorder.close(),
+                End::Leaves => recorder.leave(machine.at as u64),
+            }))
+        });
+        self.statistics.recording += start.elapsed();
+        match done {
+            Ok(result) => result,
+            Err(reason) => Ok(Err(reason)),
+        }
+    }
+
+    /// Compiles a trace and makes it the loop's.
+    fn install(
+        &mut self,
+        index: usize,
+        mut log: Log,
+        mut exits: Vec<ExitCounter>,
+    ) -> Result<(), GiveUp> {
+        let Some(engine) = &mut self.engine else {
+            return Err(GiveUp::Host(record::reason::REFUSED));
+        };
+        let options = self.options;
+        let result: Result<(Code, u32), Failure> = log.with(|trace| {
+            let forced = options.forced.map(|(op, _)| Forced {
+                op: op % trace.leaving_count().max(1),
+                slot: WINDOW as u32,
+            });
+            let Engine {
+                set,
+                arena,
+                compiler,
+            } = engine;
+            let code = compiler.compile(trace, forced, set, arena)?;
+            Ok((code, trace.exit_count()))
+        });
+        let (code, count) = match result {
+            Ok(done) => done,
+            Err(_) => {
+                self.statistics.failed += 1;
+                return Err(GiveUp::Host(record::reason::REFUSED));
+            }
+        };
+        self.statistics.compiling.add(&code.times);
+        self.statistics.warm = self.start.elapsed();
+        exits.resize(count as usize, ExitCounter::default());
+        self.machine.set_compiled(index, true);
+        self.heads[self.machine.head(index)] = Some(index);
+        self.compiled[index] = Some(Compiled {
+            log,
+            code,
+            exits,
+            countdown: options.forced.map_or(0, |(_, every)| every),
+        });
+        Ok(())
+    }
+
+    /// Takes a loop's code away.
+    fn forget(&mut self, index: usize, code: Code) {
+        self.machine.set_compiled(index, false);
+        self.heads[self.machine.head(index)] = None;
+        if let Some(engine) = &mut self.engine {
+            // The block is of this arena; if the system refuses to change its protection, it stays taken.
+            let _ = engine.arena.release(code.block);
+        }
+    }
+}
+
+/// How a recording ends.
+enum End {
+    /// At the trace's head.
+    Closes,
+    /// At the head of another loop that has code.
+    Leaves,
+}
+
+/// Executes and records until the trace's head, or that of another loop with code. A recording at the head begins
+/// with an instruction; one elsewhere may be there already.
+fn record_until_end(
+    machine: &mut Machine,
+    recorder: &mut Recorder<'_, '_>,
+    head: usize,
+    mut begun: bool,
+    heads: &[Option<usize>],
+    on_purpose: bool,
+) -> Result<Result<End, GiveUp>, Fault> {
+    loop {
+        if begun {
+            if machine.at == head && recorder.frames() == 0 {
+                return Ok(Ok(End::Closes));
+            }
+            if machine.at != head && heads[machine.at].is_some() {
+                return Ok(Ok(End::Leaves));
+            }
+        }
+        begun = true;
+        if let Err(reason) = record::record(machine, recorder, on_purpose) {
+            return Ok(Err(reason));
+        }
+        let is_loop = machine.instruction().opcode == crate::bytecode::Opcode::Loop;
+        machine.step()?;
+        if is_loop
+            && machine.at != head
+            && heads[machine.at].is_none()
+            && let Err(reason) = recorder.pass(machine.at as u64)
+        {
+            return Ok(Err(reason));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Programs run alike with compiled code off, on, and with every guard forced to fail in turn.
+
+use patchjit::tier::hotness::Schedule;
+use patchjit_worked_host::bytecode::Checked;
+use patchjit_worked_host::host::{Host, Options};
+use patchjit_worked_host::machine::Fault;
+use patchjit_worked_host::programs::SAMPLES;
+use patchjit_worked_host::source;
+use patchjit_worked_host::value::Value;
+
+/// Soon, so that small programs are compiled.
+const EAGER: Options = Options {
+    compile: true,
+    loops: Schedule {
+        first: 3,
+        attempts: 5,
+    },
+    exits: Schedule {
+        first: 2,
+        attempts: 4,
+    },
+    forced: None,
+};
+
+fn program(text: &str, size: i32) -> Checked {
+    Checked::new(source::compile(text, &[("size", size)]).unwrap()).unwrap()
+}
+
+/// How a run ends, and the elements of all arrays.
+fn outcome(host: &mut Host) -> (Result<Value, Fault>, Vec<u64>) {
+    let result = host.run();
+    (result, host.machine.heap.used().to_vec())
+}
+
+fn off(text: &str, size: i32) -> (Result<Value, Fault>, Vec<u64>) {
+    let options = Options {
+        compile: false,
+        ..EAGER
+    };
+    outcome(&mut Host::new(program(text, size), options))
+}
+
+/// Runs a program in all ways, twice each, and gives the number of guards.
+fn check(name: &str, text: &str, size: i32) -> u32 {
+    let plain = off(text, size);
+    let mut host = Host::new(program(text, size), EAGER);
+    assert_eq!(outcome(&mut host), plain, "{name}");
+    assert_eq!(outcome(&mut host), plain, "{name}, once more");
+    if !host.has_code() {
+        return 0;
+    }
+    let counts = host
+        .traces()
+        .map(|(_, t)| t.log.with(|t| t.leaving_count()));
+    let guards = counts.max().unwrap_or(0);
+    for op in 0..guards {
+        let every = 1 + u64::from(op % 4);
+        let options = Options {
+            forced: Some((op, every)),
+            ..EAGER
+        };
+        let mut host = Host::new(program(text, size), options);
+        assert_eq!(outcome(&mut host), plain, "{name}, {op} every {every}");
+        assert_eq!(outcome(&mut host), plain, "{name}, {op} every {every}");
+    }
+    guards
+}
+
+#[test]
+fn the_ten_loops() {
+    let mut guards = 0;
+    for sample in SAMPLES {
+        guards += check(sample.name, sample.text, sample.small);
+    }
+    assert!(guards > 200, "{guards} guards");
+}
+
+#[test]
+fn types_that_change_and_results_that_do_not_fit() {
+    check(
+        "overflow",
+        "fn main() {
+            let s = 1 let i = 0
+            while i < 60 { s = s * 3 + 1 i = i + 1 }
+            return s - 0.5
+        }",
+        0,
+    );
+    check(
+        "types",
+        "fn main() {
+            let a = array(40, 1)
+            let i = 0
+            while i < 40 { if i % 3 == 0 { a[i] = 2.5 } if i % 7 == 5 { a[i] = 2147483647 } i = i + 1 }
+            let s = 0
+            i = 0
+            while i < 40 { s = a[i] + s i = i + 1 }
+            return s
+        }",
+        0,
+    );
+    check(
+        "calls",
+        "fn main() {
+            let s = 0 let i = 0
+            while i < 50 { s = s + pick(i, s) i = i + 1 }
+            return s
+        }
+        fn pick(i, s) { if i % 2 == 0 { return twice(i) } return half(s) - i }
+        fn twice(x) { return x + x }
+        fn half(x) { let y = x / 2 return y }",
+        0,
+    );
+    check(
+        "recursion",
+        "fn main() { return fib(12) }
+        fn fib(n) { if n < 2 { return n } let i = 0 while i < 3 { i = i + 1 } return fib(n - 1) + fib(n - 2) }",
+        0,
+    );
+}
+
+#[test]
+fn faults_are_alike() {
+    for text in [
+        "fn main() { let a = array(10, 1) let i = 0 while i < 11 { a[i] = i i = i + 1 } return 0 }",
+        "fn main() { let i = 20 while true { i = i - 1 let x = 5 // i } }",
+        "fn main() { let i = 0 let x = 0 while true { i = i + 1 if i == 30 { x = true } i = i + x } }",
+        "fn main() { let i = 0 while true { f(i) i = i + 1 } } fn f(i) { if i == 40 { return f(i) } return 0 }",
+    ] {
+        check("fault", text, 0);
+        assert!(off(text, 0).0.is_err());
+    }
+}
