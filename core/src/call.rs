@@ -1,4 +1,4 @@
-//! Enters compiled code.
+//! Enters compiled code, and walks its frames.
 //!
 //! Takes the address of an entry, a context and an array of values; promises that what a run uses up of
 //! the context and does not report ([`Context::depth`], [`Context::stack`]) is as it was, however the run
@@ -6,6 +6,7 @@
 //! address cannot be checked from here.
 #![allow(unsafe_code)]
 
+use crate::compile::Frame;
 use crate::runtime::{Context, Status};
 
 /// The signature of an entry, as the platform's C convention passes it: the context, and the arguments
@@ -46,6 +47,42 @@ pub unsafe fn enter(entry: u64, context: *mut Context, values: *mut u64) -> Stat
         (*context).stack = stack;
     }
     Status::from_code(status).unwrap_or(Status::Trapped)
+}
+
+/// Visits every word of compiled frames that holds a reference, innermost frame first: for a collector that runs in a
+/// host function. A reference is visited as often as there are words that hold it; what is written to a word is what
+/// the program goes on with.
+///
+/// `values` is what the host function got as its second argument. `frame_at` finds the frame of a return address, with
+/// [`crate::compile::References::at`] in whatever code the address is in; the walk ends at the first address for which
+/// there is none, which is that of an entry. Where host functions enter compiled code again, the frames of each entry are a walk of their own,
+/// from the `values` of the host function that entered. Takes time linear in the frames and their references.
+///
+/// # Safety
+///
+/// * `values` is what compiled code passed to a host function that has not returned, on this thread.
+/// * `frame_at` gives the frame of each return address within code that this crate compiled for this machine, from an
+///   observer of its compilation, and none for other addresses.
+pub unsafe fn visit_references<'m>(
+    values: *mut u64,
+    mut frame_at: impl FnMut(u64) -> Option<Frame<'m>>,
+    mut visit: impl FnMut(*mut u64),
+) {
+    let mut stack = values;
+    // SAFETY: compiled code calls a host function with its stack pointer as `values`, so that the return address
+    // stands right below.
+    let mut address = unsafe { stack.sub(1).read() };
+    while let Some(frame) = frame_at(address) {
+        for &word in frame.roots {
+            // SAFETY: the frame is this large.
+            visit(unsafe { stack.add(word as usize) });
+        }
+        // SAFETY: the frame ends with its return address, and that of the caller begins behind it.
+        unsafe {
+            address = stack.add(frame.words as usize).read();
+            stack = stack.add(frame.words as usize + 1);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -166,6 +166,8 @@ with_texts! {
         Values "the arguments and results";
         Stack "the interpreter's stack, in words";
         Binding "the memory bound to a region, in bytes";
+        Safepoints "the table of safepoints";
+        Roots "the table of references at safepoints, in words";
     }
 }
 

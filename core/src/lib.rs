@@ -91,7 +91,8 @@
 //!
 //! Nothing grows. Each stage says how much it needs at most ([`verify::workspace_words`], [`interp::workspace_words`],
 //! [`optimize::words`], [`optimize::storage`], [`compile::workspace_words`], [`compile::code_bytes`]), and what is too short is [`error::Error::Full`] with the
-//! size that would do. Time and storage are linear in the program's [size](verify::Verified::size); nothing recurses.
+//! size that would do. Time and storage are linear in the program's [size](verify::Verified::size), but for the maps that a
+//! collector may ask for ([`compile::ReferenceMaps`]); nothing recurses.
 //!
 //! # Safety
 //!

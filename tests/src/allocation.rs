@@ -17,7 +17,7 @@ use patchjit::stencil::{Family, OperandKind};
 use std::collections::{HashMap, HashSet};
 
 /// Which values a place holds. Mostly one; two where an argument lives on beside the parameter that it became.
-type Values = Vec<ValueName>;
+pub type Values = Vec<ValueName>;
 
 /// What every place holds.
 type State = HashMap<Location, Values>;
@@ -80,17 +80,41 @@ impl<'a> Checker<'a> {
     ///
     /// The first contradiction, in words.
     pub fn check(&self) -> Result<(), String> {
+        self.safepoints().map(drop)
+    }
+
+    /// Judges everything that was seen; gives, for the offset of each safepoint, which values each word of the frame holds
+    /// there on every way, counted from the stack pointer.
+    ///
+    /// # Errors
+    ///
+    /// The first contradiction, in words.
+    pub fn safepoints(&self) -> Result<HashMap<u32, HashMap<u32, Values>>, String> {
         if self.functions.len() != self.program.functions.len() {
             return Err(format!("{} functions were compiled", self.functions.len()));
         }
+        let mut safepoints = HashMap::new();
         for (function, blocks) in &self.functions {
-            self.check_function(*function, blocks)
+            self.check_function(*function, blocks, &mut safepoints)
                 .map_err(|what| format!("function {function}: {what}"))?;
         }
-        Ok(())
+        Ok(safepoints)
     }
 
-    fn check_function(&self, function: u32, blocks: &[BlockEvents]) -> Result<(), String> {
+    fn check_function(
+        &self,
+        function: u32,
+        blocks: &[BlockEvents],
+        safepoints: &mut HashMap<u32, HashMap<u32, Values>>,
+    ) -> Result<(), String> {
+        let outgoing = blocks
+            .iter()
+            .flat_map(|block| &block.events)
+            .find_map(|event| match *event {
+                Event::Frame { outgoing, .. } => Some(outgoing),
+                _ => None,
+            })
+            .ok_or("its frame was not told")?;
         let entry = self.program.functions[function as usize].first_block;
         let mut initial = State::new();
         let mut states: HashMap<u32, State> = HashMap::new();
@@ -133,7 +157,13 @@ impl<'a> Checker<'a> {
                 .get(&events.block)
                 .cloned()
                 .ok_or_else(|| format!("block {} was compiled and is not reached", events.block))?;
-            Walk::new(self, state, true).run(events)?;
+            let mut walk = Walk::new(self, state, true);
+            walk.run(events)?;
+            for (at, slots) in walk.safepoints {
+                let words = slots.into_iter();
+                let words = words.map(|(slot, values)| (outgoing + slot, values));
+                safepoints.insert(at, words.collect());
+            }
         }
         Ok(())
     }
@@ -161,6 +191,8 @@ struct Walk<'c, 'a> {
     arrivals: Vec<(u32, State)>,
     /// Whether contradictions count yet: not before the states are settled.
     judge: bool,
+    /// What spill slots hold at each safepoint, by its offset.
+    safepoints: Vec<(u32, HashMap<u32, Values>)>,
     /// The op whose uses are being collected, and what was read for it.
     op: u32,
     read: HashSet<ValueName>,
@@ -174,6 +206,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             branch: None,
             arrivals: Vec::new(),
             judge,
+            safepoints: Vec::new(),
             op: NONE,
             read: HashSet::new(),
         }
@@ -265,6 +298,17 @@ impl<'c, 'a> Walk<'c, 'a> {
                 self.begin_op(op)?;
                 self.overwrite(family, registers);
             }
+            Event::Safepoint { at, .. } if self.judge => {
+                let slots = self
+                    .state
+                    .iter()
+                    .filter_map(|(place, values)| match *place {
+                        Location::Slot(slot) => Some((slot, values.clone())),
+                        _ => None,
+                    });
+                self.safepoints.push((at, slots.collect()));
+            }
+            Event::Safepoint { .. } => {}
             Event::Edge { at } => {
                 self.finish_op()?;
                 self.branch = Some((self.state.clone(), at));
@@ -280,6 +324,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             | Event::Block { .. }
             | Event::Live { .. }
             | Event::SpillSlot { .. }
+            | Event::Frame { .. }
             | Event::Stub { .. } => {}
         }
         Ok(())

@@ -9,6 +9,7 @@
 use crate::allocation::Checker;
 use crate::generate::{RAW_BYTES, RAW_SLOT, interesting_bits};
 use crate::random::Random;
+use crate::references::{self, MapStorage};
 use iced_x86::{Decoder, DecoderOptions};
 use patchjit::call;
 use patchjit::code::CodeBuffer;
@@ -262,6 +263,8 @@ impl Laboratory {
         let mut bytes = vec![0xa5; room + 2 * MARGIN];
         let mut functions = vec![FunctionCode::default(); program.functions.len()];
         let mut checker = Checker::new(&program);
+        let mut storage = MapStorage::new(verified, 1 << 16);
+        let mut maps = storage.observer(verified);
         // What another program left, longer than needed.
         grow(&mut self.workspace, needed);
         let compiled = compile::compile_observed(
@@ -274,7 +277,7 @@ impl Laboratory {
                 execute_at: 0,
             },
             &mut functions,
-            &mut checker,
+            &mut (&mut checker, &mut maps),
         )
         .map_err(|error| format!("is not compiled: {error}"))?;
         let length = compiled.code_length as usize;
@@ -285,8 +288,8 @@ impl Laboratory {
         if length > room || !untouched(&bytes) {
             return Err("was written outside the code slice".to_string());
         }
-        checker
-            .check()
+        let references = maps.finish().map_err(|error| error.to_string())?;
+        references::check(&program, &checker, &references)
             .map_err(|what| format!("allocation: {what}"))?;
         let bytes = bytes[MARGIN..MARGIN + length].to_vec();
         let code = Code { bytes, functions };

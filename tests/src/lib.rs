@@ -13,6 +13,7 @@ pub mod programs;
 pub mod random;
 pub mod reduce;
 pub mod reference;
+pub mod references;
 pub mod synthetic;
 pub mod tangle;
 

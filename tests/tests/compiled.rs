@@ -13,6 +13,7 @@ use patchjit_memory::Arena;
 use patchjit_stencils::X86_64_SYSV;
 use patchjit_tests::allocation::Checker;
 use patchjit_tests::programs;
+use patchjit_tests::references::{self, MapStorage};
 use patchjit_text::{Module, Outcome, Promise};
 
 /// A program's code in memory that can be run.
@@ -33,6 +34,8 @@ fn compile(module: &Module) -> Result<Code, String> {
     let mut code = vec![0; compile::code_bytes(&verified)];
     let mut functions = vec![FunctionCode::default(); program.functions.len()];
     let mut checker = Checker::new(&program);
+    let mut storage = MapStorage::new(&verified, 1 << 16);
+    let mut maps = storage.observer(&verified);
     let compiled = compile::compile_observed(
         &verified,
         &X86_64_SYSV,
@@ -43,10 +46,11 @@ fn compile(module: &Module) -> Result<Code, String> {
             execute_at: 0,
         },
         &mut functions,
-        &mut checker,
+        &mut (&mut checker, &mut maps),
     )
     .map_err(|e| e.to_string())?;
-    checker.check()?;
+    let references = maps.finish().map_err(|e| e.to_string())?;
+    references::check(&program, &checker, &references)?;
     code.truncate(compiled.code_length as usize);
     let mut arena = Arena::new(code.len() + 4096).map_err(|e| e.to_string())?;
     let mut block = arena.reserve(code.len()).map_err(|e| e.to_string())?;

@@ -190,7 +190,9 @@ impl Names<'_> {
                 | Event::Use { .. }
                 | Event::Emit { .. }
                 | Event::Live { .. }
-                | Event::SpillSlot { .. } => Ok(()),
+                | Event::SpillSlot { .. }
+                | Event::Safepoint { .. }
+                | Event::Frame { .. } => Ok(()),
             };
         }
         text

@@ -48,6 +48,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 self.machine(Machine::CallThrough, [cell, 0, 0, 0], 0)?;
             }
         }
+        self.observe_safepoint();
         for register in each(self.registers.occupied) {
             self.vacate(register);
         }
@@ -133,6 +134,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.pass_widened(argument, ty, word as u32)?;
         }
         self.machine(Machine::CallHost, [0; 4], i64::from(op.a) * 8)?;
+        self.observe_safepoint();
         for register in each(self.registers.occupied) {
             let held = self.registers.value[register as usize];
             if kept & only(register) == 0 || self.word(held, END) <= self.now {

@@ -106,6 +106,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             Shape::Poll => {
                 self.spill_references()?;
                 let holes = self.machine(Machine::Poll, [0; 4], 0)?;
+                self.observe_safepoint();
                 self.leave_from(holes, op.c, value)?;
                 self.release_late(&op);
                 Ok(())

@@ -29,12 +29,14 @@ mod lower;
 mod memory;
 mod observe;
 mod positions;
+mod references;
 mod tags;
 mod terminate;
 mod workspace;
 
 pub use observe::{Event, Location, Observer, Silent, ValueName};
 pub use positions::{CodePosition, Positions};
+pub use references::{Frame, ReferenceMaps, References, Safepoint};
 
 use crate::code::CodeBuffer;
 use crate::error::{Error, Feature, Part, Place, Storage};
@@ -555,6 +557,10 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         let wanted = words * 8 + file.return_address_size;
         let taken = wanted.next_multiple_of(file.stack_alignment);
         let frame = taken - file.return_address_size;
+        self.observe(Event::Frame {
+            words: frame / 8,
+            outgoing: self.outgoing_words,
+        });
         let mut next = self.frame_holes;
         while next != 0 {
             let hole = next - 1;
@@ -624,6 +630,12 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
                 self.observe(Event::Live { value, from, to });
             }
         }
+    }
+
+    /// Tells that a collector may have run before the next byte of code.
+    fn observe_safepoint(&mut self) {
+        let (op, at) = (self.current_op, self.patcher.offset());
+        self.observe(Event::Safepoint { op, at });
     }
 
     /// A value's name outside the compiler.

@@ -126,6 +126,21 @@ pub enum Event {
         /// The exit, by its index in the program.
         exit: u32,
     },
+    /// A collector may run here: during a call, or at a poll. Every reference that is used behind it, or by the exit
+    /// that the op leaves through, is in its spill slot, and read from there when it is wanted again.
+    Safepoint {
+        /// The op.
+        op: u32,
+        /// The offset in the code to which a call returns; the one behind a poll.
+        at: u32,
+    },
+    /// A function's code ends, and its frame is known.
+    Frame {
+        /// Words from the stack pointer to the return address.
+        words: u32,
+        /// How many of them are in front of the spill slots.
+        outgoing: u32,
+    },
     /// A template is written; what it is for, if the allocator chose it, is told behind it.
     Emit {
         /// For this op.
@@ -147,6 +162,15 @@ pub trait Observer {
     const ACTIVE: bool = true;
     /// A decision.
     fn event(&mut self, event: Event);
+}
+
+/// Both are told everything, the first one first.
+impl<A: Observer, B: Observer> Observer for (&mut A, &mut B) {
+    const ACTIVE: bool = A::ACTIVE || B::ACTIVE;
+    fn event(&mut self, event: Event) {
+        self.0.event(event);
+        self.1.event(event);
+    }
 }
 
 /// Is told nothing.

@@ -25,7 +25,7 @@ mod edges;
 mod memory;
 mod moves;
 mod run;
-mod uses;
+pub(crate) mod uses;
 
 use crate::error::{Error, Feature, Place, Rule};
 use crate::ir::{Op, Program};

@@ -11,7 +11,7 @@ use super::code;
 
 /// How an op uses a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
+pub(crate) enum Use {
     /// As the operand with this index: in a register, or an immediate if [`immediate_form`] says so.
     Operand(u8),
     /// In a register: an argument of a call or a result.
@@ -63,7 +63,7 @@ const MORE: u8 = 1 << 7;
 
 /// Calls `each` with every value that the op uses, in the order of the record.
 #[inline]
-pub(super) fn for_each_use(program: &Program<'_>, op: &Op, mut each: impl FnMut(u32, Use)) {
+pub(crate) fn for_each_use(program: &Program<'_>, op: &Op, mut each: impl FnMut(u32, Use)) {
     let operands = OPERANDS[op.code as usize];
     if operands & 3 != 0 {
         each(op.a, Use::Operand(0));

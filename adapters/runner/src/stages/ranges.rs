@@ -153,7 +153,11 @@ impl<'a> Ranges<'a> {
                 self.hold(register, value, moment.unwrap_or(before + 1));
             }
             Event::Clobber { set } => self.lose(set, before + 1),
-            Event::Copy { .. } | Event::Function { .. } | Event::Stub { .. } => {}
+            Event::Copy { .. }
+            | Event::Function { .. }
+            | Event::Stub { .. }
+            | Event::Safepoint { .. }
+            | Event::Frame { .. } => {}
         }
     }
 
