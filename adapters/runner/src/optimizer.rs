@@ -41,7 +41,7 @@ impl Optimizer {
         &self.report
     }
 
-    /// How long the last program took, from the verified program to the verified result.
+    /// How long the last program took, from the verified program to the verified result; storage was there.
     pub fn time(&self) -> Duration {
         self.time
     }
@@ -57,6 +57,19 @@ impl Optimizer {
         options: &Options,
     ) -> Result<Verified<'a>, Error> {
         self.make_room(verified);
+        self.run_in_room(verified, options)
+    }
+
+    /// The same for a program for which there is room.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, and faults of the optimizer.
+    pub fn run_in_room<'a>(
+        &'a mut self,
+        verified: &Verified<'_>,
+        options: &Options,
+    ) -> Result<Verified<'a>, Error> {
         let start = Instant::now();
         let storage = Storage {
             functions: &mut self.functions,
@@ -82,7 +95,8 @@ impl Optimizer {
         Ok(verified)
     }
 
-    fn make_room(&mut self, verified: &Verified<'_>) {
+    /// Sees to it that there is room for a program, optimized.
+    pub fn make_room(&mut self, verified: &Verified<'_>) {
         let Counts {
             functions,
             blocks,

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 /// The engines that take part. The first is the one that the others are compared with.
 fn makers(processor: Processor) -> Result<Vec<Box<dyn Maker>>, String> {
     let mut makers: Vec<Box<dyn Maker>> = vec![Box::new(Oracle)];
-    if let Some(jit) = Jit::new() {
+    for jit in [Jit::new(), Jit::optimizing()].into_iter().flatten() {
         makers.push(Box::new(jit));
     }
     for settings in Settings::ALL {
@@ -117,11 +117,12 @@ fn scaling_table(arguments: &[&str]) -> Result<(), String> {
     let most = number(0, SIZES[SIZES.len() - 1])?;
     let most_cranelift = number(1, 31_623)?;
     let mut compilers: Vec<Compiler> = Vec::new();
-    for (name, storage) in [
-        ("jit", Storage::Touched),
-        ("jit, first touch", Storage::Fresh),
+    for (name, storage, jit) in [
+        ("jit", Storage::Touched, Jit::new()),
+        ("jit, first touch", Storage::Fresh, Jit::new()),
+        ("jit optimized", Storage::Touched, Jit::optimizing()),
     ] {
-        let Some(mut jit) = Jit::new() else {
+        let Some(mut jit) = jit else {
             continue;
         };
         let compile = move |program: &Program| {

@@ -7,10 +7,12 @@ use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, FunctionCode};
 use patchjit::interp::{self, Decoded};
 use patchjit::ir::Program;
+use patchjit::optimize;
 use patchjit::runtime::{Context, EntryCell, Status};
 use patchjit::stencil::StencilSet;
 use patchjit::verify::{self, Verified};
 use patchjit_cli::instance::DEFAULT_DEPTH;
+use patchjit_cli::optimizer::Optimizer;
 use patchjit_memory::Arena;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -86,6 +88,8 @@ pub enum Storage {
 /// Our compiler. What is timed runs from the program in memory to the last patched byte, verification included.
 pub struct Jit {
     set: &'static StencilSet,
+    /// Where programs are optimized first.
+    optimizer: Option<Optimizer>,
     verifier: Vec<u32>,
     workspace: Vec<u32>,
     code: Vec<u8>,
@@ -97,10 +101,19 @@ impl Jit {
     pub fn new() -> Option<Jit> {
         Some(Jit {
             set: host_set()?,
+            optimizer: None,
             verifier: Vec::new(),
             workspace: Vec::new(),
             code: Vec::new(),
             functions: Vec::new(),
+        })
+    }
+
+    /// The same with the optimizer before it.
+    pub fn optimizing() -> Option<Jit> {
+        Some(Jit {
+            optimizer: Some(Optimizer::new()),
+            ..Jit::new()?
         })
     }
 
@@ -112,8 +125,13 @@ impl Jit {
     ) -> Result<(usize, Duration), String> {
         self.take_storage(program, storage)?;
         let start = Clock::start();
-        let verified =
+        let mut verified =
             verify::verify(*program, &mut self.verifier).map_err(|error| error.to_string())?;
+        if let Some(optimizer) = &mut self.optimizer {
+            verified = optimizer
+                .run_in_room(&verified, &optimize::Options::default())
+                .map_err(|error| error.to_string())?;
+        }
         let compiled = compile::compile(
             &verified,
             self.set,
@@ -150,8 +168,13 @@ impl Jit {
         }
         let words = verify::workspace_words(program);
         take(&mut self.verifier, words, 0, storage);
-        let verified =
+        let mut verified =
             verify::verify(*program, &mut self.verifier).map_err(|error| error.to_string())?;
+        if let Some(optimizer) = &mut self.optimizer {
+            verified = optimizer
+                .run(&verified, &optimize::Options::default())
+                .map_err(|error| error.to_string())?;
+        }
         let (words, bytes) = (
             compile::workspace_words(&verified),
             compile::code_bytes(&verified),
@@ -163,6 +186,13 @@ impl Jit {
         if storage == Storage::Fresh {
             let words = self.verifier.len();
             take(&mut self.verifier, words, 0, storage);
+            if let Some(optimizer) = &mut self.optimizer {
+                let verified = verify::verify(*program, &mut self.verifier)
+                    .map_err(|error| error.to_string())?;
+                *optimizer = Optimizer::new();
+                optimizer.make_room(&verified);
+                take(&mut self.verifier, words, 0, storage);
+            }
         }
         Ok(())
     }
@@ -170,7 +200,10 @@ impl Jit {
 
 impl Maker for Jit {
     fn name(&self) -> String {
-        report::PLAIN.to_owned()
+        match self.optimizer {
+            None => report::PLAIN.to_owned(),
+            Some(_) => report::OPTIMIZED.to_owned(),
+        }
     }
 
     fn make<'a>(&mut self, verified: &'a Verified<'a>) -> Result<Made<'a>, String> {
