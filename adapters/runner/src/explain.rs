@@ -9,6 +9,7 @@ use patchjit_cli::engine;
 use patchjit_cli::module::Module;
 use patchjit_cli::page::{self, Heading, Page};
 use patchjit_cli::stages::chart::{ChartNames, chart};
+use patchjit_cli::stages::passes::PassStages;
 use patchjit_cli::stages::{Events, Stages, register_text};
 use std::fmt::Write as _;
 
@@ -18,10 +19,10 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
         Some(target) => common::set(target)?,
         None => engine::host_set().unwrap_or(engine::sets()[0]),
     };
-    let module = Module::load(&arguments.file).map_err(Failure::input)?;
-    let mut text = stage("program", &module)?;
-    let optimized = common::optimized(&module, &arguments.optimizer)?;
-    let module = optimized.module.as_ref().unwrap_or(&module);
+    let read = Module::load(&arguments.file).map_err(Failure::input)?;
+    let mut text = stage("program", &read)?;
+    let optimized = common::optimized(&read, &arguments.optimizer)?;
+    let module = optimized.module.as_ref().unwrap_or(&read);
     if optimized.module.is_some() {
         let counts = optimized.counts().into_iter();
         let counts: Vec<_> = counts.map(|(pass, n)| format!("{pass} {n}")).collect();
@@ -43,8 +44,15 @@ pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
             frame_bytes: code.frame_bytes,
             contained: verified.is_contained(),
         };
-        let names = &module.text().names;
-        let page = Page::new(heading, &program, names, set, &stages, &code.bytes);
+        let passes = match (&optimized.module, arguments.optimizer.options()) {
+            (Some(module), Some(options)) => {
+                let passes = PassStages::of(&read, module, &options, &optimized.report);
+                Some(passes.map_err(Failure::input)?)
+            }
+            _ => None,
+        };
+        let passes = passes.as_ref().map(|passes| (passes, &read));
+        let page = Page::new(heading, module, passes, set, &stages, &code.bytes);
         let written = page::html(&page)
             .map_err(std::io::Error::from)
             .and_then(|html| std::fs::write(path, html));

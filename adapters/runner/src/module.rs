@@ -20,6 +20,8 @@ pub struct Module {
     contents: Vec<Content>,
     promises: Vec<Promise>,
     bench: Option<Promise>,
+    /// For each op, if the program was made of another one, the op there that it comes from, or [`NONE`].
+    sources: Vec<u32>,
 }
 
 /// A run that the file makes a promise about.
@@ -75,6 +77,7 @@ impl Module {
             promises,
             bench,
             text,
+            sources: Vec::new(),
         })
     }
 
@@ -114,6 +117,7 @@ impl Module {
         let program = optimized.program();
         let text = self.text.derived(program, program.positions);
         let module = Module {
+            sources: program.positions.to_vec(),
             path: self.path.clone(),
             lines: self.lines.clone(),
             text,
@@ -163,6 +167,14 @@ impl Module {
     /// A value's name.
     pub fn value_name(&self, op: u32) -> String {
         named(&self.text.names.values, op, "v")
+    }
+
+    /// The op that an op of an optimized program comes from, by its index in the program that was read.
+    pub fn source(&self, op: u32) -> Option<u32> {
+        self.sources
+            .get(op as usize)
+            .copied()
+            .filter(|&source| source != NONE)
     }
 
     /// The line of the file in which an op stands.

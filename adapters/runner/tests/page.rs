@@ -348,6 +348,48 @@ fn an_op_is_linked_to_its_stencils_and_live_range() {
 
 #[test]
 #[ignore = "needs a browser: ci/page.sh"]
+fn what_the_optimizer_did_stands_beside_its_ops() {
+    let folder = Folder::new("passes");
+    let (path, page) = (folder.0.join("f.uop"), folder.0.join("passes.html"));
+    let source = "
+func @f(a: i64) -> i64 {
+entry:
+    one = i64.const 1
+    unused = i64.add a, one
+    first = i64.mul a, a
+    second = i64.mul a, a
+    sum = i64.add first, second
+    return sum
+}
+";
+    std::fs::write(&path, source).unwrap();
+    explain(&path, &page);
+    let mut browser = Browser::open(&page, "");
+    assert!(browser.text(".steps").starts_with("optimizer: "));
+    assert_eq!(browser.count(".row .bf.gone"), 3);
+    let gone = "[...document.querySelectorAll('.row .bf.gone')].map(cell => cell.title).join(';')";
+    let gone = browser.value(gone).as_str().unwrap().to_string();
+    assert!(
+        gone.contains("unused = i64.add a, one\ndropped by dead"),
+        "{gone}"
+    );
+    assert!(
+        gone.contains("second = i64.mul a, a\ndropped by cse"),
+        "{gone}"
+    );
+    assert!(
+        browser
+            .text(".row .bf.was")
+            .starts_with("sum = i64.add first, second")
+    );
+    browser.click("#optimizer");
+    assert_eq!(browser.count(".row .bf.gone"), 0);
+    assert_eq!(browser.count(".row.first"), 4);
+    browser.close();
+}
+
+#[test]
+#[ignore = "needs a browser: ci/page.sh"]
 fn a_large_function_stays_quick() {
     let folder = Folder::new("large");
     let page = folder.0.join("large.html");

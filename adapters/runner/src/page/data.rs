@@ -1,6 +1,8 @@
 //! What the page shows, as its script reads it: field names are short, since there is one record for each stencil of the code.
 
 use crate::disassemble::{self, Printed};
+use crate::module::Module;
+use crate::stages::passes::{Fate, PassStages};
 use crate::stages::ranges::{LiveRange, Place};
 use crate::stages::stencils::{Owner, Serves, StencilUse, family_name, owners};
 use crate::stages::{FunctionStages, Stages};
@@ -22,6 +24,8 @@ pub struct Page {
     templates: Vec<TemplateData>,
     /// The names of families that stencils refer to.
     families: Vec<String>,
+    /// The passes of the optimizer that ran, with their steps.
+    passes: Vec<(&'static str, u32)>,
     functions: Vec<FunctionData>,
 }
 
@@ -59,12 +63,26 @@ struct FunctionData {
     blocks: Vec<(String, u32, u32)>,
     /// The op at each position.
     ops: Vec<String>,
+    /// The ops before the optimizer, none if it did not run.
+    before: Vec<BeforeData>,
+    /// Those ops and positions side by side, -1 for what the other side has not.
+    sides: Vec<(i64, i64)>,
     values: Vec<ValueData>,
     stubs: Vec<StubData>,
     code: Vec<CodeData>,
     /// Entries of jump tables: `[offset, target]`.
     tables: Vec<(u32, u32)>,
     slots: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct BeforeData {
+    /// The op as it was.
+    o: String,
+    /// 0 it is kept, 1 it is changed, 2 it is gone.
+    f: u8,
+    /// The passes that do that alone, bit by bit.
+    p: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -110,18 +128,21 @@ struct CodeData {
 }
 
 impl Page {
-    /// Gathers what is shown. The code is the whole program's, as compilation left it.
+    /// Gathers what is shown of a program, compiled as it is; with what the optimizer did before, and to which program,
+    /// if it ran. The code is the whole program's, as compilation left it.
     pub fn new(
         heading: Heading,
-        program: &Program<'_>,
-        names: &Names,
+        module: &Module,
+        passes: Option<(&PassStages, &Module)>,
         set: &'static StencilSet,
         stages: &Stages,
         code: &[u8],
     ) -> Page {
+        let (program, names) = (&module.program(), &module.text().names);
         let mut gather = Gather {
             program,
             names,
+            passes,
             texts: patchjit_text::print_ops(program, Some(names)),
             set,
             code,
@@ -143,6 +164,10 @@ impl Page {
             registers: set.registers.names.map(<[_]>::to_vec),
             templates: gather.templates,
             families: gather.families,
+            passes: passes.map_or_else(Vec::new, |(passes, _)| {
+                let passes = passes.passes.iter();
+                passes.map(|&(pass, steps)| (pass.name(), steps)).collect()
+            }),
             functions,
         }
     }
@@ -151,6 +176,7 @@ impl Page {
 struct Gather<'a> {
     program: &'a Program<'a>,
     names: &'a Names,
+    passes: Option<(&'a PassStages, &'a Module)>,
     texts: OpTexts,
     set: &'static StencilSet,
     code: &'a [u8],
@@ -185,16 +211,53 @@ impl Gather<'_> {
             .iter()
             .map(|stencil| self.stencil(stages, stencil))
             .collect();
+        let (before, sides) = self.sides(stages);
         FunctionData {
             name: format!("@{}", named(&self.names.functions, stages.function, "f")),
             blocks,
             ops,
+            before,
+            sides,
             values,
             stubs: self.stubs(stages, &code),
             tables: self.tables(stages, &code),
             code,
             slots: stages.slot_count,
         }
+    }
+
+    /// A function's ops before the optimizer, beside those after it: what is gone stands where it was.
+    fn sides(&self, stages: &FunctionStages) -> (Vec<BeforeData>, Vec<(i64, i64)>) {
+        let Some((passes, module)) = self.passes else {
+            return (Vec::new(), Vec::new());
+        };
+        let program = module.program();
+        let Some(function) = program.functions.get(stages.function as usize) else {
+            return (Vec::new(), Vec::new());
+        };
+        let first = function.first_op as usize;
+        let ops = &passes.ops[first..first + function.op_count as usize];
+        let mut sides = Vec::new();
+        // Up to where ops have been set beside others; what is kept further back has only moved.
+        let mut shown = 0;
+        let is_gone = |&at: &usize| ops[at].fate == Fate::Gone;
+        for (position, &op) in (0..).zip(&stages.ops) {
+            let source = passes.sources.get(op as usize).copied().flatten();
+            let Some(source) = source.and_then(|op| (op as usize).checked_sub(first)) else {
+                sides.push((-1, position));
+                continue;
+            };
+            sides.extend((shown..source).filter(is_gone).map(|at| (at as i64, -1)));
+            sides.push((source as i64, position));
+            shown = shown.max(source + 1);
+        }
+        sides.extend((shown..ops.len()).filter(is_gone).map(|at| (at as i64, -1)));
+        let before = ops.iter().map(|op| BeforeData {
+            o: op.line.clone(),
+            f: op.fate as u8,
+            p: op.passes,
+        });
+        (before.collect(), sides)
     }
 
     /// The code in front of all functions, of which observers are told nothing.
@@ -218,6 +281,8 @@ impl Gather<'_> {
             name: "ends of runs".to_string(),
             blocks: Vec::new(),
             ops: Vec::new(),
+            before: Vec::new(),
+            sides: Vec::new(),
             values: Vec::new(),
             stubs: Vec::new(),
             code: code.collect(),

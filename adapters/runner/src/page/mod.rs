@@ -1,6 +1,7 @@
 //! The page that `patchjit explain --html` writes: the stages of a compilation side by side.
 //!
-//! Takes the stages of a program; gives one HTML document that needs nothing else. What is shown travels as JSON in
+//! Takes the stages of a program; gives one HTML document that needs nothing else: ops before the optimizer with the passes that changed
+//! or dropped them, ops, live ranges over registers, bytes with the holes of their stencils, instructions, families. What is shown travels as JSON in
 //! a script element, with every `<`, `>` and `&` escaped, and the page's script puts it on the screen as text only, so
 //! names and comments cannot become markup; a content security policy keeps the page from fetching anything. Only rows
 //! in view are in the document. The document takes about 400 bytes for each op, and a function of up to 400,000 rows (one for each

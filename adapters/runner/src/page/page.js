@@ -53,6 +53,21 @@
     const rowOfOp = new Int32Array(f.ops.length), rowsOfOp = new Int32Array(f.ops.length);
     const rowOfCode = new Int32Array(f.code.length).fill(-1);
     const rowOfBlock = [], rowOfStub = [], rowOfTable = new Map();
+    // What the optimizer dropped stands where it was: before the op that comes next.
+    const gone = new Map(), beside = new Map();
+    let waiting = [];
+    if (comparing) {
+      for (const [b, p] of f.sides) {
+        if (p < 0) waiting.push(b);
+        else {
+          if (waiting.length) gone.set(p, waiting);
+          waiting = [];
+          if (b >= 0) beside.set(p, b);
+        }
+      }
+    }
+    const ghost = b => rows.push({ k: 'gone', p: -1, b });
+    const isParameter = b => /^\S+: \w+$/.test(f.before[b].o);
     const band = (text, fold, extra) => rows.push(Object.assign({ k: 'band', p: -1, x: text, fold }, extra));
     const code = (index, p, stub) => {
       rowOfCode[index] = rows.length;
@@ -69,15 +84,20 @@
     section(ends ? 'paths that end a run, shared by all functions' : 'entry from the C convention', 'entry', [-1]);
     section('frame', 'frame', [-2]);
     for (const [name, position, count] of f.blocks) {
+      const first_gone = gone.get(position) || [];
+      first_gone.filter(b => !isParameter(b)).forEach(ghost);
       rowOfBlock.push(rows.length);
       band(name + ':', '', { block: rowOfBlock.length - 1 });
+      first_gone.filter(isParameter).forEach(ghost);
       for (let p = position; p < position + count; p++) {
+        if (p > position) (gone.get(p) || []).forEach(ghost);
         rowOfOp[p] = rows.length;
         if (first[p] < 0) rows.push({ k: 'op', p, c: -1, i: 0, s: -1 });
         else for (let index = first[p]; index < after[p]; index++) code(index, p, -1);
         rowsOfOp[p] = rows.length - rowOfOp[p];
       }
     }
+    waiting.forEach(ghost);
     f.stubs.forEach((stub, number) => {
       rowOfStub.push(rows.length);
       const from = stub.from.length ? ' · from ' + stub.from.slice(0, 12).join(', ') + (stub.from.length > 12 ? ', …' : '') : '';
@@ -90,7 +110,7 @@
       rowOfTable.set(at, rows.length);
       rows.push({ k: 'table', p: -1, at, target });
     }
-    return { rows, rowOfOp, rowsOfOp, rowOfCode, rowOfBlock, rowOfStub, rowOfTable, cut: Math.min(rows.length, MOST_ROWS) };
+    return { rows, rowOfOp, rowsOfOp, rowOfCode, rowOfBlock, rowOfStub, rowOfTable, beside, cut: Math.min(rows.length, MOST_ROWS) };
   }
 
   function lanesOf(f) {
@@ -129,6 +149,8 @@
 
   const folded = new Set(['entry', 'frame', 'end']);
   let f, layout, lane, users, number = 0;
+  // Whether the ops before the optimizer are shown.
+  let comparing = data.functions.some(known => known.before.some(op => op.f > 0));
   // What is chosen by a click, and what the pointer is over: {p} or {v}, or null.
   let chosen = null, over = null;
 
@@ -165,9 +187,11 @@
   function relayout() {
     layout = rowsOf(f, folded);
     document.documentElement.style.setProperty('--lanes', lane.width + 'px');
+    document.documentElement.style.setProperty('--before', comparing ? '330px' : '0px');
+    document.body.classList.toggle('comparing', comparing);
     const head = $('head');
     head.replaceChildren();
-    for (const [name, text] of [['p', ''], ['o', f.ops.length ? 'op' : ''], ['names', ''], ['at', 'offset'], ['by', 'bytes'], ['as', 'instruction'], ['st', 'stencil']]) {
+    for (const [name, text] of [['bf', 'before the optimizer'], ['p', ''], ['o', f.ops.length ? 'op' : ''], ['names', ''], ['at', 'offset'], ['by', 'bytes'], ['as', 'instruction'], ['st', 'stencil']]) {
       const cell = make('div', name, text);
       if (name === 'names') {
         for (const { x, width, name } of lane.list) {
@@ -241,21 +265,36 @@
     return holder;
   }
 
+  // An op as it was, with the passes that change or drop it by themselves.
+  function before(cell, op) {
+    cell.textContent = op.o;
+    cell.title = op.o;
+    if (op.f === 0) return;
+    cell.classList.add(op.f === 1 ? 'was' : 'gone');
+    const names = data.passes.filter((_, bit) => op.p >> bit & 1).map(pass => pass[0]);
+    const badge = make('span', 'by', names.length ? names.join(' ') : 'together');
+    cell.title += '\n' + (op.f === 1 ? 'changed by ' : 'dropped by ') + (names.join(', ') || 'several passes together');
+    cell.append(badge);
+  }
+
   function rowNode(index) {
     const row = layout.rows[index];
     const node = make('div', 'grid row');
     node.style.top = index * ROW + 'px';
     node.dataset.row = index;
-    const cells = ['p', 'o', 'names', 'at', 'by', 'as', 'st'].map(name => make('div', name));
-    const [p, o, , at, by, as, st] = cells;
+    const cells = ['bf', 'p', 'o', 'names', 'at', 'by', 'as', 'st'].map(name => make('div', name));
+    const [bf, p, o, , at, by, as, st] = cells;
     if (row.k === 'band') {
       node.classList.add('band');
       if (row.s !== undefined) node.dataset.stub = row.s;
       o.textContent = row.x;
-      o.style.gridColumn = '1 / span 2';
+      o.style.gridColumn = '2 / span 2';
       o.style.paddingLeft = '12px';
       o.title = row.x;
-      cells.shift();
+      cells.splice(1, 1);
+    } else if (row.k === 'gone') {
+      node.classList.add('ghost');
+      before(bf, f.before[row.b]);
     } else if (row.k === 'table') {
       at.textContent = hex(row.at);
       as.textContent = '→ ' + hex(row.target);
@@ -270,6 +309,9 @@
         o.textContent = f.ops[row.p];
         o.title = f.ops[row.p];
         if (row.c < 0) node.classList.add('dead');
+        const b = layout.beside.get(row.p);
+        if (b !== undefined) before(bf, f.before[b]);
+        else if (comparing && f.before.length) node.classList.add('fresh');
       }
       if (row.c >= 0) {
         const c = f.code[row.c];
@@ -321,7 +363,7 @@
 
   function drawLanes(top, bottom) {
     const columns = getComputedStyle($('head')).gridTemplateColumns.split(' ').map(parseFloat);
-    lanes.style.left = columns[0] + columns[1] + 'px';
+    lanes.style.left = columns[0] + columns[1] + columns[2] + 'px';
     lanes.setAttribute('width', lane.width);
     lanes.setAttribute('height', layout.cut * ROW);
     lanes.style.top = '0px';
@@ -636,6 +678,18 @@
     choose(+event.target.value);
     pick(null, false);
   });
+  if (data.passes.length) {
+    const button = $('optimizer'), steps = data.passes.filter(pass => pass[1]).map(pass => pass.join(' '));
+    button.hidden = false;
+    button.title = 'ops before the optimizer. Steps: ' + (steps.join(', ') || 'none');
+    button.setAttribute('aria-pressed', comparing);
+    button.addEventListener('click', () => {
+      comparing = !comparing;
+      button.setAttribute('aria-pressed', comparing);
+      relayout();
+      pick(chosen, true);
+    });
+  }
   $('theme').addEventListener('click', () => {
     const dark = matchMedia('(prefers-color-scheme: dark)').matches;
     const now = document.documentElement.dataset.theme || (dark ? 'dark' : 'light');
@@ -653,6 +707,10 @@
     option.value = index;
     $('function').append(option);
   });
+  if (data.passes.length) {
+    const steps = data.passes.filter(pass => pass[1]).map(([name, count]) => `${name} ${count}`);
+    $('legend').append(make('span', 'steps', 'optimizer: ' + (steps.join(', ') || 'nothing to do')));
+  }
   for (const [colour, text] of [
     ['--int', 'integer register'], ['--float', 'float register'], ['--slot', 'spill slot'],
     ['--o0', 'out'], ['--o1', 'operand a'], ['--o2', 'b'], ['--o3', 'c'], ['--oi', 'immediate'], ['--ot', 'distance to a target'],

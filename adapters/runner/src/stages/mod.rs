@@ -2,12 +2,13 @@
 //!
 //! [`Stages::of`] takes a program, the events of its compilation and the code; gives for each function its ops in the
 //! order of the code, the values with what held them when ([`ranges`]), and the stencils that its code consists of
-//! ([`stencils`]). [`chart`] draws the ranges as text. Linear in the events, on the heap.
+//! ([`stencils`]). [`chart`] draws the ranges as text; [`passes`] says what the optimizer did before. Linear in the events, on the heap.
 //!
 //! *Positions* are as the compiler counts them: the op at place p of the blocks, in the order of the code, reads its
 //! operands at *moment* 2p and has given its value by moment 2p + 1.
 
 pub mod chart;
+pub mod passes;
 pub mod ranges;
 pub mod stencils;
 
