@@ -62,7 +62,7 @@ pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
         emit => {
             let code = to_bytes(module, verified, set, arguments.fuel, &mut Silent)?;
             match emit {
-                Emit::Asm => listing(module, &code, set, &[]).into_bytes(),
+                Emit::Asm => listing(module, &code, set).into_bytes(),
                 Emit::Obj => object(module, &code, set)?,
                 Emit::Bin | Emit::Uop => code.bytes,
             }
@@ -83,9 +83,8 @@ pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     written.map_err(Failure::input)
 }
 
-/// The disassembly, with a heading for each function, its body and its tables, and with notes at the
-/// offsets in the code that they are about, in ascending order.
-pub fn listing(module: &Module, code: &Code, set: &StencilSet, notes: &[(u32, &str)]) -> String {
+/// The disassembly, with a heading for each function, its body and its tables.
+fn listing(module: &Module, code: &Code, set: &StencilSet) -> String {
     let mut headings: Vec<(u32, String, bool)> = vec![(0, "ends of runs".to_string(), true)];
     for (index, function) in code.functions.iter().enumerate() {
         let name = module.function_name(index);
@@ -97,25 +96,16 @@ pub fn listing(module: &Module, code: &Code, set: &StencilSet, notes: &[(u32, &s
     }
     headings.sort_by_key(|&(offset, ..)| offset);
     let mut text = String::new();
-    let mut notes = notes.iter().peekable();
-    for (index, (start, heading, is_code)) in headings.iter().enumerate() {
+    for (index, &(start, ref heading, is_code)) in headings.iter().enumerate() {
         let next = headings.get(index + 1);
         let end = next.map_or(code.bytes.len() as u32, |next| next.0);
         let _ = writeln!(text, "; {heading}, {} bytes", end - start);
-        let mut at = *start;
-        while at < end {
-            while let Some((_, note)) = notes.next_if(|note| note.0 <= at) {
-                let _ = writeln!(text, "        ; {note}");
-            }
-            let stop = notes.peek().map_or(end, |note| note.0.min(end));
-            let bytes = &code.bytes[at as usize..stop as usize];
-            if *is_code && is_x86_64(set) {
-                text.push_str(&disassemble::x86_64(bytes, u64::from(at)));
-            } else {
-                text.push_str(&disassemble::words(bytes, u64::from(at)));
-            }
-            at = stop;
-        }
+        let bytes = &code.bytes[start as usize..end as usize];
+        text += &if is_code {
+            disassemble::of_target(set, bytes, start.into())
+        } else {
+            disassemble::words(bytes, start.into())
+        };
     }
     text
 }

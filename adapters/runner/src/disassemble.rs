@@ -1,6 +1,7 @@
 //! Machine code as text, through `iced-x86`.
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
+use patchjit::stencil::StencilSet;
 use std::fmt::Write as _;
 
 /// An instruction as it is printed.
@@ -54,6 +55,15 @@ pub fn x86_64(code: &[u8], first_offset: u64) -> String {
         );
     }
     text
+}
+
+/// Prints code of a target: instructions where they are known, else words.
+pub fn of_target(set: &StencilSet, code: &[u8], first_offset: u64) -> String {
+    if set.target.starts_with("x86_64") {
+        x86_64(code, first_offset)
+    } else {
+        words(code, first_offset)
+    }
 }
 
 /// Bytes as two digits each.

@@ -15,7 +15,6 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Module {
     path: String,
-    lines: Vec<String>,
     text: patchjit_text::Module,
     contents: Vec<Content>,
     promises: Vec<Promise>,
@@ -72,7 +71,6 @@ impl Module {
         let bench = text.bench.as_ref().map(|line| promise(&text, line));
         Ok(Module {
             path: name,
-            lines: source.lines().map(|line| line.trim().to_string()).collect(),
             contents,
             promises,
             bench,
@@ -119,7 +117,6 @@ impl Module {
         let module = Module {
             sources: program.positions.to_vec(),
             path: self.path.clone(),
-            lines: self.lines.clone(),
             text,
             contents: self.contents.clone(),
             promises: self.promises.clone(),
@@ -164,24 +161,12 @@ impl Module {
         named(&self.text.names.regions, region, "r")
     }
 
-    /// A value's name.
-    pub fn value_name(&self, op: u32) -> String {
-        named(&self.text.names.values, op, "v")
-    }
-
     /// The op that an op of an optimized program comes from, by its index in the program that was read.
     pub fn source(&self, op: u32) -> Option<u32> {
         self.sources
             .get(op as usize)
             .copied()
             .filter(|&source| source != NONE)
-    }
-
-    /// The line of the file in which an op stands.
-    pub fn line(&self, op: u32) -> Option<&str> {
-        let (line, _) = self.text.place(op)?;
-        let line = self.lines.get(line as usize - 1)?;
-        Some(line)
     }
 
     /// The types of a function's parameters.

@@ -356,14 +356,51 @@ fn explanations_have_their_stages() {
     let file = File::new("uop", SAMPLE);
     let ran = patchjit(&["explain", file.path()]);
     assert_eq!(ran.status, 0, "{}", ran.errors);
-    for heading in ["program", "live ranges", "registers", "code"] {
-        assert!(
-            ran.output.contains(&format!("== {heading}")),
-            "{}",
-            ran.output
-        );
-    }
+    let headings = ran
+        .output
+        .lines()
+        .filter_map(|line| line.strip_prefix("== "));
+    let headings: Vec<&str> = headings.collect();
+    let stages = [
+        "program",
+        "passes",
+        "optimized program",
+        "live ranges",
+        "registers",
+        "code",
+    ];
+    assert_eq!(headings, stages);
     assert!(ran.output.contains("idiv"));
+    assert!(ran.output.contains(" ; machine.Entry"));
+    // Colours are for terminals.
+    assert!(!ran.output.contains('\x1b'));
+    let ran = patchjit(&["explain", file.path(), "--opt", "none"]);
+    assert!(!ran.output.contains("== passes"));
+}
+
+#[test]
+fn explanations_say_what_passes_and_collectors_do() {
+    let source = "
+host @add_one(i64) -> i64
+func @f(a: ref, b: i64) -> i64, ref {
+entry:
+    unused = i64.add b, b
+    c = call_host @add_one(b)
+    return c, a
+}
+";
+    let file = File::new("uop", source);
+    let ran = patchjit(&["explain", file.path()]);
+    assert_eq!(ran.status, 0, "{}", ran.errors);
+    let has = |line: &str| ran.output.lines().any(|found| found.trim() == line);
+    assert!(
+        ran.output.contains("  - unused = i64.add b, b "),
+        "{}",
+        ran.output
+    );
+    assert!(has("2    c = call_host @add_one(b)"), "{}", ran.output);
+    let (_, references) = ran.output.split_once("== references").unwrap();
+    assert!(references.contains(": a in slot 0"), "{references}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `explain` shows, held against the programs and their code.
 
 use patchjit::code::CodeBuffer;
-use patchjit::compile::{Event, FunctionCode, Options};
+use patchjit::compile::{Event, FunctionCode, Options, References};
 use patchjit::ops::Opcode;
 use patchjit_cli::engine::Compilation;
 use patchjit_cli::module::Module;
@@ -38,7 +38,13 @@ fn each(mut look: impl FnMut(&Module, &[Event], &Stages, &[u8])) {
         let compiled = compilation.compile_observed(buffer, &mut events).unwrap();
         code.truncate(compiled.code_length as usize);
         let functions: Vec<FunctionCode> = compilation.functions().to_vec();
-        let stages = Stages::of(&module.program(), &SET, &events.0, &functions);
+        let stages = Stages::of(
+            &module.program(),
+            &SET,
+            &events.0,
+            &functions,
+            &References::default(),
+        );
         look(&module, &events.0, &stages, &code);
     }
 }

@@ -72,6 +72,8 @@ struct FunctionData {
     code: Vec<CodeData>,
     /// Entries of jump tables: `[offset, target]`.
     tables: Vec<(u32, u32)>,
+    /// Where a collector finds references: `[position, [[value, slot]]]`.
+    safepoints: Vec<(u32, Vec<(String, u32)>)>,
     slots: u32,
 }
 
@@ -221,6 +223,7 @@ impl Gather<'_> {
             values,
             stubs: self.stubs(stages, &code),
             tables: self.tables(stages, &code),
+            safepoints: self.safepoints(stages),
             code,
             slots: stages.slot_count,
         }
@@ -287,27 +290,15 @@ impl Gather<'_> {
             stubs: Vec::new(),
             code: code.collect(),
             tables: Vec::new(),
+            safepoints: Vec::new(),
             slots: 0,
         }
     }
 
     fn value(&self, range: &LiveRange, positions: &HashMap<u32, u32>) -> ValueData {
-        let (name, defined) = match range.value {
-            ValueName::Op(op) => (
-                self.texts
-                    .values
-                    .get(op as usize)
-                    .cloned()
-                    .unwrap_or_default(),
-                positions
-                    .get(&op)
-                    .map_or(-1, |&position| i64::from(position)),
-            ),
-            ValueName::Slots => ("(guest slots)".to_string(), -1),
-            ValueName::Region(region) => (
-                format!("(@{})", named(&self.names.regions, region, "r")),
-                -1,
-            ),
+        let defined = match range.value {
+            ValueName::Op(op) => positions.get(&op).map_or(-1, |&at| i64::from(at)),
+            _ => -1,
         };
         let spans = range.spans.iter().map(|span| {
             let place = match span.place {
@@ -318,11 +309,30 @@ impl Gather<'_> {
             (span.from, span.to, place)
         });
         ValueData {
-            n: name,
+            n: self.value_name(range.value),
             d: defined,
             u: range.uses.clone(),
             s: spans.collect(),
         }
+    }
+
+    fn value_name(&self, value: ValueName) -> String {
+        match value {
+            ValueName::Op(op) => {
+                let name = self.texts.values.get(op as usize);
+                name.cloned().unwrap_or_default()
+            }
+            ValueName::Slots => "(guest slots)".to_string(),
+            ValueName::Region(region) => format!("(@{})", named(&self.names.regions, region, "r")),
+        }
+    }
+
+    fn safepoints(&self, stages: &FunctionStages) -> Vec<(u32, Vec<(String, u32)>)> {
+        let points = stages.safepoints.iter();
+        let points = points.filter(|point| !point.roots.is_empty());
+        let root = |&(value, slot): &(ValueName, u32)| (self.value_name(value), slot);
+        let named = points.map(|point| (point.position, point.roots.iter().map(root).collect()));
+        named.collect()
     }
 
     fn stencil(&mut self, stages: &FunctionStages, stencil: &StencilUse) -> CodeData {

@@ -578,6 +578,9 @@
       const gives = users.gives[p].map(v => [link(f.values[v].n, 'v', v), '  ' + range(f.values[v]), '\n  read by ', ...opLinks(f.values[v].u)]);
       const exits = [];
       f.stubs.forEach((stub, s) => stub.from.includes(p) && exits.push([link(stub.name, 's', s), ' at ' + hex(stub.at)]));
+      for (const [at, roots] of f.safepoints) {
+        if (at === p) gives.push('a collector finds ' + roots.map(([name, slot]) => `${name} in slot ${slot}`).join(', '));
+      }
       detail.append(list('block ' + f.blocks[blockOf(p)][0] + ' · reads', reads.length ? reads : ['nothing from a register']));
       detail.append(list('gives', gives.concat(exits.map(exit => ['leaves through ', ...exit]))));
       detail.append(list('stencils', indices.length ? stencilItems(indices) : ['no code of its own']));

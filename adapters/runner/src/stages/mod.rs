@@ -2,17 +2,18 @@
 //!
 //! [`Stages::of`] takes a program, the events of its compilation and the code; gives for each function its ops in the
 //! order of the code, the values with what held them when ([`ranges`]), and the stencils that its code consists of
-//! ([`stencils`]). [`chart`] draws the ranges as text; [`passes`] says what the optimizer did before. Linear in the events, on the heap.
+//! ([`stencils`]). [`chart`] draws the ranges as text, [`listing`] prints the code; [`passes`] says what the optimizer did before. Linear in the events, on the heap.
 //!
 //! *Positions* are as the compiler counts them: the op at place p of the blocks, in the order of the code, reads its
 //! operands at *moment* 2p and has given its value by moment 2p + 1.
 
 pub mod chart;
+pub mod listing;
 pub mod passes;
 pub mod ranges;
 pub mod stencils;
 
-use patchjit::compile::{Event, FunctionCode, Observer};
+use patchjit::compile::{Event, FunctionCode, Observer, References, ValueName};
 use patchjit::ir::Program;
 use patchjit::stencil::StencilSet;
 use ranges::{LiveRange, Ranges};
@@ -53,6 +54,8 @@ pub struct FunctionStages {
     pub stencils: Vec<StencilUse>,
     /// What writes snapshots and leaves, behind its blocks, in the order of the code.
     pub stubs: Vec<StubStage>,
+    /// Where a collector may run, in the order of the code.
+    pub safepoints: Vec<SafepointStage>,
     /// How many spill slots its frame has.
     pub slot_count: u32,
 }
@@ -66,6 +69,17 @@ pub struct BlockStage {
     pub position: u32,
     /// How many ops it has.
     pub count: u32,
+}
+
+/// A place at which a collector may run.
+#[derive(Clone, Debug)]
+pub struct SafepointStage {
+    /// The position of its op.
+    pub position: u32,
+    /// The offset in the code to which its call returns.
+    pub at: u32,
+    /// The references that it finds, each with the spill slot.
+    pub roots: Vec<(ValueName, u32)>,
 }
 
 /// The code of an exit.
@@ -84,6 +98,7 @@ impl Stages {
         set: &'static StencilSet,
         events: &[Event],
         functions: &[FunctionCode],
+        references: &References<'_>,
     ) -> Stages {
         let begins = |event: &Event| matches!(event, Event::Function { .. });
         let mut stages = Vec::new();
@@ -94,10 +109,45 @@ impl Stages {
                 .get(function as usize)
                 .copied()
                 .unwrap_or_default();
-            stages.push(function_stages(program, set, function, code, &after[..end]));
+            let events = &after[..end];
+            let mut function = function_stages(program, set, function, code, events);
+            function.find_roots(events, references);
+            stages.push(function);
             rest = &after[end..];
         }
         Stages { functions: stages }
+    }
+}
+
+impl FunctionStages {
+    /// Names what the maps of references have at each safepoint.
+    fn find_roots(&mut self, events: &[Event], references: &References<'_>) {
+        let outgoing = events.iter().find_map(|event| match *event {
+            Event::Frame { outgoing, .. } => Some(outgoing),
+            _ => None,
+        });
+        let outgoing = outgoing.unwrap_or(0);
+        let positions: HashMap<u32, u32> = self.ops.iter().copied().zip(0..).collect();
+        // The value that has each spill slot as of now.
+        let mut owners = HashMap::new();
+        for event in events {
+            match *event {
+                Event::SpillSlot { value, slot } => {
+                    owners.insert(slot, value);
+                }
+                Event::Safepoint { op, at } => {
+                    let roots = references.at(at).map_or(&[][..], |frame| frame.roots);
+                    let slots = roots.iter().map(|word| word - outgoing);
+                    let owned = slots.filter_map(|slot| Some((*owners.get(&slot)?, slot)));
+                    self.safepoints.push(SafepointStage {
+                        position: positions.get(&op).copied().unwrap_or(0),
+                        at,
+                        roots: owned.collect(),
+                    });
+                }
+                _ => {}
+            }
+        }
     }
 }
 
