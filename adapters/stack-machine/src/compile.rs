@@ -1,14 +1,15 @@
 //! From a recorded trace to published code.
 
 use crate::record;
-use patchjit::build::{Builder, EMPTY_EXIT, EMPTY_OP, Storage};
-use patchjit::compile::{self, FunctionCode, Options};
+use patchjit::build::{Builder, Counts, EMPTY_EXIT, EMPTY_OP, Storage};
+use patchjit::compile::{self, FunctionCode};
 use patchjit::error::Error;
-use patchjit::ir::{Block, Function, HostFunction, Op, Program, Region, Signature, Tag};
+use patchjit::ir::{Block, Exit, Function, HostFunction, Op, Region, Signature, Tag};
+use patchjit::optimize::{self, Passes};
 use patchjit::stencil::StencilSet;
 use patchjit::tier::record::{Emit, Forced, Trace};
 use patchjit::types::Type;
-use patchjit::verify;
+use patchjit::verify::{self, Verified};
 use patchjit_memory::{Arena, Block as CodeBlock};
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -56,8 +57,10 @@ impl fmt::Display for Failure {
 pub struct Times {
     /// From the log to a program.
     pub emit: Duration,
-    /// Verification.
+    /// Verification, of what was optimized too.
     pub verify: Duration,
+    /// Optimization.
+    pub optimize: Duration,
     /// From a verified program to bytes.
     pub compile: Duration,
     /// Until the bytes are executable, memory for them included.
@@ -67,13 +70,14 @@ pub struct Times {
 impl Times {
     /// All of it.
     pub fn total(&self) -> Duration {
-        self.emit + self.verify + self.compile + self.publish
+        self.emit + self.verify + self.optimize + self.compile + self.publish
     }
 
     /// Adds those of another compilation.
     pub fn add(&mut self, other: &Times) {
         self.emit += other.emit;
         self.verify += other.verify;
+        self.optimize += other.optimize;
         self.compile += other.compile;
         self.publish += other.publish;
     }
@@ -92,85 +96,132 @@ pub struct Code {
     pub times: Times,
 }
 
-/// Storage for the records of programs, used again and again.
+/// Records of a program, in storage that is used again and again.
 #[derive(Debug, Default)]
-pub struct Compiler {
+struct Records {
     functions: Vec<Function>,
     blocks: Vec<Block>,
     ops: Vec<Op>,
     extra: Vec<u32>,
-    exits: Vec<patchjit::ir::Exit>,
+    exits: Vec<Exit>,
     signatures: Vec<Signature>,
     types: Vec<Type>,
     regions: Vec<Region>,
     hosts: Vec<HostFunction>,
     tags: Vec<Tag>,
+}
+
+impl Records {
+    /// At least this much storage.
+    fn storage(&mut self, counts: &Counts) -> Storage<'_> {
+        fn grown<T: Clone>(records: &mut Vec<T>, count: usize, empty: T) -> &mut [T] {
+            if records.len() < count {
+                records.resize(count, empty);
+            }
+            records
+        }
+        Storage {
+            functions: grown(&mut self.functions, counts.functions, Function::default()),
+            blocks: grown(&mut self.blocks, counts.blocks, Block::default()),
+            ops: grown(&mut self.ops, counts.ops, EMPTY_OP),
+            extra: grown(&mut self.extra, counts.extra, 0),
+            exits: grown(&mut self.exits, counts.exits, EMPTY_EXIT),
+            signatures: grown(
+                &mut self.signatures,
+                counts.signatures,
+                Signature::default(),
+            ),
+            types: grown(&mut self.types, counts.types, Type::I32),
+            regions: grown(&mut self.regions, counts.regions, Region::default()),
+            hosts: grown(&mut self.hosts, counts.hosts, HostFunction::default()),
+            tags: grown(&mut self.tags, counts.tags, Tag::default()),
+            positions: &mut [],
+        }
+    }
+}
+
+/// What compiling takes; kept, so that it is not asked for each time.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    recorded: Records,
+    optimized: Records,
     words: Vec<u32>,
     facts: Vec<u32>,
+    optimized_facts: Vec<u32>,
+}
+
+/// The first words of what is kept, as many as are asked for.
+fn words(kept: &mut Vec<u32>, count: usize) -> &mut [u32] {
+    if kept.len() < count {
+        kept.resize(count, 0);
+    }
+    &mut kept[..count]
 }
 
 impl Compiler {
-    /// Emits a trace and shows the program: for whoever wants to look at it.
+    /// Makes a trace a program, optimizes it with these passes (with none, it stays as it is), and shows it verified.
     ///
     /// # Errors
     ///
-    /// The builder's.
-    pub fn emit<R>(
+    /// The core's.
+    pub fn prepare<R>(
         &mut self,
         trace: &Trace<'_>,
         forced: Option<Forced>,
-        look: impl FnOnce(&Program<'_>) -> R,
+        passes: Passes,
+        look: impl FnOnce(&Verified<'_>, &mut Times, &mut Vec<u32>) -> R,
     ) -> Result<R, Error> {
-        let program = self.program(trace, forced)?;
-        Ok(look(&program.0))
-    }
-
-    /// The trace as a program, the words that may be used for more, and those for the facts of verification.
-    #[allow(
-        clippy::type_complexity,
-        reason = "said above, and used in this file only"
-    )]
-    fn program(
-        &mut self,
-        trace: &Trace<'_>,
-        forced: Option<Forced>,
-    ) -> Result<(Program<'_>, &mut Vec<u32>, &mut Vec<u32>), Error> {
+        let mut times = Times::default();
+        let start = Instant::now();
         let (ops, exits) = (trace.op_count() as usize, trace.exit_count() as usize);
         let slots = trace.slot_count() as usize + 1;
         // Every guard may begin a block; entry, head and a forced guard come to it.
-        let blocks = 2 * ops + 8;
-        self.functions.resize(1, Function::default());
-        self.blocks.resize(blocks, Block::default());
-        self.ops.resize(ops + blocks + 2 * slots + 8, EMPTY_OP);
-        self.extra
-            .resize(4 * (ops + blocks) + 2 * slots * (exits + 2), 0);
-        self.exits.resize(exits, EMPTY_EXIT);
-        self.signatures.resize(1, Signature::default());
-        self.types.resize(1, Type::I32);
-        self.regions.resize(3, Region::default());
-        self.tags.resize(8, Tag::default());
-        self.words.resize(trace.emit_words(), 0);
-        let mut builder = Builder::new(Storage {
-            functions: &mut self.functions,
-            blocks: &mut self.blocks,
-            ops: &mut self.ops,
-            extra: &mut self.extra,
-            exits: &mut self.exits,
-            signatures: &mut self.signatures,
-            types: &mut self.types,
-            regions: &mut self.regions,
-            hosts: &mut self.hosts,
-            tags: &mut self.tags,
-            positions: &mut [],
-        });
+        let blocks = ops + 8;
+        let counts = Counts {
+            functions: 1,
+            blocks,
+            ops: ops + blocks + 2 * slots + 8,
+            extra: 4 * (ops + blocks) + 2 * slots * (exits + 2),
+            exits,
+            signatures: 1,
+            types: 0,
+            regions: 3,
+            hosts: 0,
+            tags: 5,
+        };
+        let mut builder = Builder::new(self.recorded.storage(&counts));
         builder.set_slot_count(slots as u32);
         record::declare(&mut builder)?;
-        let options = Emit {
+        let emit = Emit {
             first_exit: 0,
             forced,
         };
-        trace.emit(&mut builder, &options, &mut self.words)?;
-        Ok((builder.finish()?, &mut self.words, &mut self.facts))
+        let needed = trace.emit_words();
+        trace.emit(&mut builder, &emit, words(&mut self.words, needed))?;
+        let program = builder.finish()?;
+        times.emit = start.elapsed();
+        let start = Instant::now();
+        let needed = verify::workspace_words(&program);
+        let verified = verify::verify(program, words(&mut self.facts, needed))?;
+        times.verify = start.elapsed();
+        if passes == Passes::NONE {
+            return Ok(look(&verified, &mut times, &mut self.words));
+        }
+        let start = Instant::now();
+        let options = optimize::Options { passes, fuel: None };
+        let needed = optimize::words(&verified);
+        let optimized = optimize::optimize(
+            &verified,
+            &options,
+            words(&mut self.words, needed),
+            self.optimized.storage(&optimize::storage(&verified)),
+        )?;
+        times.optimize = start.elapsed();
+        let start = Instant::now();
+        let needed = verify::workspace_words(optimized.program());
+        let verified = optimized.verify(words(&mut self.optimized_facts, needed))?;
+        times.verify += start.elapsed();
+        Ok(look(&verified, &mut times, &mut self.words))
     }
 
     /// Compiles a trace into an arena.
@@ -182,49 +233,56 @@ impl Compiler {
         &mut self,
         trace: &Trace<'_>,
         forced: Option<Forced>,
+        passes: Passes,
         set: &'static StencilSet,
         arena: &mut Arena,
     ) -> Result<Code, Failure> {
-        let start = Instant::now();
-        let (program, words, facts) = self.program(trace, forced)?;
-        let emitted = Instant::now();
-        facts.resize(verify::workspace_words(&program), 0);
-        let verified = verify::verify(program, facts)?;
-        let checked = Instant::now();
-        words.resize(compile::workspace_words(&verified), 0);
-        let mut block = arena.reserve(compile::code_bytes(&verified))?;
-        let reserved = Instant::now();
-        let mut functions = [FunctionCode::default()];
-        let mut writing = arena.write(&mut block)?;
-        let compiled = compile::compile(
-            &verified,
-            set,
-            &Options::default(),
-            words,
-            writing.buffer(),
-            &mut functions,
-        );
-        let finished = Instant::now();
-        let compiled = match compiled {
-            Ok(compiled) => compiled,
-            Err(error) => {
-                drop(writing);
-                arena.release(block)?;
-                return Err(error.into());
-            }
-        };
-        let bytes = compiled.code_length as usize;
-        let address = writing.publish(bytes)?;
-        Ok(Code {
-            block,
-            entry: address + u64::from(functions[0].entry),
-            bytes,
-            times: Times {
-                emit: emitted - start,
-                verify: checked - emitted,
-                compile: finished - reserved,
-                publish: (reserved - checked) + finished.elapsed(),
-            },
-        })
+        self.prepare(trace, forced, passes, |verified, times, kept| {
+            publish(
+                verified,
+                *times,
+                words(kept, compile::workspace_words(verified)),
+                set,
+                arena,
+            )
+        })?
     }
+}
+
+/// Compiles a program into an arena, and makes it executable.
+fn publish(
+    verified: &Verified<'_>,
+    mut times: Times,
+    words: &mut [u32],
+    set: &'static StencilSet,
+    arena: &mut Arena,
+) -> Result<Code, Failure> {
+    let start = Instant::now();
+    let mut block = arena.reserve(compile::code_bytes(verified))?;
+    let mut writing = arena.write(&mut block)?;
+    times.publish = start.elapsed();
+    let start = Instant::now();
+    let options = compile::Options::default();
+    let mut functions = [FunctionCode::default()];
+    let buffer = writing.buffer();
+    let compiled = compile::compile(verified, set, &options, words, buffer, &mut functions);
+    times.compile = start.elapsed();
+    let compiled = match compiled {
+        Ok(compiled) => compiled,
+        Err(error) => {
+            drop(writing);
+            arena.release(block)?;
+            return Err(error.into());
+        }
+    };
+    let start = Instant::now();
+    let bytes = compiled.code_length as usize;
+    let address = writing.publish(bytes)?;
+    times.publish += start.elapsed();
+    Ok(Code {
+        block,
+        entry: address + u64::from(functions[0].entry),
+        bytes,
+        times,
+    })
 }

@@ -18,11 +18,14 @@
 
 use crate::bytecode::Checked;
 use crate::compile::{Code, Compiler, Failure, Times, host_set};
+use crate::count::Counted;
+use crate::heap::Heap;
 use crate::log::{Log, WINDOW};
 use crate::machine::{Fault, Machine, Stop};
 use crate::record;
 use crate::value::Value;
 use patchjit::call;
+use patchjit::optimize::Passes;
 use patchjit::runtime::{Binding, Context, Status};
 use patchjit::stencil::StencilSet;
 use patchjit::tier::GiveUp;
@@ -42,6 +45,10 @@ pub struct Options {
     pub loops: Schedule,
     /// When an exit is.
     pub exits: Schedule,
+    /// The passes that recorded traces are optimized with.
+    pub passes: Passes,
+    /// Whether traces are walked and counted, in place of running their code.
+    pub count: bool,
     /// The op that fails on purpose in every trace, counted among those that may leave (a trace with fewer takes the
     /// remainder), and the number of times that it is reached until it does; for tests.
     pub forced: Option<(u32, u64)>,
@@ -59,6 +66,8 @@ impl Default for Options {
                 first: 8,
                 attempts: 4,
             },
+            passes: Passes::ALL,
+            count: false,
             forced: None,
         }
     }
@@ -92,6 +101,8 @@ pub struct Compiled {
     pub log: Log,
     /// The code.
     pub code: Code,
+    /// What its program executed, if it is counted.
+    pub counted: Option<Counted>,
     exits: Vec<ExitCounter>,
     /// What is left of the countdown of the op that fails on purpose.
     countdown: u64,
@@ -128,6 +139,7 @@ pub struct Host {
     /// Why recordings gave up, each with the instruction where it did.
     refusals: Vec<(usize, GiveUp)>,
     start: Instant,
+    stepped: bool,
 }
 
 impl Host {
@@ -158,6 +170,7 @@ impl Host {
             statistics: Statistics::default(),
             refusals: Vec::new(),
             start: Instant::now(),
+            stepped: false,
         }
     }
 
@@ -174,6 +187,26 @@ impl Host {
     /// Why recordings gave up, and at which instruction.
     pub fn refusals(&self) -> &[(usize, GiveUp)] {
         &self.refusals
+    }
+
+    /// How many bytes of code there are.
+    pub fn code_bytes(&self) -> usize {
+        let compiled = self.compiled.iter().flatten();
+        compiled.map(|compiled| compiled.code.bytes).sum()
+    }
+
+    /// From here on, the instructions of compiled code are counted, where that is possible: `step` says how.
+    pub fn set_stepped(&mut self, stepped: bool) {
+        self.stepped = stepped;
+    }
+
+    /// Counts anew from here on.
+    pub fn forget_counts(&mut self) {
+        for compiled in self.compiled.iter_mut().flatten() {
+            if let Some(counted) = &mut compiled.counted {
+                counted.forget();
+            }
+        }
     }
 
     /// The loops that have code, with their heads.
@@ -233,32 +266,21 @@ impl Host {
         let compiled = self.compiled[index].as_mut()?;
         let window = machine.slots.get_mut(machine.base..)?;
         let window = window.get_mut(..WINDOW + 1)?;
-        let mut context = Context::new();
-        context.slots = window.as_mut_ptr();
-        context.depth = 1;
-        let heap = &mut machine.heap;
-        let regions = [&mut heap.lengths, &mut heap.starts, &mut heap.elements];
-        for (binding, words) in context.regions.iter_mut().zip(regions) {
-            *binding = Binding {
-                base: words.as_mut_ptr().cast(),
-                size: words.len() as u64 * 8,
-            };
-        }
         let spared = std::mem::replace(&mut window[WINDOW], compiled.countdown);
-        let mut values = [0];
-        // SAFETY: the entry is published code that was compiled for this machine, and stays until this host replaces
-        // it; the context is bound as the trace's program declares: a window of slots, three regions, no host functions. One frame is
-        // entered, and the program is contained.
-        let status =
-            unsafe { call::enter(compiled.code.entry, &raw mut context, values.as_mut_ptr()) };
-        let window = machine.slots.get_mut(machine.base..)?;
+        let number = match &mut compiled.counted {
+            Some(counted) => counted.run(window, &mut machine.heap),
+            #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+            None if self.stepped => {
+                let code = &compiled.code;
+                crate::step::count(code, || enter(code, window, &mut machine.heap))
+            }
+            None => enter(&compiled.code, window, &mut machine.heap),
+        };
         compiled.countdown = std::mem::replace(&mut window[WINDOW], spared);
         if compiled.countdown == 0 {
             compiled.countdown = self.options.forced.map_or(0, |(_, every)| every);
         }
         self.statistics.entries += 1;
-        debug_assert_eq!(status, Status::Deoptimized, "a trace ends by leaving");
-        let number = context.exit_number;
         let exit = compiled.log.with(|trace| trace.exit(number).copied());
         Some((number, exit?))
     }
@@ -359,7 +381,8 @@ impl Host {
             return Err(GiveUp::Host(record::reason::REFUSED));
         };
         let options = self.options;
-        let result: Result<(Code, u32), Failure> = log.with(|trace| {
+        type Installed = (Code, Option<Counted>, u32);
+        let result: Result<Installed, Failure> = log.with(|trace| {
             let forced = options.forced.map(|(op, _)| Forced {
                 op: op % trace.leaving_count().max(1),
                 slot: WINDOW as u32,
@@ -369,10 +392,19 @@ impl Host {
                 arena,
                 compiler,
             } = engine;
-            let code = compiler.compile(trace, forced, set, arena)?;
-            Ok((code, trace.exit_count()))
+            let code = compiler.compile(trace, forced, options.passes, set, arena)?;
+            let counted = match options.count {
+                true => Some(compiler.prepare(
+                    trace,
+                    forced,
+                    options.passes,
+                    |verified, _, _| Counted::new(verified),
+                )?),
+                false => None,
+            };
+            Ok((code, counted, trace.exit_count()))
         });
-        let (code, count) = match result {
+        let (code, counted, count) = match result {
             Ok(done) => done,
             Err(_) => {
                 self.statistics.failed += 1;
@@ -387,6 +419,7 @@ impl Host {
         self.compiled[index] = Some(Compiled {
             log,
             code,
+            counted,
             exits,
             countdown: options.forced.map_or(0, |(_, every)| every),
         });
@@ -402,6 +435,27 @@ impl Host {
             let _ = engine.arena.release(code.block);
         }
     }
+}
+
+/// Enters code on a window of slots; gives the number of the exit through which it left.
+fn enter(code: &Code, window: &mut [u64], heap: &mut Heap) -> u32 {
+    let mut context = Context::new();
+    context.slots = window.as_mut_ptr();
+    context.depth = 1;
+    let regions = [&mut heap.lengths, &mut heap.starts, &mut heap.elements];
+    for (binding, words) in context.regions.iter_mut().zip(regions) {
+        *binding = Binding {
+            base: words.as_mut_ptr().cast(),
+            size: words.len() as u64 * 8,
+        };
+    }
+    let mut values = [0];
+    // SAFETY: the entry is published code that was compiled for this machine, and stays until the host replaces it; the
+    // context is bound as the trace's program declares: a window of slots, three regions, no host functions. One frame
+    // is entered, and the program is contained.
+    let status = unsafe { call::enter(code.entry, &raw mut context, values.as_mut_ptr()) };
+    debug_assert_eq!(status, Status::Deoptimized, "a trace ends by leaving");
+    context.exit_number
 }
 
 /// How a recording ends.

@@ -9,6 +9,8 @@
 //!   record    what each instruction does, as micro-ops
 //!   log       storage for what is recorded
 //!   compile   a recorded trace ──> program ──> verified ──> code
+//!   count     walks a trace and counts, in place of running its code
+//!   step      counts instructions and memory accesses of compiled code
 //!   host      interprets, finds hot loops, records, compiles, enters, leaves, grows side traces
 //! ```
 //!
@@ -30,6 +32,7 @@
 
 pub mod bytecode;
 pub mod compile;
+pub mod count;
 pub mod heap;
 pub mod host;
 pub mod log;
@@ -37,4 +40,6 @@ pub mod machine;
 pub mod programs;
 pub mod record;
 pub mod source;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod step;
 pub mod value;

@@ -1,5 +1,6 @@
 //! Programs run alike with compiled code off, on, and with every guard forced to fail in turn.
 
+use patchjit::optimize::Passes;
 use patchjit::tier::hotness::Schedule;
 use patchjit_worked_host::bytecode::Checked;
 use patchjit_worked_host::host::{Host, Options};
@@ -19,6 +20,8 @@ const EAGER: Options = Options {
         first: 2,
         attempts: 4,
     },
+    passes: Passes::ALL,
+    count: false,
     forced: None,
 };
 
@@ -46,6 +49,18 @@ fn check(name: &str, text: &str, size: i32) -> u32 {
     let mut host = Host::new(program(text, size), EAGER);
     assert_eq!(outcome(&mut host), plain, "{name}");
     assert_eq!(outcome(&mut host), plain, "{name}, once more");
+    let as_recorded = Options {
+        passes: Passes::NONE,
+        ..EAGER
+    };
+    let mut plainly = Host::new(program(text, size), as_recorded);
+    assert_eq!(outcome(&mut plainly), plain, "{name}, not optimized");
+    let counting = Options {
+        count: true,
+        ..EAGER
+    };
+    let mut counted = Host::new(program(text, size), counting);
+    assert_eq!(outcome(&mut counted), plain, "{name}, walked");
     if !host.has_code() {
         return 0;
     }

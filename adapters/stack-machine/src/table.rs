@@ -1,0 +1,352 @@
+//! What compiling the ten loops brings, as tables.
+//!
+//! Times are processor times, the least of several runs. CPython's are those of the scripts in `python/`, run by the `python3`
+//! that is found; its bytecodes and this host's are each counted one by one.
+
+use patchjit::optimize::Passes;
+use patchjit::tier::hotness::Schedule;
+use patchjit_worked_host::bytecode::Checked;
+use patchjit_worked_host::count::Check;
+use patchjit_worked_host::host::{Host, Options};
+use patchjit_worked_host::machine::{Machine, Stop};
+use patchjit_worked_host::programs::{SAMPLES, Sample};
+use patchjit_worked_host::source;
+use patchjit_worked_host::step;
+use std::error::Error;
+use std::process::Command;
+
+/// Runs that are timed; the least is told.
+const RUNS: usize = 5;
+
+/// Measures and prints the programs of these names, or all.
+pub(crate) fn print(names: &[String]) -> Result<(), Box<dyn Error>> {
+    let chosen = |sample: &&Sample| names.is_empty() || names.iter().any(|n| n == sample.name);
+    let samples: Vec<&Sample> = SAMPLES.iter().filter(chosen).collect();
+    let mut rows = Vec::new();
+    for sample in samples {
+        rows.push(Row::new(sample)?);
+    }
+    print_speed(&rows);
+    print_checks(&rows);
+    print_start(&rows);
+    Ok(())
+}
+
+/// What is known of one program.
+struct Row {
+    name: &'static str,
+    /// Bytecodes that the interpreter executes.
+    bytecodes: u64,
+    interpreted: f64,
+    as_recorded: f64,
+    compiled: f64,
+    python: Option<Python>,
+    /// Rounds, checks and ops of the traces as recorded and optimized.
+    before: Counts,
+    after: Counts,
+    executed: step::Executed,
+    first_run: f64,
+    host: Host,
+}
+
+struct Counts {
+    rounds: u64,
+    ops: u64,
+    checks: Vec<Check>,
+}
+
+impl Counts {
+    fn per_round(&self) -> f64 {
+        let all: u64 = self.checks.iter().map(|check| check.times).sum();
+        all as f64 / self.rounds.max(1) as f64
+    }
+}
+
+struct Python {
+    seconds: f64,
+    nanoseconds_per_bytecode: f64,
+}
+
+impl Row {
+    fn new(sample: &Sample) -> Result<Row, Box<dyn Error>> {
+        let program = program(sample, sample.size)?;
+        let mut interpreted = Host::new(
+            program.clone(),
+            Options {
+                compile: false,
+                ..Options::default()
+            },
+        );
+        let result = interpreted.run()?;
+        let mut compiled = Host::new(program.clone(), Options::default());
+        let start = processor_time();
+        let first = compiled.run()?;
+        let first_run = processor_time() - start;
+        if first != result {
+            return Err(format!("{}: {result} interpreted, {first} compiled", sample.name).into());
+        }
+        let mut recorded = Host::new(
+            program.clone(),
+            Options {
+                passes: Passes::NONE,
+                ..Options::default()
+            },
+        );
+        Ok(Row {
+            name: sample.name,
+            bytecodes: bytecodes(program)?,
+            interpreted: least(&mut interpreted)?,
+            as_recorded: least(&mut recorded)?,
+            compiled: least(&mut compiled)?,
+            python: python(sample, &result.to_string())?,
+            before: counts(sample, Passes::NONE)?,
+            after: counts(sample, Passes::ALL)?,
+            executed: executed(sample)?,
+            first_run,
+            host: compiled,
+        })
+    }
+}
+
+fn program(sample: &Sample, size: i32) -> Result<Checked, Box<dyn Error>> {
+    let program = source::compile(sample.text, &[("size", size)])?;
+    Ok(Checked::new(program)?)
+}
+
+/// How many bytecodes the interpreter executes.
+fn bytecodes(program: Checked) -> Result<u64, Box<dyn Error>> {
+    let never = Schedule {
+        first: 1,
+        attempts: 0,
+    };
+    let mut machine = Machine::new(program, never);
+    let mut count = 1;
+    while machine.step()? == Stop::Stepped {
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The least time of a run, in seconds.
+fn least(host: &mut Host) -> Result<f64, Box<dyn Error>> {
+    let mut least = f64::MAX;
+    for _ in 0..RUNS {
+        let start = processor_time();
+        host.run()?;
+        least = least.min(processor_time() - start);
+    }
+    Ok(least)
+}
+
+/// The processor time of this thread, in seconds.
+fn processor_time() -> f64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the system writes a time there.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// Runs before anything is counted: as many as it takes until all that is hot has code.
+const WARM: usize = 100;
+
+fn warm(sample: &Sample, options: Options) -> Result<Host, Box<dyn Error>> {
+    let mut host = Host::new(program(sample, sample.small)?, options);
+    for _ in 0..WARM {
+        host.run()?;
+    }
+    Ok(host)
+}
+
+/// The checks that traces make in a run.
+fn counts(sample: &Sample, passes: Passes) -> Result<Counts, Box<dyn Error>> {
+    let options = Options {
+        passes,
+        count: true,
+        ..Options::default()
+    };
+    let mut host = warm(sample, options)?;
+    host.forget_counts();
+    host.run()?;
+    let mut counts = Counts {
+        rounds: 0,
+        ops: 0,
+        checks: Vec::new(),
+    };
+    for (_, compiled) in host.traces() {
+        let Some(counted) = &compiled.counted else {
+            continue;
+        };
+        counts.rounds += counted.rounds();
+        counts.ops += counted.ops();
+        for check in counted.checks() {
+            match counts
+                .checks
+                .iter_mut()
+                .find(|known| known.what == check.what)
+            {
+                Some(known) => known.times += check.times,
+                None => counts.checks.push(check),
+            }
+        }
+    }
+    counts
+        .checks
+        .sort_by_key(|check| std::cmp::Reverse(check.times));
+    Ok(counts)
+}
+
+/// The instructions that compiled code executes in a run.
+fn executed(sample: &Sample) -> Result<step::Executed, Box<dyn Error>> {
+    let mut host = warm(sample, Options::default())?;
+    host.set_stepped(true);
+    step::take();
+    host.run()?;
+    Ok(step::take())
+}
+
+/// CPython's times for the same loop, if there is a `python3`. It must come to the same result.
+fn python(sample: &Sample, result: &str) -> Result<Option<Python>, Box<dyn Error>> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/run.py");
+    let output = Command::new("python3")
+        .args(["-B", script, sample.name])
+        .args([sample.size.to_string(), sample.middle.to_string()])
+        .output();
+    let Ok(output) = output else {
+        return Ok(None);
+    };
+    let text = String::from_utf8(output.stdout)?;
+    let mut words = text.split_whitespace();
+    let there = words.next();
+    if there != Some(result) {
+        return Err(format!("{}: {result} here, {there:?} in Python", sample.name).into());
+    }
+    let mut next = || words.next().unwrap_or("nan").parse::<f64>();
+    let (seconds, bytecodes, few) = (next()?, next()?, next()?);
+    Ok(Some(Python {
+        seconds,
+        nanoseconds_per_bytecode: few / bytecodes * 1e9,
+    }))
+}
+
+fn print_speed(rows: &[Row]) {
+    println!("Speed. Times in milliseconds; bytecodes in nanoseconds each.\n");
+    println!(
+        "{:15} {:>9} {:>8} | {:>9} {:>8} | {:>9} {:>9} | {:>9} {:>9}",
+        "",
+        "CPython",
+        "bytecode",
+        "interp.",
+        "bytecode",
+        "recorded",
+        "optimized",
+        "speed-up",
+        "/CPython"
+    );
+    let (mut sum, mut sum_python) = (0.0, 0.0);
+    for row in rows {
+        let per_bytecode = row.interpreted / row.bytecodes as f64 * 1e9;
+        let speed_up = row.interpreted / row.compiled;
+        sum += speed_up.ln();
+        let python = row.python.as_ref();
+        let number = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.2}"));
+        let over_python = python.map(|python| python.seconds / row.compiled);
+        sum_python += over_python.unwrap_or(1.0).ln();
+        println!(
+            "{:15} {:>9} {:>8} | {:>9.2} {:>8.2} | {:>9.2} {:>9.2} | {:>9.1} {:>9}",
+            row.name,
+            number(python.map(|python| python.seconds * 1e3)),
+            number(python.map(|python| python.nanoseconds_per_bytecode)),
+            row.interpreted * 1e3,
+            per_bytecode,
+            row.as_recorded * 1e3,
+            row.compiled * 1e3,
+            speed_up,
+            number(over_python),
+        );
+    }
+    let mean = |sum: f64| (sum / rows.len().max(1) as f64).exp();
+    println!(
+        "\ngeometric means: {:.1} times the interpreter, {:.1} times CPython\n",
+        mean(sum),
+        mean(sum_python)
+    );
+}
+
+fn print_checks(rows: &[Row]) {
+    println!(
+        "Per iteration of a loop: checks (guards, overflow, bounds, branches), ops, instructions, memory accesses.\n"
+    );
+    println!(
+        "{:15} {:>10} {:>10} {:>7} {:>9} {:>9} {:>12} {:>9}",
+        "", "recorded", "optimized", "gone", "ops", "to", "instructions", "accesses"
+    );
+    for row in rows {
+        let (before, after) = (row.before.per_round(), row.after.per_round());
+        let rounds = row.after.rounds.max(1) as f64;
+        println!(
+            "{:15} {:>10.2} {:>10.2} {:>6.1}% {:>9.2} {:>9.2} {:>12.2} {:>9.2}",
+            row.name,
+            before,
+            after,
+            100.0 * (1.0 - after / before),
+            row.before.ops as f64 / row.before.rounds.max(1) as f64,
+            row.after.ops as f64 / rounds,
+            row.executed.instructions as f64 / rounds,
+            row.executed.accesses as f64 / rounds,
+        );
+    }
+    println!("\nChecks that are left, per iteration, from 0.05 on:\n");
+    for row in rows {
+        println!("{}", row.name);
+        for check in &row.after.checks {
+            let times = check.times as f64 / row.after.rounds.max(1) as f64;
+            if times >= 0.05 {
+                println!("    {times:>5.2}  {}", check.what);
+            }
+        }
+    }
+    println!();
+}
+
+fn print_start(rows: &[Row]) {
+    println!("Cold start. Microseconds; the first run against later ones in milliseconds.\n");
+    println!(
+        "{:15} {:>5} {:>5} {:>8} {:>6} {:>6} {:>8} {:>7} {:>7} {:>9} {:>9} {:>8}",
+        "",
+        "roots",
+        "sides",
+        "record",
+        "emit",
+        "verify",
+        "optimize",
+        "compile",
+        "publish",
+        "first run",
+        "later run",
+        "bytes"
+    );
+    for row in rows {
+        let statistics = row.host.statistics();
+        let micro = |time: std::time::Duration| time.as_secs_f64() * 1e6;
+        let times = statistics.compiling;
+        let bytes = row.host.code_bytes();
+        println!(
+            "{:15} {:>5} {:>5} {:>8.1} {:>6.1} {:>6.1} {:>8.1} {:>7.1} {:>7.1} {:>9.2} {:>9.2} {:>8}",
+            row.name,
+            statistics.roots,
+            statistics.sides,
+            micro(statistics.recording),
+            micro(times.emit),
+            micro(times.verify),
+            micro(times.optimize),
+            micro(times.compile),
+            micro(times.publish),
+            row.first_run * 1e3,
+            row.compiled * 1e3,
+            bytes,
+        );
+    }
+}
