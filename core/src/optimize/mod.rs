@@ -36,10 +36,14 @@
 //! Exits of the draft are made by `Walk::exit` when an op that names one is appended, with the names that its snapshot's values have
 //! there. Every step must lower something that is bounded, or the walk is not linear.
 
+mod facts;
+mod learn;
 mod operands;
 mod order;
 mod passes;
+mod prove;
 mod rules;
+mod strength;
 mod sweep;
 mod walk;
 mod workspace;
@@ -54,7 +58,7 @@ use crate::verify::{self, Verified};
 use order::{find_aliases, prepare};
 use sweep::Output;
 use walk::{Steps, Walk};
-use workspace::{INCOMING, Sizes, Workspace, buckets};
+use workspace::{Sizes, Workspace, buckets};
 
 /// What the optimizer is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +215,7 @@ pub fn optimize<'a>(
             positions: &mut positions,
         };
         let order = prepare(verified, function, &mut workspace);
+        let edges = order.edges;
         let count = function.op_count as usize;
         if order.verbatim {
             steps.passes = Passes::NONE;
@@ -223,10 +228,6 @@ pub fn optimize<'a>(
             if steps.may(Pass::Parameters) {
                 find_aliases(program, function, &mut workspace, &order);
             }
-        }
-        let block_count = function.block_count as usize;
-        for block in workspace.blocks.iter_mut().take(block_count) {
-            block[INCOMING] = NONE;
         }
         let bucket_count = buckets(count);
         workspace.buckets[..bucket_count].fill(NONE);
@@ -246,7 +247,9 @@ pub fn optimize<'a>(
             index,
             block: function.first_block,
             outs: 0,
-            edges: 0,
+            edges,
+            notes: 0,
+            nesting: 0,
             source: function.first_op,
             ahead: function.op_count,
             block_start: function.first_op,

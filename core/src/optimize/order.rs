@@ -12,8 +12,8 @@
 //! neither is copied as it stands. All of this is linear in blocks, edges and their arguments.
 
 use super::workspace::{
-    BLOCK_WORDS, FLAG_LOOP, FLAG_TANGLED, FLAGS, FROM, INCOMING, OUT, PENDING, POSITION, TRIED,
-    Workspace,
+    BLOCK_WORDS, COMING, FLAG_LOOP, FLAG_TANGLED, FLAGS, FROM, INCOMING, OUT, PENDING, POSITION,
+    TRIED, Workspace,
 };
 use crate::ir::{Block, Function, NONE, Op, Program};
 use crate::ops::Opcode;
@@ -26,6 +26,8 @@ pub(super) const SELF: u32 = NONE - 1;
 pub(super) struct Order {
     /// How many blocks there are.
     pub count: u32,
+    /// How many edges there are.
+    pub edges: u32,
     /// No order serves: the function is copied.
     pub verbatim: bool,
 }
@@ -73,7 +75,7 @@ fn edge_from_last(program: &Program, block: &Block, number: u32) -> Option<u32> 
     }
 }
 
-/// Orders the blocks, counts and lists edges. Leaves [`PENDING`] and [`INCOMING`] of the program's edges.
+/// Orders the blocks, counts and lists edges: [`PENDING`] and [`COMING`].
 pub(super) fn prepare(
     verified: &Verified,
     function: &Function,
@@ -84,6 +86,7 @@ pub(super) fn prepare(
     let first = function.first_block;
     let mut order = Order {
         count: 0,
+        edges: 0,
         verbatim: false,
     };
     if !natural(program, blocks, first, workspace, &mut order) {
@@ -114,11 +117,12 @@ pub(super) fn prepare(
             if order.verbatim {
                 target[PENDING] += 1;
             }
-            workspace.edges[count as usize] = [at, position, target[INCOMING]];
-            target[INCOMING] = count;
+            workspace.edges[count as usize] = [at, position, target[COMING]];
+            target[COMING] = count;
             count += 1;
         });
     }
+    order.edges = count;
     order
 }
 
@@ -133,6 +137,7 @@ fn natural(
     for block in workspace.blocks.iter_mut().take(blocks.len()) {
         *block = [0; BLOCK_WORDS];
         block[POSITION] = NONE;
+        block[COMING] = NONE;
         block[INCOMING] = NONE;
         block[OUT] = NONE;
     }
@@ -268,7 +273,7 @@ fn find_block_aliases(
     for index in 0..record.parameter_count {
         let parameter = record.first_op + index - first;
         let (mut only, mut several, mut comes_back_changed) = (NONE, false, false);
-        let mut edge = workspace.blocks[block][INCOMING];
+        let mut edge = workspace.blocks[block][COMING];
         while edge != NONE {
             let [at, from, next] = workspace.edges[edge as usize];
             edge = next;

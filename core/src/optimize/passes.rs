@@ -34,6 +34,14 @@ passes! {
     Common "cse";
     /// Branches that are known, jumps to jumps, blocks that only one block leads to.
     Branches "branches";
+    /// What ranges, bits and passed conditions say: comparisons that are known, masks that change nothing.
+    Facts "facts";
+    /// Guards that cannot fail.
+    Guards "guards";
+    /// Overflow checks that cannot fail.
+    Overflow "overflow";
+    /// Divisions by constants.
+    Strength "strength";
     /// Block parameters that always get the same value.
     Parameters "parameters";
     /// Values that nothing uses, block parameters included.

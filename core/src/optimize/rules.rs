@@ -363,16 +363,21 @@ static WIDENED: [u16; Opcode::COUNT] = {
 /// In [`NARROW`]: the op is the wide one of two.
 const WIDE: u16 = 0x8000;
 
-/// The width at which a rule is used.
-#[derive(Clone, Copy)]
-struct Width {
+/// A width of integers or floats, 32 or 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Width {
     wide: bool,
 }
 
 impl Width {
+    /// By the number of bits: 64, else 32.
+    pub const fn of_bits(bits: u32) -> Width {
+        Width { wide: bits == 64 }
+    }
+
     /// The op of a rule at this width.
     #[inline]
-    fn of(self, code: Opcode) -> Opcode {
+    pub fn of(self, code: Opcode) -> Opcode {
         if self.wide {
             Opcode::ALL[WIDENED[code as usize] as usize]
         } else {
@@ -380,26 +385,41 @@ impl Width {
         }
     }
 
-    fn bits(self) -> u32 {
+    pub const fn bits(self) -> u32 {
         if self.wide { 64 } else { 32 }
+    }
+
+    /// All bits of an integer, which is also the greatest one, unsigned.
+    pub const fn mask(self) -> u64 {
+        if self.wide { u64::MAX } else { u32::MAX as u64 }
+    }
+
+    /// The least signed integer.
+    pub const fn least(self) -> i64 {
+        if self.wide { i64::MIN } else { i32::MIN as i64 }
+    }
+
+    /// The greatest signed integer.
+    pub const fn most(self) -> i64 {
+        if self.wide { i64::MAX } else { i32::MAX as i64 }
     }
 
     /// Constant bits as a signed number.
     #[inline]
-    fn signed(self, bits: u64) -> i64 {
+    pub const fn signed(self, bits: u64) -> i64 {
         if self.wide {
             bits as i64
         } else {
-            i64::from(bits as i32)
+            bits as i32 as i64
         }
     }
 
     /// A signed number as constant bits.
-    fn unsigned(self, value: i64) -> u64 {
+    pub const fn unsigned(self, value: i64) -> u64 {
         if self.wide {
             value as u64
         } else {
-            u64::from(value as u32)
+            value as u32 as u64
         }
     }
 
@@ -677,6 +697,16 @@ impl<'d> Site<'d> {
 
 fn not_zero(code: Opcode, value: u32) -> Outcome {
     Outcome::Op(code, Term::Value(value), Some(Term::Constant(0)))
+}
+
+/// The op at 32 bits, and the width at which it is.
+#[inline]
+pub(super) fn narrowed_with_width(code: Opcode) -> (Opcode, Width) {
+    let narrow = NARROW[code as usize];
+    let width = Width {
+        wide: narrow & WIDE != 0,
+    };
+    (Opcode::ALL[(narrow & !WIDE) as usize], width)
 }
 
 /// The op at 32 bits.

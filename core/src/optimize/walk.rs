@@ -11,8 +11,9 @@ use super::order::{self, Order, SELF};
 use super::passes::{Pass, Passes, Report};
 use super::rules::{self, Outcome, Term};
 use super::workspace::{
-    BLOCK, CHAIN, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, HEAD, INCOMING, LINK, MARK, MOVED,
-    OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING, SOURCE, Workspace,
+    BLOCK, CHAIN, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, HEAD, INCOMING, LEARNED, LINK, MARK,
+    MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING, SOURCE, STATE,
+    Workspace,
 };
 use crate::build::Table;
 use crate::error::{Error, Part};
@@ -29,7 +30,7 @@ const LONGEST_CHAIN: u32 = 12;
 const LONGEST_DETOUR: u32 = 8;
 
 /// The most ops that one step adds to the draft, and the op that is walked.
-const SPARE: u32 = 8;
+const SPARE: u32 = 20;
 
 /// What cannot happen.
 #[cold]
@@ -94,8 +95,12 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub block: u32,
     /// How many output blocks there are.
     pub outs: u32,
-    /// How many edges were made.
+    /// How many edges there are, those of the program and those that were made.
     pub edges: u32,
+    /// How many notes there are.
+    pub notes: u32,
+    /// How many parameters are being looked at.
+    pub nesting: u32,
     /// The op of the program that is walked.
     pub source: u32,
     /// How many ops of the program are in blocks that were not walked to their end.
@@ -375,6 +380,8 @@ impl Walk<'_, '_, '_, '_> {
         record[LINK] = NONE;
         record[SOURCE] = self.source;
         record[MOVED] = 0;
+        record[LEARNED] = NONE;
+        record[STATE] = 0;
         self.used += 1;
         Ok(index)
     }
@@ -519,7 +526,26 @@ impl Walk<'_, '_, '_, '_> {
                 Outcome::Op(code, a, b) => op = self.rewritten(NONE, code, a, b)?,
             }
         }
-        self.common_or_append(op)
+        let hash = self.hash(&op);
+        if let Some(value) = self.find_common(hash, &op) {
+            return Ok(value);
+        }
+        if let Some(outcome) = self.prove(&op)
+            && self.has_room()
+        {
+            self.steps.did(Pass::Facts, 1);
+            match outcome {
+                Outcome::Value(value) => return Ok(value),
+                Outcome::Constant(bits) => return self.result(&op, bits),
+                Outcome::Op(code, a, b) => {
+                    let op = self.rewritten(NONE, code, a, b)?;
+                    return self.common_or_append(op);
+                }
+            }
+        }
+        let value = self.append(op)?;
+        self.remember(hash, value);
+        Ok(value)
     }
 
     /// A selection whose condition is no test for zero.
@@ -597,6 +623,21 @@ impl Walk<'_, '_, '_, '_> {
         if let Some(value) = self.find_common(hash, &op) {
             return Ok(value);
         }
+        if let Some((pass, proved)) = self.prove_check(&op) {
+            self.steps.did(pass, 1);
+            if !proved.code.info().has(flags::LEAVES) {
+                return self.pure(proved);
+            }
+            // An unsigned division may be cheaper still.
+            return self.leaving(proved);
+        }
+        if self.steps.may(Pass::Strength)
+            && self.has_room()
+            && let Some(value) = self.divide(&op)?
+        {
+            self.steps.did(Pass::Strength, 1);
+            return Ok(value);
+        }
         op.c = self.exit(op.c)?;
         let value = self.append(op)?;
         self.remember(hash, value);
@@ -618,10 +659,13 @@ impl Walk<'_, '_, '_, '_> {
                 (code, _) => code,
             };
         }
-        if let Some(bits) = self.constant_bits(op.a)
-            && self.steps.take(Pass::Branches)
-        {
-            let passes = (bits as u32 != 0) == (op.code == Opcode::Guard);
+        let hash = self.hash(&op);
+        if self.find_common(hash, &op).is_some() {
+            return Ok(false);
+        }
+        if let Some((truth, pass)) = self.known_condition(op.a, Pass::Guards) {
+            self.steps.did(pass, 1);
+            let passes = truth == (op.code == Opcode::Guard);
             if !passes {
                 let exit = self.exit(op.c)?;
                 self.append(Op {
@@ -634,13 +678,24 @@ impl Walk<'_, '_, '_, '_> {
             }
             return Ok(!passes);
         }
-        let hash = self.hash(&op);
-        if self.find_common(hash, &op).is_none() {
-            op.c = self.exit(op.c)?;
-            let value = self.append(op)?;
-            self.remember(hash, value);
-        }
+        op.c = self.exit(op.c)?;
+        let value = self.append(op)?;
+        self.remember(hash, value);
+        self.learn_condition(op.a, op.code == Opcode::Guard, self.block);
         Ok(false)
+    }
+
+    /// Whether a condition is not zero, if that is known, and the pass that may use it: branches where it is a constant, else facts
+    /// for this one.
+    fn known_condition(&mut self, value: u32, pass: Pass) -> Option<(bool, Pass)> {
+        if let Some(bits) = self.constant_bits(value) {
+            let known = (bits as u32 != 0, Pass::Branches);
+            return self.steps.may(Pass::Branches).then_some(known);
+        }
+        if !self.steps.may(pass) || !self.steps.may(Pass::Facts) {
+            return None;
+        }
+        self.truth(value).map(|truth| (truth, pass))
     }
 
     // Common subexpressions.
@@ -657,7 +712,7 @@ impl Walk<'_, '_, '_, '_> {
 
     /// The bucket of an op. What commutes hashes alike both ways; exits do not matter.
     #[inline]
-    fn hash(&self, op: &Op) -> u32 {
+    pub fn hash(&self, op: &Op) -> u32 {
         let info = op.code.info();
         let (a, b) = if info.has(flags::COMMUTES) {
             (op.a ^ op.b, op.a.wrapping_add(op.b))
@@ -672,7 +727,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// A value of the draft that is the same as the op's and known here.
-    fn find(&self, hash: u32, op: &Op) -> Option<u32> {
+    pub fn find(&self, hash: u32, op: &Op) -> Option<u32> {
         let info = op.code.info();
         let (leaves, commutes) = (info.has(flags::LEAVES), info.has(flags::COMMUTES));
         let mut value = self.workspace.buckets[hash as usize];
@@ -784,10 +839,9 @@ impl Walk<'_, '_, '_, '_> {
                 (taken, other) = (other, taken);
             }
         }
-        if let Some(bits) = self.constant_bits(value)
-            && self.steps.take(Pass::Branches)
-        {
-            let (way, not) = if bits as u32 != 0 {
+        if let Some((truth, pass)) = self.known_condition(value, Pass::Branches) {
+            self.steps.did(pass, 1);
+            let (way, not) = if truth {
                 (taken, other)
             } else {
                 (other, taken)
@@ -807,7 +861,25 @@ impl Walk<'_, '_, '_, '_> {
             c: other,
             ..op
         })?;
+        for (edge, holds) in [(taken, true), (other, false)] {
+            if let Some(block) = self.only_reached_by(edge) {
+                self.learn_condition(value, holds, block);
+            }
+        }
         Ok(End::Here)
+    }
+
+    /// The block of the program that a new edge leads to, if no other edge does or will.
+    fn only_reached_by(&self, edge: u32) -> Option<u32> {
+        let target = *self.extra.get(edge)?;
+        let record = &self.workspace.blocks[target as usize];
+        let [at, _, next] = *self.workspace.edges.get(record[INCOMING] as usize)?;
+        let only = record[PENDING] == 0
+            && at == edge
+            && next == NONE
+            && record[FLAGS] & (FLAG_LOOP | FLAG_DONE) == 0
+            && !self.order.verbatim;
+        only.then_some(self.function.first_block + target)
     }
 
     fn is_same_edge(&self, one: u32, other: u32) -> bool {
@@ -872,7 +944,7 @@ impl Walk<'_, '_, '_, '_> {
         let number = self.edges;
         self.edges += 1;
         let incoming = &mut self.workspace.blocks[target as usize][INCOMING];
-        self.workspace.edges[number as usize] = [new, NONE, *incoming];
+        self.workspace.edges[number as usize] = [new, self.block, *incoming];
         *incoming = number;
         Ok(new)
     }

@@ -2,12 +2,13 @@
 //!
 //! Tables are reused from function to function, so the size follows the largest function.
 
+use super::facts::FACT_WORDS;
 use super::growth;
 use crate::ir::{Function, NONE};
 use crate::verify::Verified;
 
 /// Words of a record in [`Workspace::values`].
-pub(super) const VALUE_WORDS: usize = 6;
+pub(super) const VALUE_WORDS: usize = 8;
 /// Of a draft op: whether it is used (0 or 1); later its place in the output.
 pub(super) const MARK: usize = 0;
 /// Of a draft op: the next one in its bucket of the hash table.
@@ -21,13 +22,27 @@ pub(super) const SOURCE: usize = 4;
 /// Of a draft op: whether it stands in another block's list, where [`LINK`] leads on.
 pub(super) const MOVED: usize = 5;
 
+/// Of a draft op: the last note about its value in [`Workspace::notes`], or [`NONE`].
+pub(super) const LEARNED: usize = 6;
+/// Of a draft parameter: whether it was looked at: see [`super::learn`].
+pub(super) const STATE: usize = 7;
+
+/// Words of a record in [`Workspace::notes`].
+pub(super) const NOTE_WORDS: usize = NOTE_FACT + FACT_WORDS;
+/// Of a note: the block of the program in which it holds, and in all that this dominates.
+pub(super) const NOTE_BLOCK: usize = 0;
+/// Of a note: the note about the same value before it.
+pub(super) const NOTE_NEXT: usize = 1;
+/// Of a note: the fact.
+pub(super) const NOTE_FACT: usize = 2;
+
 /// Words of a record in [`Workspace::blocks`].
-pub(super) const BLOCK_WORDS: usize = 8;
+pub(super) const BLOCK_WORDS: usize = 9;
 /// Of a block: its place in the order of the walk; [`NONE`] where no way leads.
 pub(super) const POSITION: usize = 0;
 /// Of a block: edges to it that the walk has not come to.
 pub(super) const PENDING: usize = 1;
-/// Of a block: its last incoming edge of those that the walk has made, or [`NONE`]. Before the walk: of all edges.
+/// Of a block: its last incoming edge of those that the walk has made, or [`NONE`].
 pub(super) const INCOMING: usize = 2;
 /// Of a block: the output block that has its ops, counted from the function's first; [`NONE`] before the walk.
 pub(super) const OUT: usize = 3;
@@ -39,6 +54,8 @@ pub(super) const HEAD: usize = 5;
 pub(super) const TRIED: usize = 6;
 /// Of a block: in the same walk, the block before it on the way.
 pub(super) const FROM: usize = 7;
+/// Of a block: its last incoming edge of the program's.
+pub(super) const COMING: usize = 8;
 
 /// In [`FLAGS`]: an edge comes back to it.
 pub(super) const FLAG_LOOP: u32 = 1;
@@ -75,9 +92,11 @@ pub(super) struct Workspace<'w> {
     pub outs: &'w mut [[u32; OUT_WORDS]],
     /// The blocks in the order of the walk, counted from the function's first.
     pub order: &'w mut [u32],
-    /// Edges to a block: the extra index, the source's place in the order, the next edge. First those of the program, then those that the
-    /// walk has made.
+    /// Edges to a block: the extra index, the source, the next edge. First those of the program, where the source is a place in the
+    /// order; then those that the walk has made, where it is a block of the program.
     pub edges: &'w mut [[u32; 3]],
+    /// What was learned of values, as long as there is room.
+    pub notes: &'w mut [[u32; NOTE_WORDS]],
     /// Values of the draft that are used and not yet looked at.
     pub stack: &'w mut [u32],
     /// By exit of the program: the exit of the draft that stands for it.
@@ -93,6 +112,7 @@ pub(super) struct Sizes {
     pub edges: usize,
     pub exits: usize,
     pub buckets: usize,
+    pub notes: usize,
 }
 
 impl Sizes {
@@ -109,6 +129,7 @@ impl Sizes {
             sizes.blocks = sizes.blocks.max(function.block_count as usize);
             sizes.draft = sizes.draft.max(ops + growth(ops));
             sizes.buckets = sizes.buckets.max(buckets(ops));
+            sizes.notes = sizes.notes.max(ops / 2 + 32);
             sizes.edges = sizes.edges.max(count_edges(verified, function));
         }
         sizes
@@ -120,7 +141,8 @@ impl Sizes {
             + self.draft * (VALUE_WORDS + 1)
             + self.buckets
             + self.blocks * (BLOCK_WORDS + OUT_WORDS + 1)
-            + self.edges * 3
+            + self.edges * 6
+            + self.notes * NOTE_WORDS
             + self.exits * 2
     }
 }
@@ -156,7 +178,8 @@ impl<'w> Workspace<'w> {
             blocks: take(sizes.blocks * BLOCK_WORDS)?.as_chunks_mut().0,
             outs: take(sizes.blocks * OUT_WORDS)?.as_chunks_mut().0,
             order: take(sizes.blocks)?,
-            edges: take(sizes.edges * 3)?.as_chunks_mut().0,
+            edges: take(sizes.edges * 6)?.as_chunks_mut().0,
+            notes: take(sizes.notes * NOTE_WORDS)?.as_chunks_mut().0,
             stack: take(sizes.draft)?,
             exits: take(sizes.exits * 2)?.as_chunks_mut().0,
         };

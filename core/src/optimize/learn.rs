@@ -1,0 +1,613 @@
+//! What is known of a value at a place: from the op that gives it, from conditions passed on every way there, from loops.
+//!
+//! Takes the draft as far as it is walked; promises facts ([`super::facts`]) that hold at the block that is walked. Nothing is worked
+//! out before a pass asks, so that programs without integer checks pay nothing.
+//!
+//! * *By the op*: from facts of its operands, a few ops deep ([`DEPTH`]).
+//! * *Learned*: a guard that was passed, an edge that only one branch leads to, an access that was in bounds leave a note with the block in
+//!   which they hold. It holds in all that this block dominates, and has in it what was known before.
+//! * *Parameters*: the join of what the edges pass, once for each. Of an edge that comes back the argument's ops may not be walked
+//!   yet, so they are looked at as they stand in the program, with nothing known of the loop's parameters; that holds in every
+//!   round. A parameter that steps in one direction and cannot wrap on its way, because the op is checked or a condition bounds
+//!   it before, stays on its side of where it began. This takes the place of widening: nothing is iterated.
+//!
+//! Costs a constant for each question, and once for each argument of an edge to a parameter that is asked about.
+
+use super::facts::{self, FACT_WORDS, Fact};
+use super::passes::Pass;
+use super::rules::{self, Width, narrowed_with_width};
+use super::walk::Walk;
+use super::workspace::{
+    BLOCK, COMING, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, INCOMING, LEARNED, NOTE_BLOCK,
+    NOTE_FACT, NOTE_NEXT, PENDING, POSITION, STATE,
+};
+use crate::ir::{NONE, Op};
+use crate::ops::{Opcode, flags};
+use crate::types::Type;
+use crate::verify::table::{Check, Form};
+
+/// How many ops deep a value is looked into.
+const DEPTH: u32 = 4;
+/// How many notes of a value are looked at.
+const MOST_NOTES: u32 = 8;
+/// How many parameters may wait for each other.
+const MOST_NESTING: u32 = 3;
+/// How many blocks and ops are looked through for conditions on a loop's parameter.
+const MOST_BLOCKS: u32 = 8;
+/// See [`MOST_BLOCKS`].
+const MOST_OPS: u32 = 32;
+
+/// In [`STATE`] of a parameter: it is being looked at.
+const IN_PROGRESS: u32 = 1;
+/// In [`STATE`] of a parameter: it was looked at, and is noted if anything was found.
+const LOOKED_AT: u32 = 2;
+
+/// The width of a type's facts; of what is no integer nothing is ever known.
+#[inline]
+fn width_of(op: &Op) -> Width {
+    match op.result() {
+        Some(Type::I32) => Width::of_bits(32),
+        _ => Width::of_bits(64),
+    }
+}
+
+fn is_integer(op: &Op) -> bool {
+    matches!(op.result(), Some(Type::I32 | Type::I64))
+}
+
+/// A step of a loop's parameter from round to round.
+struct Step {
+    by: i64,
+    /// It cannot wrap.
+    exact: bool,
+}
+
+impl Walk<'_, '_, '_, '_> {
+    /// What is known of a value here.
+    pub fn fact(&mut self, value: u32) -> Fact {
+        self.fact_at(value, self.block, DEPTH)
+    }
+
+    fn fact_at(&mut self, value: u32, block: u32, depth: u32) -> Fact {
+        let op = self.draft[value as usize];
+        if let Some(bits) = rules::constant_of(&op) {
+            return Fact::constant(width_of(&op), bits);
+        }
+        if !is_integer(&op) {
+            return Fact::top(width_of(&op));
+        }
+        if let Some(noted) = self.noted(value, block) {
+            return noted;
+        }
+        if op.code == Opcode::Parameter {
+            self.look_at_parameter(value, &op);
+            return self.noted(value, block).unwrap_or(Fact::top(width_of(&op)));
+        }
+        if depth == 0 {
+            return Fact::top(width_of(&op));
+        }
+        self.by_op(&op, |walk, operand| walk.fact_at(operand, block, depth - 1))
+    }
+
+    /// The last note of a value that holds in a block.
+    fn noted(&self, value: u32, block: u32) -> Option<Fact> {
+        let mut note = self.workspace.values[value as usize][LEARNED];
+        for _ in 0..MOST_NOTES {
+            let record = self.workspace.notes.get(note as usize)?;
+            let origin = record[NOTE_BLOCK];
+            if origin == block || self.verified.dominates(origin, block) {
+                let words = record[NOTE_FACT..].first_chunk::<FACT_WORDS>()?;
+                return Some(Fact::from_words(words));
+            }
+            note = record[NOTE_NEXT];
+        }
+        None
+    }
+
+    /// Notes what holds of a value in a block. Where there is no room, it is not known.
+    fn note(&mut self, value: u32, block: u32, fact: &Fact) {
+        let index = self.notes;
+        if let Some(record) = self.workspace.notes.get_mut(index as usize) {
+            let first = &mut self.workspace.values[value as usize][LEARNED];
+            record[NOTE_BLOCK] = block;
+            record[NOTE_NEXT] = *first;
+            record[NOTE_FACT..].copy_from_slice(&fact.into_words());
+            *first = index;
+            self.notes += 1;
+        }
+    }
+
+    /// What an op's record says of its value, given what is known of its operands.
+    fn by_op(&mut self, op: &Op, mut operand: impl FnMut(&mut Self, u32) -> Fact) -> Fact {
+        let own = width_of(op);
+        let (wide, narrow) = (Width::of_bits(64), Width::of_bits(32));
+        match op.code {
+            Opcode::I64ExtendI32S => return facts::widened(&operand(self, op.a), true),
+            Opcode::I64ExtendI32U => return facts::widened(&operand(self, op.a), false),
+            Opcode::I32WrapI64 => return facts::narrowed(&operand(self, op.a)),
+            Opcode::I64Box => {
+                let carried = operand(self, op.a);
+                return facts::boxed(&self.program.tag_of(op), &carried);
+            }
+            Opcode::I64BoxI32 => {
+                let carried = facts::widened(&operand(self, op.a), false);
+                return facts::boxed(&self.program.tag_of(op), &carried);
+            }
+            Opcode::I64BoxF64 => {
+                return facts::boxed(&self.program.tag_of(op), &Fact::top(wide));
+            }
+            Opcode::I64UnboxU => {
+                let tag = self.program.tag_of(op);
+                return Fact::unsigned(wide, 0, tag.take_off(u64::MAX));
+            }
+            _ => {}
+        }
+        let info = op.code.info();
+        if info.has(flags::COMPARES) {
+            return Fact::unsigned(narrow, 0, 1);
+        }
+        match Check::of(op.code).form {
+            Form::Load | Form::RawLoad => {
+                let bits = 8 * u32::from(info.width);
+                if bits >= own.bits() {
+                    Fact::top(own)
+                } else if info.sign_extends {
+                    let most = (1i64 << (bits - 1)) - 1;
+                    Fact::signed(own, -most - 1, most)
+                } else {
+                    Fact::unsigned(own, 0, (1 << bits) - 1)
+                }
+            }
+            Form::Select => {
+                let one = operand(self, op.b);
+                one.join(&operand(self, op.c))
+            }
+            Form::Unary | Form::UnaryLeaves if is_same_width(op) => {
+                let (narrow, width) = narrowed_with_width(op.code);
+                let width = if op.code == Opcode::I64Extend32S {
+                    wide
+                } else {
+                    width
+                };
+                let a = operand(self, op.a);
+                facts::value_of(width, narrow, &a, &a)
+            }
+            Form::Binary | Form::BinaryLeaves => {
+                let (narrow, width) = narrowed_with_width(op.code);
+                let a = operand(self, op.a);
+                let b = operand(self, op.b);
+                facts::value_of(width, narrow, &a, &b)
+            }
+            _ => Fact::top(own),
+        }
+    }
+
+    // What conditions teach.
+
+    /// Learns more of a value in a block; says whether it was more.
+    pub fn learn(&mut self, value: u32, block: u32, more: &Fact) {
+        let op = self.draft[value as usize];
+        if !is_integer(&op) || rules::constant_of(&op).is_some() {
+            return;
+        }
+        let width = width_of(&op);
+        let before = self.fact_at(value, block, DEPTH);
+        let after = before.meet(width, more);
+        if after == before || after.is_empty() {
+            return;
+        }
+        self.note(value, block, &after);
+        // What it is made of is known better too.
+        match op.code {
+            Opcode::I64ExtendI32S => {
+                let narrow = Width::of_bits(32);
+                if after.low >= narrow.least() && after.high <= narrow.most() {
+                    let more = Fact::signed(narrow, after.low, after.high);
+                    self.learn_shallow(op.a, block, &more);
+                }
+            }
+            Opcode::I64ExtendI32U => {
+                self.learn_shallow(op.a, block, &facts::narrowed(&after));
+            }
+            Opcode::I32And | Opcode::I64And => {
+                if let Some(mask) = self.constant_bits(op.b) {
+                    let more = Fact::bits(width, after.zeros & mask, after.ones & mask);
+                    self.learn_shallow(op.a, block, &more);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The same of what a value is made of.
+    fn learn_shallow(&mut self, value: u32, block: u32, more: &Fact) {
+        let op = self.draft[value as usize];
+        if !is_integer(&op) || rules::constant_of(&op).is_some() {
+            return;
+        }
+        let before = self.fact_at(value, block, DEPTH);
+        let after = before.meet(width_of(&op), more);
+        if after != before && !after.is_empty() {
+            self.note(value, block, &after);
+        }
+    }
+
+    /// Learns that a condition is not zero, or is zero, in a block.
+    pub fn learn_condition(&mut self, condition: u32, holds: bool, block: u32) {
+        if !self.steps.may(Pass::Facts) {
+            return;
+        }
+        let (condition, opposite) = rules::condition(self.draft, condition);
+        let holds = holds != opposite;
+        let op = self.draft[condition as usize];
+        let narrow = Width::of_bits(32);
+        let own = if holds {
+            Fact::unsigned(narrow, 1, narrow.mask())
+        } else {
+            Fact::constant(narrow, 0)
+        };
+        self.learn(condition, block, &own);
+        match op.code {
+            Opcode::I64TagTest if holds => {
+                let tag = self.program.tag_of(&op);
+                let wide = Width::of_bits(64);
+                let bits = Fact::bits(wide, tag.mask & !tag.bits, tag.bits);
+                self.learn(op.a, block, &bits);
+            }
+            Opcode::I64Eqz => {
+                let wide = Width::of_bits(64);
+                let more = if holds {
+                    Fact::constant(wide, 0)
+                } else {
+                    Fact::unsigned(wide, 1, wide.mask())
+                };
+                self.learn(op.a, block, &more);
+            }
+            Opcode::I32And if holds => {
+                for value in [op.a, op.b] {
+                    let more = Fact::unsigned(narrow, 1, narrow.mask());
+                    self.learn(value, block, &more);
+                }
+            }
+            code => {
+                let code = if holds { Some(code) } else { code.inverse() };
+                if op.code.info().has(flags::COMPARES)
+                    && let Some(code) = code
+                    && let Some(swapped) = code.swapped()
+                {
+                    let (a, b) = (
+                        self.fact_at(op.a, block, DEPTH),
+                        self.fact_at(op.b, block, DEPTH),
+                    );
+                    let (narrow, width) = narrowed_with_width(code);
+                    self.learn(op.a, block, &facts::implied(width, narrow, &b));
+                    let (narrow, width) = narrowed_with_width(swapped);
+                    self.learn(op.b, block, &facts::implied(width, narrow, &a));
+                }
+            }
+        }
+    }
+
+    /// Whether a condition is not zero here, if that is known.
+    pub fn truth(&mut self, condition: u32) -> Option<bool> {
+        let fact = self.fact(condition);
+        if fact.is_empty() {
+            None
+        } else if fact.ceiling == 0 {
+            Some(false)
+        } else if fact.floor > 0 || fact.ones != 0 {
+            Some(true)
+        } else {
+            None
+        }
+    }
+
+    // Parameters.
+
+    /// Finds out once what holds of a parameter in its block.
+    fn look_at_parameter(&mut self, value: u32, op: &Op) {
+        let record = &mut self.workspace.values[value as usize];
+        if record[STATE] != 0 || self.nesting >= MOST_NESTING {
+            return;
+        }
+        record[STATE] = IN_PROGRESS;
+        let block = record[BLOCK];
+        self.nesting += 1;
+        let fact = self.parameter(value, op, block);
+        self.nesting -= 1;
+        self.workspace.values[value as usize][STATE] = LOOKED_AT;
+        if fact != Fact::top(width_of(op)) && !fact.is_empty() {
+            self.note(value, block, &fact);
+        }
+    }
+
+    fn parameter(&mut self, value: u32, op: &Op, block: u32) -> Fact {
+        let width = width_of(op);
+        let top = Fact::top(width);
+        let record = self.workspace.blocks[(block - self.function.first_block) as usize];
+        let loops = record[FLAGS] & FLAG_LOOP != 0;
+        if self.order.verbatim
+            || block == self.function.first_block
+            || record[FLAGS] & FLAG_TANGLED != 0
+            || (record[PENDING] != 0 && !loops)
+        {
+            return top;
+        }
+        let mut known: Option<Fact> = None;
+        let mut edge = record[INCOMING];
+        while edge != NONE {
+            let [at, from, next] = self.workspace.edges[edge as usize];
+            edge = next;
+            let Some(&argument) = self.extra.get(at + 2 + op.a) else {
+                return top;
+            };
+            if argument == value {
+                continue;
+            }
+            let one = self.fact_at(argument, from, DEPTH);
+            let joined = known.map_or(one, |known| known.join(&one));
+            if joined == top && !loops {
+                return top;
+            }
+            known = Some(joined);
+        }
+        let Some(begins) = known else {
+            return top;
+        };
+        if !loops || record[PENDING] == 0 {
+            return begins;
+        }
+        self.carried(op, block, begins)
+    }
+
+    /// What holds of a loop's parameter in every round, where `begins` holds in the first.
+    fn carried(&mut self, op: &Op, block: u32, begins: Fact) -> Fact {
+        let width = width_of(op);
+        let program = self.program;
+        let local = (block - self.function.first_block) as usize;
+        let position = self.workspace.blocks[local][POSITION];
+        let parameter = program.blocks[block as usize].first_op + op.a;
+        let (mut all, mut up, mut down) = (begins, true, true);
+        let mut edge = self.workspace.blocks[local][COMING];
+        let mut several = false;
+        while edge != NONE {
+            let [at, from, next] = self.workspace.edges[edge as usize];
+            edge = next;
+            if from < position {
+                continue;
+            }
+            let argument = self.unaliased(program.extra[(at + 2 + op.a) as usize]);
+            if argument == parameter {
+                continue;
+            }
+            // What the way back says of the argument also bounds the parameter, if there is no other way back.
+            let source = self.workspace.order[from as usize] + self.function.first_block;
+            let taken = self.edge_condition(source, at, argument, width);
+            let bound = if several || self.comes_back_otherwise(edge, position) {
+                Fact::top(width)
+            } else {
+                begins.join(&taken)
+            };
+            several = true;
+            let (one, step) = self.next_round(argument, parameter, block, width, &bound);
+            let step = step.filter(|step| step.exact);
+            up &= step.as_ref().is_some_and(|step| step.by >= 0);
+            down &= step.as_ref().is_some_and(|step| step.by <= 0);
+            all = all.join(&one.meet(width, &taken));
+        }
+        if up {
+            all = all.meet(width, &Fact::signed(width, begins.low, width.most()));
+        }
+        if down {
+            all = all.meet(width, &Fact::signed(width, width.least(), begins.high));
+        }
+        all
+    }
+
+    /// Whether one of these edges of the program comes back.
+    fn comes_back_otherwise(&self, mut edge: u32, position: u32) -> bool {
+        while edge != NONE {
+            let [_, from, next] = self.workspace.edges[edge as usize];
+            if from >= position {
+                return true;
+            }
+            edge = next;
+        }
+        false
+    }
+
+    /// What an argument of an edge that comes back may be, and how it differs from the parameter.
+    fn next_round(
+        &mut self,
+        argument: u32,
+        parameter: u32,
+        head: u32,
+        width: Width,
+        bound: &Fact,
+    ) -> (Fact, Option<Step>) {
+        let op = self.program.ops[argument as usize];
+        let (narrow, _) = narrowed_with_width(op.code);
+        let subtracts = matches!(narrow, Opcode::I32Sub | Opcode::I32SubChecked);
+        let checked = matches!(narrow, Opcode::I32AddChecked | Opcode::I32SubChecked);
+        let adds = matches!(narrow, Opcode::I32Add | Opcode::I32AddChecked);
+        if adds || subtracts {
+            let (a, b) = (self.unaliased(op.a), self.unaliased(op.b));
+            let by = if a == parameter {
+                Some(b)
+            } else if adds && b == parameter {
+                Some(a)
+            } else {
+                None
+            };
+            if let Some(by) = by {
+                let by = self.old_fact(by, head, 1);
+                let within = self
+                    .conditions(parameter, argument, head, width)
+                    .meet(width, bound);
+                let one = facts::value_of(width, narrow, &within, &by);
+                let by = by.known().map(|bits| width.signed(bits));
+                let by = by.and_then(|by| {
+                    if subtracts {
+                        by.checked_neg()
+                    } else {
+                        Some(by)
+                    }
+                });
+                let step = by.map(|by| {
+                    let end =
+                        i128::from(by) + i128::from(if by > 0 { within.high } else { within.low });
+                    let fits = end <= i128::from(width.most()) && end >= i128::from(width.least());
+                    Step {
+                        by,
+                        exact: checked || fits,
+                    }
+                });
+                return (one, step);
+            }
+        }
+        (self.old_fact(argument, head, DEPTH), None)
+    }
+
+    // The program as it stands: ops that are not walked yet.
+
+    /// The value that a parameter that is not walked yet is known to be, or the value itself.
+    fn unaliased(&self, value: u32) -> u32 {
+        let mut value = value;
+        for _ in 0..DEPTH {
+            let first = self.function.first_op;
+            let alias = self.workspace.map[(value - first) as usize];
+            if self.program.ops[value as usize].code != Opcode::Parameter
+                || alias >= super::order::SELF
+                || self.is_walked(value)
+            {
+                break;
+            }
+            value = first + alias;
+        }
+        value
+    }
+
+    /// Whether the map says what stands for a value of the program.
+    fn is_walked(&self, value: u32) -> bool {
+        let block = self.verified.block_of(value) - self.function.first_block;
+        let known = self.workspace.map[(value - self.function.first_op) as usize];
+        self.workspace.blocks[block as usize][FLAGS] & FLAG_DONE != 0 && known != NONE
+    }
+
+    /// What holds of a value of the program wherever it is, in the loop with this head.
+    fn old_fact(&mut self, value: u32, head: u32, depth: u32) -> Fact {
+        let value = self.unaliased(value);
+        let op = self.program.ops[value as usize];
+        if let Some(bits) = rules::constant_of(&op) {
+            return Fact::constant(width_of(&op), bits);
+        }
+        if !is_integer(&op) {
+            return Fact::top(width_of(&op));
+        }
+        if self.is_walked(value) {
+            let new = self.workspace.map[(value - self.function.first_op) as usize];
+            return self.fact_at(new, head, depth);
+        }
+        if depth == 0 || op.code == Opcode::Parameter {
+            return Fact::top(width_of(&op));
+        }
+        self.by_op(&op, |walk, operand| walk.old_fact(operand, head, depth - 1))
+    }
+
+    /// What a condition of the program says of a value of it, if it holds, or does not.
+    fn old_condition(
+        &mut self,
+        condition: u32,
+        mut holds: bool,
+        value: u32,
+        head: u32,
+        width: Width,
+    ) -> Fact {
+        let mut op = self.program.ops[condition as usize];
+        for _ in 0..DEPTH {
+            if op.code != Opcode::I32Eqz {
+                break;
+            }
+            holds = !holds;
+            op = self.program.ops[op.a as usize];
+        }
+        let code = if holds {
+            Some(op.code)
+        } else {
+            op.code.inverse()
+        };
+        let top = Fact::top(width);
+        let Some((code, swapped)) = code.and_then(|code| Some((code, code.swapped()?))) else {
+            return top;
+        };
+        let (code, other) = if self.unaliased(op.a) == value {
+            (code, op.b)
+        } else if self.unaliased(op.b) == value {
+            (swapped, op.a)
+        } else {
+            return top;
+        };
+        let (narrow, width) = narrowed_with_width(code);
+        let other = self.old_fact(other, head, 2);
+        facts::implied(width, narrow, &other)
+    }
+
+    /// What holds of a value of the program on an edge, by the branch that ends its block.
+    fn edge_condition(&mut self, source: u32, edge: u32, value: u32, width: Width) -> Fact {
+        let program = self.program;
+        let op = super::order::terminator(program, &program.blocks[source as usize]);
+        let one_way = op.code == Opcode::Branch
+            && program.extra[op.b as usize] != program.extra[op.c as usize];
+        if !one_way {
+            return Fact::top(width);
+        }
+        self.old_condition(op.a, edge == op.b, value, source, width)
+    }
+
+    /// What holds of a loop's parameter where an op of the loop stands: guards before it, and branches that lead only there.
+    fn conditions(&mut self, parameter: u32, op: u32, head: u32, width: Width) -> Fact {
+        let program = self.program;
+        let mut fact = Fact::top(width);
+        let mut block = self.verified.block_of(op);
+        let mut end = op;
+        let mut ops = MOST_OPS;
+        for _ in 0..MOST_BLOCKS {
+            let record = &program.blocks[block as usize];
+            let first = record.first_op + record.parameter_count;
+            for index in (first..end).rev() {
+                if ops == 0 {
+                    break;
+                }
+                ops -= 1;
+                let op = &program.ops[index as usize];
+                if op.code == Opcode::Guard || op.code == Opcode::GuardNot {
+                    let holds = op.code == Opcode::Guard;
+                    let more = self.old_condition(op.a, holds, parameter, head, width);
+                    fact = fact.meet(width, &more);
+                }
+            }
+            let above = self.verified.immediate_dominator(block);
+            if block == head || above == NONE {
+                break;
+            }
+            let local = (block - self.function.first_block) as usize;
+            let edge = self.workspace.blocks[local][COMING];
+            if let Some(&[at, from, NONE]) = self.workspace.edges.get(edge as usize)
+                && self.workspace.order[from as usize] + self.function.first_block == above
+            {
+                let more = self.edge_condition(above, at, parameter, width);
+                fact = fact.meet(width, &more);
+            }
+            block = above;
+            let record = &program.blocks[block as usize];
+            end = record.first_op + record.op_count - 1;
+        }
+        fact
+    }
+}
+
+/// Whether a unary op gives an integer as wide as the one that it takes.
+fn is_same_width(op: &Op) -> bool {
+    let info = op.code.info();
+    info.result == Some(info.operands[0])
+}
