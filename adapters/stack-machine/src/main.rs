@@ -1,4 +1,5 @@
-//! Prints what compiling the ten loops brings: `cargo run --release -p patchjit-worked-host [-- NAME...]`.
+//! Prints what compiling the ten loops brings: `cargo run --release -p patchjit-worked-host [-- NAME...]`. With `--show` in front
+//! of the names: their traces, as recorded and as optimized.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod table;
@@ -6,7 +7,10 @@ mod table;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let names: Vec<String> = std::env::args().skip(1).collect();
-    table::print(&names)
+    match names.split_first() {
+        Some((first, names)) if first == "--show" => table::show(names),
+        _ => table::print(&names),
+    }
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]

@@ -6,6 +6,7 @@
 use patchjit::optimize::Passes;
 use patchjit::tier::hotness::Schedule;
 use patchjit_worked_host::bytecode::Checked;
+use patchjit_worked_host::compile::Compiler;
 use patchjit_worked_host::count::Check;
 use patchjit_worked_host::host::{Host, Options};
 use patchjit_worked_host::machine::{Machine, Stop};
@@ -20,8 +21,7 @@ const RUNS: usize = 5;
 
 /// Measures and prints the programs of these names, or all.
 pub(crate) fn print(names: &[String]) -> Result<(), Box<dyn Error>> {
-    let chosen = |sample: &&Sample| names.is_empty() || names.iter().any(|n| n == sample.name);
-    let samples: Vec<&Sample> = SAMPLES.iter().filter(chosen).collect();
+    let samples = chosen(names);
     let mut rows = Vec::new();
     for sample in samples {
         rows.push(Row::new(sample)?);
@@ -29,6 +29,30 @@ pub(crate) fn print(names: &[String]) -> Result<(), Box<dyn Error>> {
     print_speed(&rows);
     print_checks(&rows);
     print_start(&rows);
+    Ok(())
+}
+
+/// The programs of these names, or all.
+fn chosen(names: &[String]) -> Vec<&'static Sample> {
+    let chosen = |sample: &&Sample| names.is_empty() || names.iter().any(|n| n == sample.name);
+    SAMPLES.iter().filter(chosen).collect()
+}
+
+/// Prints the traces of the programs of these names, or all, as recorded and as optimized.
+pub(crate) fn show(names: &[String]) -> Result<(), Box<dyn Error>> {
+    for sample in chosen(names) {
+        let mut host = warm(sample, Options::default())?;
+        for (head, compiled) in host.traces() {
+            for (how, passes) in [("recorded", Passes::NONE), ("optimized", Passes::ALL)] {
+                let text = compiled.log.with(|trace| {
+                    Compiler::default().prepare(trace, None, passes, |verified, _, _| {
+                        patchjit_text::print(verified.program(), None)
+                    })
+                })?;
+                println!("; {}, loop at {head}, {how}\n{text}", sample.name);
+            }
+        }
+    }
     Ok(())
 }
 
