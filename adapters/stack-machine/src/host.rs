@@ -90,8 +90,30 @@ pub struct Statistics {
     pub recording: Duration,
     /// Time spent in compiling.
     pub compiling: Times,
-    /// When the last compilation was done, from the start of the run.
-    pub warm: Duration,
+}
+
+/// Something that a host did, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When it was done, from the start of the run.
+    pub when: Duration,
+    /// The instruction at which the machine was then.
+    pub at: usize,
+    /// What.
+    pub what: Done,
+}
+
+/// What a host did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It recorded a root of so many ops.
+    Root(u32),
+    /// It recorded a side trace at this exit, with which the trace has so many ops.
+    Side(u32, u32),
+    /// It compiled a trace to so many bytes.
+    Compiled(usize),
+    /// A recording gave up.
+    GaveUp(GiveUp),
 }
 
 /// A loop with compiled code.
@@ -136,8 +158,7 @@ pub struct Host {
     heads: Vec<Option<usize>>,
     failures: Vec<Entry>,
     statistics: Statistics,
-    /// Why recordings gave up, each with the instruction where it did.
-    refusals: Vec<(usize, GiveUp)>,
+    events: Vec<Event>,
     start: Instant,
     stepped: bool,
 }
@@ -168,7 +189,7 @@ impl Host {
             compiled: (0..loops).map(|_| None).collect(),
             failures: vec![Entry::default(); REMEMBERED],
             statistics: Statistics::default(),
-            refusals: Vec::new(),
+            events: Vec::new(),
             start: Instant::now(),
             stepped: false,
         }
@@ -184,9 +205,9 @@ impl Host {
         &self.statistics
     }
 
-    /// Why recordings gave up, and at which instruction.
-    pub fn refusals(&self) -> &[(usize, GiveUp)] {
-        &self.refusals
+    /// What happened beside interpreting and running code, in order.
+    pub fn events(&self) -> &[Event] {
+        &self.events
     }
 
     /// How many bytes of code there are.
@@ -285,6 +306,14 @@ impl Host {
         Some((number, exit?))
     }
 
+    fn note(&mut self, what: Done) {
+        self.events.push(Event {
+            when: self.start.elapsed(),
+            at: self.machine.at,
+            what,
+        });
+    }
+
     /// Records the loop at whose head the machine is, and compiles it.
     fn compile_loop(&mut self, index: usize) -> Result<(), Fault> {
         let key = self.machine.head(index) as u64;
@@ -293,14 +322,18 @@ impl Host {
         }
         let mut log = Log::new();
         let result = match self.record(&mut log, index, None)? {
-            Ok(()) => self.install(index, log, Vec::new()),
+            Ok(()) => {
+                let ops = log.with(|trace| trace.op_count());
+                self.note(Done::Root(ops));
+                self.install(index, log, Vec::new())
+            }
             Err(reason) => Err(reason),
         };
         match result {
             Ok(()) => self.statistics.roots += 1,
             Err(reason) => {
                 self.statistics.given_up += 1;
-                self.refusals.push((self.machine.at, reason));
+                self.note(Done::GaveUp(reason));
                 if Blacklist::new(&mut self.failures, FAILURES).failed(key, reason) {
                     self.machine.cool(index);
                 }
@@ -318,8 +351,13 @@ impl Host {
             Ok(Ok(())) => {
                 self.statistics.sides += 1;
                 let Compiled {
-                    log, code, exits, ..
+                    mut log,
+                    code,
+                    exits,
+                    ..
                 } = compiled;
+                let ops = log.with(|trace| trace.op_count());
+                self.note(Done::Side(exit, ops));
                 self.forget(index, code);
                 // A trace that has become too much for the compiler is given up; the loop may be recorded again.
                 let _ = self.install(index, log, exits);
@@ -327,7 +365,7 @@ impl Host {
             }
             Ok(Err(reason)) => {
                 self.statistics.given_up += 1;
-                self.refusals.push((self.machine.at, reason));
+                self.note(Done::GaveUp(reason));
                 if reason == GiveUp::ExitTaken || reason == GiveUp::TooManySides {
                     let mut profile = ExitProfile::new(&mut compiled.exits, self.options.exits);
                     // The exit is one of the trace's, so there is a counter.
@@ -412,7 +450,7 @@ impl Host {
             }
         };
         self.statistics.compiling.add(&code.times);
-        self.statistics.warm = self.start.elapsed();
+        self.note(Done::Compiled(code.bytes));
         exits.resize(count as usize, ExitCounter::default());
         self.machine.set_compiled(index, true);
         self.heads[self.machine.head(index)] = Some(index);

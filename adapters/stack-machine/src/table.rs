@@ -8,7 +8,7 @@ use patchjit::tier::hotness::Schedule;
 use patchjit_worked_host::bytecode::Checked;
 use patchjit_worked_host::compile::Compiler;
 use patchjit_worked_host::count::Check;
-use patchjit_worked_host::host::{Host, Options};
+use patchjit_worked_host::host::{Event, Host, Options, Statistics};
 use patchjit_worked_host::machine::{Machine, Stop};
 use patchjit_worked_host::programs::{SAMPLES, Sample};
 use patchjit_worked_host::source;
@@ -70,7 +70,10 @@ struct Row {
     after: Counts,
     executed: step::Executed,
     first_run: f64,
-    host: Host,
+    /// What happened in the first run, and what that cost.
+    events: Vec<Event>,
+    statistics: Statistics,
+    bytes: usize,
 }
 
 struct Counts {
@@ -106,6 +109,9 @@ impl Row {
         let start = processor_time();
         let first = compiled.run()?;
         let first_run = processor_time() - start;
+        let events = compiled.events().to_vec();
+        let statistics = *compiled.statistics();
+        let bytes = compiled.code_bytes();
         if first != result {
             return Err(format!("{}: {result} interpreted, {first} compiled", sample.name).into());
         }
@@ -127,7 +133,9 @@ impl Row {
             after: counts(sample, Passes::ALL)?,
             executed: executed(sample)?,
             first_run,
-            host: compiled,
+            events,
+            statistics,
+            bytes,
         })
     }
 }
@@ -338,7 +346,7 @@ fn print_checks(rows: &[Row]) {
 fn print_start(rows: &[Row]) {
     println!("Cold start. Microseconds; the first run against later ones in milliseconds.\n");
     println!(
-        "{:15} {:>5} {:>5} {:>8} {:>6} {:>6} {:>8} {:>7} {:>7} {:>9} {:>9} {:>8}",
+        "{:15} {:>5} {:>5} {:>8} {:>6} {:>6} {:>8} {:>7} {:>7} {:>9} {:>9} {:>8} {:>8}",
         "",
         "roots",
         "sides",
@@ -350,15 +358,15 @@ fn print_start(rows: &[Row]) {
         "publish",
         "first run",
         "later run",
-        "bytes"
+        "bytes",
+        "entries"
     );
     for row in rows {
-        let statistics = row.host.statistics();
+        let statistics = &row.statistics;
         let micro = |time: std::time::Duration| time.as_secs_f64() * 1e6;
         let times = statistics.compiling;
-        let bytes = row.host.code_bytes();
         println!(
-            "{:15} {:>5} {:>5} {:>8.1} {:>6.1} {:>6.1} {:>8.1} {:>7.1} {:>7.1} {:>9.2} {:>9.2} {:>8}",
+            "{:15} {:>5} {:>5} {:>8.1} {:>6.1} {:>6.1} {:>8.1} {:>7.1} {:>7.1} {:>9.2} {:>9.2} {:>8} {:>8}",
             row.name,
             statistics.roots,
             statistics.sides,
@@ -370,7 +378,16 @@ fn print_start(rows: &[Row]) {
             micro(times.publish),
             row.first_run * 1e3,
             row.compiled * 1e3,
-            bytes,
+            row.bytes,
+            statistics.entries,
         );
+    }
+    println!("\nWhat happened in the first run, in microseconds from its start.\n");
+    for row in rows {
+        println!("{}", row.name);
+        for event in &row.events {
+            let when = event.when.as_secs_f64() * 1e6;
+            println!("    {when:>9.1}  at {:>4}  {:?}", event.at, event.what);
+        }
     }
 }
