@@ -9,7 +9,7 @@
 
 use crate::error::{Error, Feature, Part, Place, Storage};
 use crate::stencil::{
-    ABSENT, Family, Form, MAX_OPERANDS, MOST_TEMPLATE_BYTES, StencilSet, Template,
+    ABSENT, Family, Form, MAX_OPERANDS, MOST_TEMPLATE_BYTES, StencilSet, Template, Word,
 };
 
 /// Why compilation stops, in few enough bits to be passed in a register. [`Fault::error`] says it to the embedder.
@@ -81,26 +81,23 @@ pub(crate) struct Holes {
     start: u32,
     target: [u8; 2],
     immediate: u8,
+    #[expect(dead_code, reason = "there for the values that its byte never has")]
+    filled: Filled,
 }
+
+/// A byte with room for a `Result` to say that it is the other: so one of holes fits a register.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum Filled {
+    Yes = 1,
+}
+
+const _: () = assert!(core::mem::size_of::<Result<Holes, Fault>>() == 8);
 
 impl Holes {
     /// The code offset of the immediate hole, if the template has one.
     pub fn immediate(self) -> Option<u32> {
         (self.immediate != ABSENT).then_some(self.start + u32::from(self.immediate))
-    }
-}
-
-/// The words of a template behind the first.
-#[inline(never)]
-fn write_rest(
-    set: &StencilSet,
-    template: &Template,
-    registers: [u32; MAX_OPERANDS],
-    room: &mut [u8; MOST_TEMPLATE_BYTES],
-) {
-    let room = room.as_chunks_mut().0.iter_mut().skip(1);
-    for (room, word) in room.zip(set.further_words(template)) {
-        *room = set.word(word.code, word.masks, registers).to_le_bytes();
     }
 }
 
@@ -164,31 +161,62 @@ impl<'c> Patcher<'c> {
     }
 
     /// The same for a family that is known already.
-    #[inline]
+    #[inline(never)]
     pub fn emit_family(
         &mut self,
         family: &Family,
         registers: [u32; MAX_OPERANDS],
         immediate: i64,
     ) -> Result<Holes, Fault> {
-        let template = self
-            .set
+        match self.set.plain_template(family, registers, immediate) {
+            Some(template) => self.write(template, registers, immediate, &[]),
+            None => self.emit_chosen(family, registers, immediate),
+        }
+    }
+
+    /// The same where there is something to choose, or code of more than 16 bytes.
+    #[inline(never)]
+    fn emit_chosen(
+        &mut self,
+        family: &Family,
+        registers: [u32; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Result<Holes, Fault> {
+        let set = self.set;
+        let template = set
             .template(family, registers, immediate)
             .ok_or(unsupported(Feature::Op))?;
+        let words = set.further_words(template);
+        self.write(template, registers, immediate, words)
+    }
+
+    /// Writes a template that serves the registers and has room for the immediate, and its further words.
+    #[inline(always)]
+    fn write(
+        &mut self,
+        template: &Template,
+        registers: [u32; MAX_OPERANDS],
+        immediate: i64,
+        words: &[Word],
+    ) -> Result<Holes, Fault> {
         let start = self.at;
-        if start + MOST_TEMPLATE_BYTES > self.tail {
+        let end = start + MOST_TEMPLATE_BYTES;
+        if end > self.tail {
             return Err(Fault::CodeFull);
         }
         // Room for every template, so that what follows needs no checks of its own.
-        let wrong = internal(Part::Patch, line!());
-        let room = self.code.get_mut(start..).unwrap_or_default();
-        let room = room.first_chunk_mut::<MOST_TEMPLATE_BYTES>().ok_or(wrong)?;
+        let room: &mut [u8] = self.code.get_mut(start..end).unwrap_or_default();
+        let Ok(room) = <&mut [u8; MOST_TEMPLATE_BYTES]>::try_from(room) else {
+            return Err(internal(Part::Patch, line!()));
+        };
         let word = self.set.word(template.code[0], template.masks, registers);
         room[..8].copy_from_slice(&word.to_le_bytes());
         room[8..16].copy_from_slice(&template.code[1].to_le_bytes());
-        let length = template.length as usize;
-        if template.word_count != 0 {
-            write_rest(self.set, template, registers, room);
+        for (room, word) in room.as_chunks_mut().0.iter_mut().skip(1).zip(words) {
+            *room = self
+                .set
+                .word(word.code, word.masks, registers)
+                .to_le_bytes();
         }
         // A hole is zero in the template, so the immediate is laid over the eight bytes from where it begins.
         let at = (template.immediate_at & 63) as usize;
@@ -196,11 +224,13 @@ impl<'c> Patcher<'c> {
         let mask = template.immediate.mask();
         let word = u64::from_le_bytes(hole.try_into().unwrap_or([0; 8]));
         hole.copy_from_slice(&(word | (immediate as u64 & mask)).to_le_bytes());
+        let length = template.length as usize;
         self.at = start + length;
         Ok(Holes {
             start: start as u32,
             target: template.target_at,
             immediate: template.immediate_at,
+            filled: Filled::Yes,
         })
     }
 

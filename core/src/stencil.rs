@@ -220,6 +220,9 @@ pub struct Family {
     pub first_template: u16,
     /// How many.
     pub template_count: u8,
+    /// The first of them that serves operands which share the register of operand 0 as the bits of the index say (bit
+    /// k - 1: operand k does); past all templates where the family permits no such assignment.
+    pub starts: [u16; PATTERNS],
     /// Whether operand 0 is written.
     pub has_output: bool,
     /// What the operands are, in order.
@@ -237,6 +240,28 @@ pub struct Family {
     /// Whether it has a jump target.
     pub has_target: bool,
 }
+
+impl Family {
+    /// The family with its `starts` filled in from a set's templates.
+    pub const fn settled(mut self, templates: &[Template]) -> Family {
+        let mut at = self.first_template as usize + self.template_count as usize;
+        while at > self.first_template as usize {
+            at -= 1;
+            let (equal, unequal) = (templates[at].equal >> 1, templates[at].unequal >> 1);
+            let mut pattern = 0;
+            while pattern < PATTERNS {
+                if pattern as u8 & (equal | unequal) == equal {
+                    self.starts[pattern] = at as u16;
+                }
+                pattern += 1;
+            }
+        }
+        self
+    }
+}
+
+/// How many ways there are for the other operands to be in the register of operand 0 or not.
+pub const PATTERNS: usize = 1 << (MAX_OPERANDS - 1);
 
 /// Bytes with holes that serve the assignments which its conditions name.
 #[derive(Clone, Copy, Debug)]
@@ -338,38 +363,37 @@ impl StencilSet {
     }
 
     /// The first template of a family that serves these register numbers and this immediate.
-    #[inline(always)]
+    #[inline]
     pub fn template(
         &self,
         family: &Family,
         registers: [u32; MAX_OPERANDS],
         immediate: i64,
     ) -> Option<&'static Template> {
-        let first = self.templates.get(family.first_template as usize)?;
-        if first.serves_all() && first.immediate.takes(immediate) {
-            return Some(first);
-        }
-        self.template_of_many(family, registers, immediate)
+        let pattern = pattern_of(registers);
+        let start = family.starts[pattern % PATTERNS] as usize;
+        let end = family.first_template as usize + family.template_count as usize;
+        let same = (pattern << 1) as u8;
+        self.templates.get(start..end)?.iter().find(|template| {
+            template.immediate.takes(immediate)
+                && same & (template.equal | template.unequal) == template.equal
+                && (template.restriction == 0 || self.allows(template.restriction, registers))
+        })
     }
 
-    /// The same where there is something to choose.
-    fn template_of_many(
+    /// The template of a family that serves these registers and this immediate, if that is clear at first sight and
+    /// the template has no words behind its `code`.
+    #[inline(always)]
+    pub(crate) fn plain_template(
         &self,
         family: &Family,
         registers: [u32; MAX_OPERANDS],
         immediate: i64,
     ) -> Option<&'static Template> {
-        let first = family.first_template as usize;
-        let candidates = self
-            .templates
-            .get(first..first + family.template_count as usize)?;
-        let [r0, r1, r2, r3] = registers;
-        let same = u8::from(r1 == r0) << 1 | u8::from(r2 == r0) << 2 | u8::from(r3 == r0) << 3;
-        candidates.iter().find(|template| {
-            same & (template.equal | template.unequal) == template.equal
-                && template.immediate.takes(immediate)
-                && (template.restriction == 0 || self.allows(template.restriction, registers))
-        })
+        let start = family.starts[pattern_of(registers) % PATTERNS];
+        let template = self.templates.get(start as usize)?;
+        let plain = template.restriction | template.word_count == 0;
+        (plain && template.immediate.takes(immediate)).then_some(template)
     }
 
     /// Whether a restriction allows these registers.
@@ -428,13 +452,11 @@ impl StencilSet {
     }
 }
 
+/// Bit k - 1: operand k is in the register of operand 0.
+#[inline(always)]
+fn pattern_of([r0, r1, r2, r3]: [u32; MAX_OPERANDS]) -> usize {
+    usize::from(r1 == r0) | usize::from(r2 == r0) << 1 | usize::from(r3 == r0) << 2
+}
+
 /// The most bytes that a template has.
 pub const MOST_TEMPLATE_BYTES: usize = 80;
-
-impl Template {
-    /// Whether it serves all registers that its family allows.
-    #[inline(always)]
-    fn serves_all(&self) -> bool {
-        self.equal | self.unequal | self.restriction == 0
-    }
-}

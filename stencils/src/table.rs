@@ -3,7 +3,7 @@
 pub(crate) use patchjit::stencil::{
     Family, Form, MASK_ROWS, MAX_OPERANDS, StencilSet, Template, Word,
 };
-use patchjit::stencil::{Immediate, NO_FAMILY, OperandKind, RegisterFile, RegisterSet};
+use patchjit::stencil::{Immediate, NO_FAMILY, OperandKind, PATTERNS, RegisterFile, RegisterSet};
 
 /// No family.
 pub(crate) const X: u16 = NO_FAMILY;
@@ -42,6 +42,7 @@ pub(crate) const fn family(
     Family {
         first_template,
         template_count,
+        starts: [u16::MAX; PATTERNS],
         has_output: has_output != 0,
         kinds: [
             kind(kinds[0]),
@@ -56,6 +57,19 @@ pub(crate) const fn family(
         immediate,
         has_target: has_target != 0,
     }
+}
+
+/// The families with what their templates say of them.
+pub(crate) const fn settle<const N: usize>(
+    mut families: [Family; N],
+    templates: &[Template],
+) -> [Family; N] {
+    let mut index = 0;
+    while index < N {
+        families[index] = families[index].settled(templates);
+        index += 1;
+    }
+    families
 }
 
 /// A template: code, masks, further words and their number, length, immediate and its place, targets, equal, unequal, restriction.

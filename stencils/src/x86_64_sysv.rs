@@ -6,7 +6,7 @@ use crate::table::*;
 /// The stencils for x86-64 with SSE4.1 and POPCNT under the System V conventions.
 pub static X86_64_SYSV: StencilSet = StencilSet {
     target: "x86_64-sysv",
-    digest: "a801319f8b02073b568701cfab66ecebee2c7c53e74f34496ecbb0a762072787",
+    digest: "915ce817cb2e9dcebce08a1170f438d3b78b3d707d4bafb4202b70c2a17901c2",
     registers: X86_64_SYSV_REGISTERS,
     forms: &FORMS,
     families: &FAMILIES,
@@ -88,7 +88,7 @@ static FORMS: [u16; Form::COUNT] = [
 ];
 
 #[rustfmt::skip]
-static FAMILIES: [Family; 328] = [
+static FAMILIES: [Family; 328] = settle([
     family(0, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveInt
     family(1, 1, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveFloat
     family(2, 1, 1, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.ConstZero
@@ -109,318 +109,318 @@ static FAMILIES: [Family; 328] = [
     family(21, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, S32, 0), // machine.Return
     family(22, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, S32, 0), // machine.Deoptimize
     family(23, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, I0, 1), // machine.CallDirect
-    family(24, 2, 0, b"i---", [0xffef, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, S32, 0), // machine.CallThrough
-    family(26, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff00000fc7, S32, 0), // machine.CallHost
-    family(27, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.Entry
-    family(28, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, I0, 0), // machine.EntryResume
-    family(29, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryReturn
-    family(30, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryAbandon
-    family(31, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Landing
-    family(32, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Unreachable
-    family(33, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Jump
-    family(34, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 1), // machine.JumpTable
-    family(35, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsSet
-    family(37, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsClear
-    family(39, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
-    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
-    family(41, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
-    family(42, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
-    family(43, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
-    family(47, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
-    family(54, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
-    family(57, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
-    family(60, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
-    family(62, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
-    family(65, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
-    family(68, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
-    family(71, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
-    family(77, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
-    family(83, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
-    family(89, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
-    family(91, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
-    family(93, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
-    family(95, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
-    family(97, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
-    family(99, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
-    family(101, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
-    family(103, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
-    family(105, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
-    family(107, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
-    family(109, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
-    family(111, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
-    family(113, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
-    family(115, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
-    family(117, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
-    family(119, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
-    family(121, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
-    family(123, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
-    family(125, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
-    family(127, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
-    family(129, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
-    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
-    family(131, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
-    family(132, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
-    family(133, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
-    family(139, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
-    family(145, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
-    family(151, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
-    family(157, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
-    family(160, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
-    family(163, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
-    family(166, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
-    family(169, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
-    family(172, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
-    family(175, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
-    family(177, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
-    family(179, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
-    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
-    family(181, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
-    family(182, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
-    family(183, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
-    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
-    family(185, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
-    family(186, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
-    family(187, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
-    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
-    family(189, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
-    family(190, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
-    family(191, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
-    family(193, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
-    family(195, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
-    family(197, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
-    family(199, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
-    family(201, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
-    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
-    family(203, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
-    family(204, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
-    family(205, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
-    family(208, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
-    family(211, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
-    family(214, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
-    family(217, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
-    family(220, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
-    family(223, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
-    family(226, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
-    family(229, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
-    family(232, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
-    family(235, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
-    family(238, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
-    family(241, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
-    family(244, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
-    family(247, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
-    family(250, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
-    family(253, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
-    family(256, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
-    family(259, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
-    family(262, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
-    family(265, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
-    family(271, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
-    family(277, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
-    family(283, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
-    family(289, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
-    family(295, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
-    family(301, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
-    family(307, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
-    family(313, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
-    family(319, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
-    family(325, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
-    family(331, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
-    family(337, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
-    family(343, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
-    family(349, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
-    family(355, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
-    family(361, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
-    family(367, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
-    family(373, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
-    family(379, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
-    family(385, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
-    family(388, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
-    family(391, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
-    family(394, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
-    family(397, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
-    family(400, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
-    family(403, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
-    family(406, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
-    family(409, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
-    family(412, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
-    family(415, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
-    family(418, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
-    family(421, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
-    family(424, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
-    family(427, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
-    family(430, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
-    family(433, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
-    family(436, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
-    family(439, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
-    family(442, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
-    family(445, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
-    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
-    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
-    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
-    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
-    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
-    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
-    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
-    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
-    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
-    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
-    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
-    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
-    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
-    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
-    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
-    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
-    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
-    family(463, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
-    family(464, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
-    family(465, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
-    family(467, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
-    family(469, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
-    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
-    family(471, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
-    family(472, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
-    family(473, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
-    family(476, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
-    family(479, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
-    family(482, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
-    family(485, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
-    family(488, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
-    family(491, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
-    family(494, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
-    family(497, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
-    family(500, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
-    family(503, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
-    family(506, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
-    family(509, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
-    family(512, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
-    family(515, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
-    family(517, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
-    family(519, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
-    family(521, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
-    family(523, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
-    family(525, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
-    family(527, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
-    family(529, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
-    family(531, 2, 1, b"ff--", [0xffff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
-    family(533, 2, 1, b"ff--", [0xffff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
-    family(535, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
-    family(537, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
-    family(539, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
-    family(541, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
-    family(543, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
-    family(545, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
-    family(547, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
-    family(549, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
-    family(551, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
-    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
-    family(553, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
-    family(554, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
-    family(555, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
-    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
-    family(557, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
-    family(558, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
-    family(559, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
-    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
-    family(561, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
-    family(562, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
-    family(563, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
-    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
-    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
-    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
-    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
-    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
-    family(569, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
-    family(570, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
-    family(571, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
-    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
-    family(573, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
-    family(574, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
-    family(575, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
-    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
-    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
-    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
-    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
-    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
-    family(581, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
-    family(582, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
-    family(583, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
-    family(585, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
-    family(587, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
-    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
-    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
-    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
-    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
-    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
-    family(593, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
-    family(594, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
-    family(595, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
-    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
-    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
-    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
-    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
-    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
-    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
-    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
-    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
-    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
-    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
-    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
-    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
-    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
-    family(609, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
-    family(610, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
-    family(611, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
-    family(613, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
-    family(617, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
-    family(621, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
-    family(625, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
-    family(629, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
-    family(633, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
-    family(637, 4, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
-    family(641, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
-    family(643, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
-    family(645, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
-    family(647, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
-    family(649, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
-    family(651, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
-    family(653, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
-    family(655, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
-    family(659, 4, 1, b"fi--", [0xffff, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
-    family(663, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
-    family(665, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
-    family(667, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
-    family(671, 4, 0, b"if--", [0xffef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
-    family(675, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
-    family(677, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
-    family(679, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
-    family(683, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
-    family(687, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
-    family(691, 4, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
-    family(695, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
-    family(697, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
-    family(699, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
-    family(701, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
-    family(703, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
-    family(704, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
-    family(706, 2, 1, b"ii--", [0xffcf, 0xffef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
-    family(708, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
-    family(710, 2, 0, b"ii--", [0xffef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
-    family(712, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
-    family(716, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
-    family(720, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
-    family(724, 4, 1, b"iii-", [0xfbcf, 0xffef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
-    family(728, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
-    family(730, 2, 1, b"iiii", [0x0001, 0xffee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
-    family(732, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
-    family(734, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
-    family(736, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
-    family(738, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
-    family(740, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
-    family(742, 2, 1, b"iii-", [0x0001, 0xffea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
-];
+    family(24, 1, 0, b"i---", [0xefef, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, S32, 0), // machine.CallThrough
+    family(25, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff00000fc7, S32, 0), // machine.CallHost
+    family(26, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.Entry
+    family(27, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, I0, 0), // machine.EntryResume
+    family(28, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryReturn
+    family(29, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryAbandon
+    family(30, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Landing
+    family(31, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Unreachable
+    family(32, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Jump
+    family(33, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 1), // machine.JumpTable
+    family(34, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsSet
+    family(36, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsClear
+    family(38, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
+    family(39, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
+    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
+    family(41, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
+    family(42, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
+    family(46, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
+    family(53, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
+    family(56, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
+    family(59, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
+    family(61, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
+    family(64, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
+    family(67, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
+    family(70, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
+    family(76, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
+    family(82, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
+    family(88, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
+    family(90, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
+    family(92, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
+    family(94, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
+    family(96, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
+    family(98, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
+    family(100, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
+    family(102, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
+    family(104, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
+    family(106, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
+    family(108, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
+    family(110, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
+    family(112, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
+    family(114, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
+    family(116, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
+    family(118, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
+    family(120, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
+    family(122, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
+    family(124, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
+    family(126, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
+    family(128, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
+    family(129, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
+    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
+    family(131, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
+    family(132, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
+    family(138, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
+    family(144, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
+    family(150, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
+    family(156, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
+    family(159, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
+    family(162, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
+    family(165, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
+    family(168, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
+    family(171, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
+    family(174, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
+    family(176, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
+    family(178, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
+    family(179, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
+    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
+    family(181, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
+    family(182, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
+    family(183, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
+    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
+    family(185, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
+    family(186, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
+    family(187, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
+    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
+    family(189, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
+    family(190, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
+    family(192, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
+    family(194, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
+    family(196, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
+    family(198, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
+    family(200, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
+    family(201, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
+    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
+    family(203, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
+    family(204, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
+    family(207, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
+    family(210, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
+    family(213, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
+    family(216, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
+    family(219, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
+    family(222, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
+    family(225, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
+    family(228, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
+    family(231, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
+    family(234, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
+    family(237, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
+    family(240, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
+    family(243, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
+    family(246, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
+    family(249, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
+    family(252, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
+    family(255, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
+    family(258, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
+    family(261, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
+    family(264, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
+    family(270, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
+    family(276, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
+    family(282, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
+    family(288, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
+    family(294, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
+    family(300, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
+    family(306, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
+    family(312, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
+    family(318, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
+    family(324, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
+    family(330, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
+    family(336, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
+    family(342, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
+    family(348, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
+    family(354, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
+    family(360, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
+    family(366, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
+    family(372, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
+    family(378, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
+    family(384, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
+    family(387, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
+    family(390, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
+    family(393, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
+    family(396, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
+    family(399, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
+    family(402, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
+    family(405, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
+    family(408, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
+    family(411, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
+    family(414, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
+    family(417, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
+    family(420, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
+    family(423, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
+    family(426, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
+    family(429, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
+    family(432, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
+    family(435, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
+    family(438, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
+    family(441, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
+    family(444, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
+    family(445, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
+    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
+    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
+    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
+    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
+    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
+    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
+    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
+    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
+    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
+    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
+    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
+    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
+    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
+    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
+    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
+    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
+    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
+    family(463, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
+    family(464, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
+    family(466, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
+    family(468, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
+    family(469, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
+    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
+    family(471, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
+    family(472, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
+    family(475, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
+    family(478, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
+    family(481, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
+    family(484, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
+    family(487, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
+    family(490, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
+    family(493, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
+    family(496, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
+    family(499, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
+    family(502, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
+    family(505, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
+    family(508, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
+    family(511, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
+    family(514, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
+    family(516, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
+    family(518, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
+    family(520, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
+    family(522, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
+    family(524, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
+    family(526, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
+    family(528, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
+    family(530, 2, 1, b"ff--", [0xffff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
+    family(532, 2, 1, b"ff--", [0xffff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
+    family(534, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
+    family(536, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
+    family(538, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
+    family(540, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
+    family(542, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
+    family(544, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
+    family(546, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
+    family(548, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
+    family(550, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
+    family(551, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
+    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
+    family(553, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
+    family(554, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
+    family(555, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
+    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
+    family(557, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
+    family(558, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
+    family(559, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
+    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
+    family(561, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
+    family(562, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
+    family(563, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
+    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
+    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
+    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
+    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
+    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
+    family(569, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
+    family(570, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
+    family(571, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
+    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
+    family(573, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
+    family(574, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
+    family(575, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
+    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
+    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
+    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
+    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
+    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
+    family(581, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
+    family(582, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
+    family(584, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
+    family(586, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
+    family(587, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
+    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
+    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
+    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
+    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
+    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
+    family(593, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
+    family(594, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
+    family(595, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
+    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
+    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
+    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
+    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
+    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
+    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
+    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
+    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
+    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
+    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
+    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
+    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
+    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
+    family(609, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
+    family(610, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
+    family(612, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
+    family(614, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
+    family(616, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
+    family(618, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
+    family(620, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
+    family(622, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
+    family(624, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
+    family(626, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
+    family(628, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
+    family(630, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
+    family(632, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
+    family(634, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
+    family(636, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
+    family(638, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
+    family(640, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
+    family(642, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
+    family(644, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
+    family(646, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
+    family(648, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
+    family(650, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
+    family(652, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
+    family(654, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
+    family(656, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
+    family(658, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
+    family(660, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
+    family(662, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
+    family(664, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
+    family(666, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
+    family(668, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
+    family(670, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
+    family(672, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
+    family(673, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
+    family(674, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
+    family(675, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
+    family(676, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
+    family(677, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
+    family(679, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
+    family(681, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
+    family(683, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
+    family(685, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
+    family(686, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
+    family(687, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
+    family(688, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
+    family(689, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
+    family(690, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
+    family(691, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
+    family(692, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
+], &TEMPLATES);
 
 #[rustfmt::skip]
-static TEMPLATES: [Template; 744] = [
+static TEMPLATES: [Template; 693] = [
     // machine.MoveInt
     template(0x4889c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // machine.MoveFloat
@@ -466,8 +466,7 @@ static TEMPLATES: [Template; 744] = [
     // machine.CallDirect
     template(0xe8000000000000000000000000000000, [0, 0, 0, 0], 0, 0, 5, I0, N, [1, N], 0, 0, 0),
     // machine.CallThrough
-    template(0x40ff9000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 1),
-    template(0x41ff9424000000000000000000000000, [0, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 2),
+    template(0x40ff9000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // machine.CallHost
     template(0x488b7d104889e64c8b550841ff920000, [0, 0, 0, 0], 5, 2, 18, S32, 14, [N, N], 0, 0, 0),
     // machine.Entry
@@ -487,11 +486,11 @@ static TEMPLATES: [Template; 744] = [
     // machine.JumpTable
     template(0x4c8d15000000004089c0496304824c01, [10, 11, 0, 0], 14, 2, 20, I0, N, [3, N], 0, 0, 0),
     // machine.JumpBitsSet
-    template(0x40f6c0000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 3),
-    template(0x40a8000f850000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 4),
+    template(0x40f6c0000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 1),
+    template(0x40a8000f850000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 2),
     // machine.JumpBitsClear
-    template(0x40f6c0000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 3),
-    template(0x40a8000f840000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 4),
+    template(0x40f6c0000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 1),
+    template(0x40a8000f840000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 2),
     // machine.StoreStatus
     template(0xc7453400000000000000000000000000, [0, 0, 0, 0], 0, 0, 7, B32, 3, [N, N], 0, 0, 0),
     // machine.StoreExitNumber
@@ -503,16 +502,16 @@ static TEMPLATES: [Template; 744] = [
     // i64.add.Registers
     template(0x4801c000000000000000000000000000, [1, 0, 2, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
     template(0x4801c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 4, 2, 0),
-    template(0x488d0400000000000000000000000000, [2, 4, 15, 0], 0, 0, 4, I0, N, [N, N], 0, 6, 5),
-    template(0x498d4405000000000000000000000000, [2, 0, 15, 0], 0, 0, 5, I0, N, [N, N], 0, 6, 6),
+    template(0x488d0400000000000000000000000000, [2, 4, 15, 0], 0, 0, 4, I0, N, [N, N], 0, 6, 3),
+    template(0x498d4405000000000000000000000000, [2, 0, 15, 0], 0, 0, 5, I0, N, [N, N], 0, 6, 4),
     // i64.add.Immediate
     template(0x4883c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
-    template(0x4881c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 7),
-    template(0x48050000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 8),
-    template(0x488d4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 2, 9),
-    template(0x498d4424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 2, 10),
-    template(0x488d8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 2, 9),
-    template(0x498d8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 2, 10),
+    template(0x4881c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 5),
+    template(0x48050000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 6),
+    template(0x488d4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 2, 7),
+    template(0x498d4424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 2, 8),
+    template(0x488d8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 2, 7),
+    template(0x498d8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 2, 8),
     // i64.sub.Registers
     template(0x4829c000000000000000000000000000, [1, 0, 2, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
     template(0x48f7d84801c000000000000000000000, [16, 17, 0, 0], 0, 0, 6, I0, N, [N, N], 4, 2, 0),
@@ -538,54 +537,54 @@ static TEMPLATES: [Template; 744] = [
     template(0x4889c04831c000000000000000000000, [16, 2, 17, 0], 0, 0, 6, I0, N, [N, N], 0, 6, 0),
     // i64.and.Immediate
     template(0x4883e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
-    template(0x4881e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 7),
-    template(0x48250000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 8),
+    template(0x4881e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 5),
+    template(0x48250000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 6),
     template(0x4889c04883e000000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
-    template(0x4889c04881e000000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 11),
-    template(0x4889c048250000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 12),
+    template(0x4889c04881e000000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 9),
+    template(0x4889c048250000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 10),
     // i64.or.Immediate
     template(0x4883c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
-    template(0x4881c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 7),
-    template(0x480d0000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 8),
+    template(0x4881c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 5),
+    template(0x480d0000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 6),
     template(0x4889c04883c800000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
-    template(0x4889c04881c800000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 11),
-    template(0x4889c0480d0000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 12),
+    template(0x4889c04881c800000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 9),
+    template(0x4889c0480d0000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 10),
     // i64.xor.Immediate
     template(0x4883f000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
-    template(0x4881f000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 7),
-    template(0x48350000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 8),
+    template(0x4881f000000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 2, 0, 5),
+    template(0x48350000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 2, 0, 6),
     template(0x4889c04883f000000000000000000000, [16, 2, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 2, 0),
-    template(0x4889c04881f000000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 11),
-    template(0x4889c048350000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 12),
+    template(0x4889c04881f000000000000000000000, [16, 2, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 2, 9),
+    template(0x4889c048350000000000000000000000, [0, 2, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 2, 10),
     // i32.shl.Registers
-    template(0x40d3e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x40d3e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4089c040d3e000000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.shr_s.Registers
-    template(0x40d3f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x40d3f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4089c040d3f800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.shr_u.Registers
-    template(0x40d3e800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x40d3e800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4089c040d3e800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.rotl.Registers
-    template(0x40d3c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x40d3c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4089c040d3c000000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.rotr.Registers
-    template(0x40d3c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x40d3c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4089c040d3c800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.shl.Registers
-    template(0x48d3e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x48d3e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4889c048d3e000000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.shr_s.Registers
-    template(0x48d3f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x48d3f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4889c048d3f800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.shr_u.Registers
-    template(0x48d3e800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x48d3e800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4889c048d3e800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.rotl.Registers
-    template(0x48d3c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x48d3c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4889c048d3c000000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i64.rotr.Registers
-    template(0x48d3c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 13),
+    template(0x48d3c800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 11),
     template(0x4889c048d3c800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.shl.Immediate
     template(0x40c1e000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 2, 0, 0),
@@ -627,32 +626,32 @@ static TEMPLATES: [Template; 744] = [
     template(0x48f7e000000000000000000000000000, [0, 0, 1, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.add_checked.Immediate
     template(0x4083c0000f8000000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 2, 0, 0),
-    template(0x4081c0000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 14),
-    template(0x4005000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 8),
+    template(0x4081c0000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 12),
+    template(0x4005000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 6),
     template(0x4089c04083c0000f8000000000000000, [16, 2, 0, 0], 0, 0, 13, S8, 6, [9, N], 0, 2, 0),
-    template(0x4089c04081c0000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 15),
-    template(0x4089c04005000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 16),
+    template(0x4089c04081c0000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 13),
+    template(0x4089c04005000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 14),
     // i32.sub_checked.Immediate
     template(0x4083e8000f8000000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 2, 0, 0),
-    template(0x4081e8000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 14),
-    template(0x402d000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 8),
+    template(0x4081e8000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 12),
+    template(0x402d000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 6),
     template(0x4089c04083e8000f8000000000000000, [16, 2, 0, 0], 0, 0, 13, S8, 6, [9, N], 0, 2, 0),
-    template(0x4089c04081e8000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 15),
-    template(0x4089c0402d000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 16),
+    template(0x4089c04081e8000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 13),
+    template(0x4089c0402d000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 14),
     // i64.add_checked.Immediate
     template(0x4883c0000f8000000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 2, 0, 0),
-    template(0x4881c0000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 14),
-    template(0x4805000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 8),
+    template(0x4881c0000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 12),
+    template(0x4805000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 6),
     template(0x4889c04883c0000f8000000000000000, [16, 2, 0, 0], 0, 0, 13, S8, 6, [9, N], 0, 2, 0),
-    template(0x4889c04881c0000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 15),
-    template(0x4889c04805000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 16),
+    template(0x4889c04881c0000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 13),
+    template(0x4889c04805000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 14),
     // i64.sub_checked.Immediate
     template(0x4883e8000f8000000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 2, 0, 0),
-    template(0x4881e8000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 14),
-    template(0x482d000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 8),
+    template(0x4881e8000000000f8000000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 2, 0, 12),
+    template(0x482d000000000f800000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 2, 0, 6),
     template(0x4889c04883e8000f8000000000000000, [16, 2, 0, 0], 0, 0, 13, S8, 6, [9, N], 0, 2, 0),
-    template(0x4889c04881e8000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 15),
-    template(0x4889c0482d000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 16),
+    template(0x4889c04881e8000000000f8000000000, [16, 2, 0, 0], 0, 0, 16, S32, 6, [12, N], 0, 2, 13),
+    template(0x4889c0482d000000000f800000000000, [0, 2, 0, 0], 0, 0, 15, S32, 5, [11, N], 0, 2, 14),
     // i32.add_checked.Registers
     template(0x4001c00f800000000000000000000000, [1, 0, 2, 0], 0, 0, 9, I0, N, [5, N], 2, 0, 0),
     template(0x4001c00f800000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 4, 2, 0),
@@ -731,305 +730,305 @@ static TEMPLATES: [Template; 744] = [
     // i64.extend_i32_u.Registers
     template(0x4089c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.eq.Registers
-    template(0x4039c040b800000000400f94c0000000, [33, 0, 2, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f94c0000000, [34, 1, 0, 0], 26, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f94c0000000, [33, 0, 2, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f94c0000000, [34, 1, 0, 0], 26, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f94c0000000000000, [35, 36, 17, 0], 27, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ne.Registers
-    template(0x4039c040b800000000400f95c0000000, [33, 0, 2, 0], 28, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f95c0000000, [34, 1, 0, 0], 28, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f95c0000000, [33, 0, 2, 0], 28, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f95c0000000, [34, 1, 0, 0], 28, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f95c0000000000000, [35, 36, 17, 0], 29, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.lt_s.Registers
-    template(0x4039c040b800000000400f9cc0000000, [33, 0, 2, 0], 30, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f9cc0000000, [34, 1, 0, 0], 30, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f9cc0000000, [33, 0, 2, 0], 30, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f9cc0000000, [34, 1, 0, 0], 30, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f9cc0000000000000, [35, 36, 17, 0], 31, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.lt_u.Registers
-    template(0x4039c040b800000000400f92c0000000, [33, 0, 2, 0], 32, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f92c0000000, [34, 1, 0, 0], 32, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f92c0000000, [33, 0, 2, 0], 32, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f92c0000000, [34, 1, 0, 0], 32, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f92c0000000000000, [35, 36, 17, 0], 33, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.gt_s.Registers
-    template(0x4039c040b800000000400f9fc0000000, [33, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f9fc0000000, [34, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f9fc0000000, [33, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f9fc0000000, [34, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f9fc0000000000000, [35, 36, 17, 0], 35, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.gt_u.Registers
-    template(0x4039c040b800000000400f97c0000000, [33, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f97c0000000, [34, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f97c0000000, [33, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f97c0000000, [34, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f97c0000000000000, [35, 36, 17, 0], 37, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.le_s.Registers
-    template(0x4039c040b800000000400f9ec0000000, [33, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f9ec0000000, [34, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f9ec0000000, [33, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f9ec0000000, [34, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f9ec0000000000000, [35, 36, 17, 0], 39, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.le_u.Registers
-    template(0x4039c040b800000000400f96c0000000, [33, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f96c0000000, [34, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f96c0000000, [33, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f96c0000000, [34, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f96c0000000000000, [35, 36, 17, 0], 41, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ge_s.Registers
-    template(0x4039c040b800000000400f9dc0000000, [33, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f9dc0000000, [34, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f9dc0000000, [33, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f9dc0000000, [34, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f9dc0000000000000, [35, 36, 17, 0], 43, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ge_u.Registers
-    template(0x4039c040b800000000400f93c0000000, [33, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4039c040b800000000400f93c0000000, [34, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4039c040b800000000400f93c0000000, [33, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f93c0000000, [34, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04039c0400f93c0000000000000, [35, 36, 17, 0], 45, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.eq.Registers
-    template(0x4839c040b800000000400f94c0000000, [33, 0, 2, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f94c0000000, [34, 1, 0, 0], 26, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f94c0000000, [33, 0, 2, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f94c0000000, [34, 1, 0, 0], 26, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f94c0000000000000, [35, 36, 17, 0], 27, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ne.Registers
-    template(0x4839c040b800000000400f95c0000000, [33, 0, 2, 0], 28, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f95c0000000, [34, 1, 0, 0], 28, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f95c0000000, [33, 0, 2, 0], 28, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f95c0000000, [34, 1, 0, 0], 28, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f95c0000000000000, [35, 36, 17, 0], 29, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.lt_s.Registers
-    template(0x4839c040b800000000400f9cc0000000, [33, 0, 2, 0], 30, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f9cc0000000, [34, 1, 0, 0], 30, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f9cc0000000, [33, 0, 2, 0], 30, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f9cc0000000, [34, 1, 0, 0], 30, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f9cc0000000000000, [35, 36, 17, 0], 31, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.lt_u.Registers
-    template(0x4839c040b800000000400f92c0000000, [33, 0, 2, 0], 32, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f92c0000000, [34, 1, 0, 0], 32, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f92c0000000, [33, 0, 2, 0], 32, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f92c0000000, [34, 1, 0, 0], 32, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f92c0000000000000, [35, 36, 17, 0], 33, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.gt_s.Registers
-    template(0x4839c040b800000000400f9fc0000000, [33, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f9fc0000000, [34, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f9fc0000000, [33, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f9fc0000000, [34, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f9fc0000000000000, [35, 36, 17, 0], 35, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.gt_u.Registers
-    template(0x4839c040b800000000400f97c0000000, [33, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f97c0000000, [34, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f97c0000000, [33, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f97c0000000, [34, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f97c0000000000000, [35, 36, 17, 0], 37, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.le_s.Registers
-    template(0x4839c040b800000000400f9ec0000000, [33, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f9ec0000000, [34, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f9ec0000000, [33, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f9ec0000000, [34, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f9ec0000000000000, [35, 36, 17, 0], 39, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.le_u.Registers
-    template(0x4839c040b800000000400f96c0000000, [33, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f96c0000000, [34, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f96c0000000, [33, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f96c0000000, [34, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f96c0000000000000, [35, 36, 17, 0], 41, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ge_s.Registers
-    template(0x4839c040b800000000400f9dc0000000, [33, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f9dc0000000, [34, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f9dc0000000, [33, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f9dc0000000, [34, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f9dc0000000000000, [35, 36, 17, 0], 43, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ge_u.Registers
-    template(0x4839c040b800000000400f93c0000000, [33, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4839c040b800000000400f93c0000000, [34, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 18),
+    template(0x4839c040b800000000400f93c0000000, [33, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f93c0000000, [34, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 16),
     template(0x4031c04839c0400f93c0000000000000, [35, 36, 17, 0], 45, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.eq.Immediate
-    template(0x4083f80040b800000000400f94c00000, [37, 0, 0, 0], 46, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f94, [39, 0, 0, 0], 47, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f94c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f94c00000, [37, 0, 0, 0], 46, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f94, [39, 0, 0, 0], 47, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f94c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f94c00000000000, [41, 36, 0, 0], 49, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f94c00000, [5, 36, 0, 0], 46, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f94c0000000, [5, 0, 0, 0], 26, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f94c00000, [5, 36, 0, 0], 46, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f94c0000000, [5, 0, 0, 0], 26, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.ne.Immediate
-    template(0x4083f80040b800000000400f95c00000, [37, 0, 0, 0], 50, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f95, [39, 0, 0, 0], 51, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f95c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f95c00000, [37, 0, 0, 0], 50, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f95, [39, 0, 0, 0], 51, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f95c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f95c00000000000, [41, 36, 0, 0], 53, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f95c00000, [5, 36, 0, 0], 50, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f95c0000000, [5, 0, 0, 0], 28, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f95c00000, [5, 36, 0, 0], 50, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f95c0000000, [5, 0, 0, 0], 28, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.lt_s.Immediate
-    template(0x4083f80040b800000000400f9cc00000, [37, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f9c, [39, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f9cc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f9cc00000, [37, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f9c, [39, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f9cc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f9cc00000000000, [41, 36, 0, 0], 57, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f9cc00000, [5, 36, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f9cc0000000, [5, 0, 0, 0], 30, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f9cc00000, [5, 36, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f9cc0000000, [5, 0, 0, 0], 30, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.lt_u.Immediate
-    template(0x4083f80040b800000000400f92c00000, [37, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f92, [39, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f92c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f92c00000, [37, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f92, [39, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f92c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f92c00000000000, [41, 36, 0, 0], 61, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f92c00000, [5, 36, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f92c0000000, [5, 0, 0, 0], 32, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f92c00000, [5, 36, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f92c0000000, [5, 0, 0, 0], 32, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.gt_s.Immediate
-    template(0x4083f80040b800000000400f9fc00000, [37, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f9f, [39, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f9fc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f9fc00000, [37, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f9f, [39, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f9fc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f9fc00000000000, [41, 36, 0, 0], 65, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f9fc00000, [5, 36, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f9fc0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f9fc00000, [5, 36, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f9fc0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.gt_u.Immediate
-    template(0x4083f80040b800000000400f97c00000, [37, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f97, [39, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f97c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f97c00000, [37, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f97, [39, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f97c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f97c00000000000, [41, 36, 0, 0], 69, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f97c00000, [5, 36, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f97c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f97c00000, [5, 36, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f97c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.le_s.Immediate
-    template(0x4083f80040b800000000400f9ec00000, [37, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f9e, [39, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f9ec0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f9ec00000, [37, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f9e, [39, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f9ec0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f9ec00000000000, [41, 36, 0, 0], 73, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f9ec00000, [5, 36, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f9ec0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f9ec00000, [5, 36, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f9ec0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.le_u.Immediate
-    template(0x4083f80040b800000000400f96c00000, [37, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f96, [39, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f96c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f96c00000, [37, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f96, [39, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f96c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f96c00000000000, [41, 36, 0, 0], 77, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f96c00000, [5, 36, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f96c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f96c00000, [5, 36, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f96c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.ge_s.Immediate
-    template(0x4083f80040b800000000400f9dc00000, [37, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f9d, [39, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f9dc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f9dc00000, [37, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f9d, [39, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f9dc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f9dc00000000000, [41, 36, 0, 0], 81, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f9dc00000, [5, 36, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f9dc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f9dc00000, [5, 36, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f9dc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.ge_u.Immediate
-    template(0x4083f80040b800000000400f93c00000, [37, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4081f80000000040b800000000400f93, [39, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x403d0000000040b800000000400f93c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4083f80040b800000000400f93c00000, [37, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f93, [39, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x403d0000000040b800000000400f93c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04083f800400f93c00000000000, [41, 36, 0, 0], 85, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f93c00000, [5, 36, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0403d00000000400f93c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04081f800000000400f93c00000, [5, 36, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f93c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.eq.Immediate
-    template(0x4883f80040b800000000400f94c00000, [37, 0, 0, 0], 46, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f94, [39, 0, 0, 0], 47, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f94c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f94c00000, [37, 0, 0, 0], 46, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f94, [39, 0, 0, 0], 47, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f94c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f94c00000000000, [41, 36, 0, 0], 49, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f94c00000, [5, 36, 0, 0], 46, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f94c0000000, [5, 0, 0, 0], 26, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f94c00000, [5, 36, 0, 0], 46, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f94c0000000, [5, 0, 0, 0], 26, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.ne.Immediate
-    template(0x4883f80040b800000000400f95c00000, [37, 0, 0, 0], 50, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f95, [39, 0, 0, 0], 51, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f95c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f95c00000, [37, 0, 0, 0], 50, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f95, [39, 0, 0, 0], 51, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f95c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f95c00000000000, [41, 36, 0, 0], 53, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f95c00000, [5, 36, 0, 0], 50, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f95c0000000, [5, 0, 0, 0], 28, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f95c00000, [5, 36, 0, 0], 50, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f95c0000000, [5, 0, 0, 0], 28, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.lt_s.Immediate
-    template(0x4883f80040b800000000400f9cc00000, [37, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f9c, [39, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f9cc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f9cc00000, [37, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f9c, [39, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f9cc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f9cc00000000000, [41, 36, 0, 0], 57, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f9cc00000, [5, 36, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f9cc0000000, [5, 0, 0, 0], 30, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f9cc00000, [5, 36, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f9cc0000000, [5, 0, 0, 0], 30, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.lt_u.Immediate
-    template(0x4883f80040b800000000400f92c00000, [37, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f92, [39, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f92c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f92c00000, [37, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f92, [39, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f92c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f92c00000000000, [41, 36, 0, 0], 61, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f92c00000, [5, 36, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f92c0000000, [5, 0, 0, 0], 32, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f92c00000, [5, 36, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f92c0000000, [5, 0, 0, 0], 32, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.gt_s.Immediate
-    template(0x4883f80040b800000000400f9fc00000, [37, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f9f, [39, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f9fc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f9fc00000, [37, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f9f, [39, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f9fc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f9fc00000000000, [41, 36, 0, 0], 65, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f9fc00000, [5, 36, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f9fc0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f9fc00000, [5, 36, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f9fc0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.gt_u.Immediate
-    template(0x4883f80040b800000000400f97c00000, [37, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f97, [39, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f97c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f97c00000, [37, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f97, [39, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f97c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f97c00000000000, [41, 36, 0, 0], 69, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f97c00000, [5, 36, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f97c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f97c00000, [5, 36, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f97c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.le_s.Immediate
-    template(0x4883f80040b800000000400f9ec00000, [37, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f9e, [39, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f9ec0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f9ec00000, [37, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f9e, [39, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f9ec0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f9ec00000000000, [41, 36, 0, 0], 73, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f9ec00000, [5, 36, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f9ec0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f9ec00000, [5, 36, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f9ec0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.le_u.Immediate
-    template(0x4883f80040b800000000400f96c00000, [37, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f96, [39, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f96c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f96c00000, [37, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f96, [39, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f96c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f96c00000000000, [41, 36, 0, 0], 77, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f96c00000, [5, 36, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f96c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f96c00000, [5, 36, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f96c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.ge_s.Immediate
-    template(0x4883f80040b800000000400f9dc00000, [37, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f9d, [39, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f9dc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f9dc00000, [37, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f9d, [39, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f9dc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f9dc00000000000, [41, 36, 0, 0], 81, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f9dc00000, [5, 36, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f9dc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f9dc00000, [5, 36, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f9dc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.ge_u.Immediate
-    template(0x4883f80040b800000000400f93c00000, [37, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 19),
-    template(0x4881f80000000040b800000000400f93, [39, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 14),
-    template(0x483d0000000040b800000000400f93c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 8),
+    template(0x4883f80040b800000000400f93c00000, [37, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f93, [39, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x483d0000000040b800000000400f93c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
     template(0x4031c04883f800400f93c00000000000, [41, 36, 0, 0], 85, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f93c00000, [5, 36, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 20),
-    template(0x4031c0483d00000000400f93c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 21),
+    template(0x4031c04881f800000000400f93c00000, [5, 36, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f93c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.eq.JumpImmediate
     template(0x4083f8000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8400000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f840000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8400000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f840000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.ne.JumpImmediate
     template(0x4083f8000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8500000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f850000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8500000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f850000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.lt_s.JumpImmediate
     template(0x4083f8000f8c00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8c00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f8c0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8c00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f8c0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.lt_u.JumpImmediate
     template(0x4083f8000f8200000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8200000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f820000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8200000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f820000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.gt_s.JumpImmediate
     template(0x4083f8000f8f00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8f00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f8f0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8f00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f8f0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.gt_u.JumpImmediate
     template(0x4083f8000f8700000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8700000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f870000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8700000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f870000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.le_s.JumpImmediate
     template(0x4083f8000f8e00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8e00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f8e0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8e00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f8e0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.le_u.JumpImmediate
     template(0x4083f8000f8600000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8600000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f860000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8600000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f860000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.ge_s.JumpImmediate
     template(0x4083f8000f8d00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8d00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f8d0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8d00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f8d0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.ge_u.JumpImmediate
     template(0x4083f8000f8300000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4081f8000000000f8300000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x403d000000000f830000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4081f8000000000f8300000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x403d000000000f830000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.eq.JumpImmediate
     template(0x4883f8000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8400000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f840000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8400000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f840000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.ne.JumpImmediate
     template(0x4883f8000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8500000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f850000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8500000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f850000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.lt_s.JumpImmediate
     template(0x4883f8000f8c00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8c00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f8c0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8c00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f8c0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.lt_u.JumpImmediate
     template(0x4883f8000f8200000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8200000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f820000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8200000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f820000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.gt_s.JumpImmediate
     template(0x4883f8000f8f00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8f00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f8f0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8f00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f8f0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.gt_u.JumpImmediate
     template(0x4883f8000f8700000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8700000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f870000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8700000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f870000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.le_s.JumpImmediate
     template(0x4883f8000f8e00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8e00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f8e0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8e00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f8e0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.le_u.JumpImmediate
     template(0x4883f8000f8600000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8600000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f860000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8600000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f860000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.ge_s.JumpImmediate
     template(0x4883f8000f8d00000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8d00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f8d0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8d00000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f8d0000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i64.ge_u.JumpImmediate
     template(0x4883f8000f8300000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
-    template(0x4881f8000000000f8300000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 3),
-    template(0x483d000000000f830000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 4),
+    template(0x4881f8000000000f8300000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
+    template(0x483d000000000f830000000000000000, [0, 0, 0, 0], 0, 0, 12, S32, 2, [8, N], 0, 0, 2),
     // i32.eq.Jump
     template(0x4039c00f840000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.ne.Jump
@@ -1071,10 +1070,10 @@ static TEMPLATES: [Template; 744] = [
     // i64.ge_u.Jump
     template(0x4839c00f830000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.eqz.Registers
-    template(0x4085c040b800000000400f94c0000000, [43, 0, 0, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 19),
+    template(0x4085c040b800000000400f94c0000000, [43, 0, 0, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 17),
     template(0x4031c04085c0400f94c0000000000000, [35, 44, 0, 0], 27, 1, 10, I0, N, [N, N], 0, 2, 0),
     // i64.eqz.Registers
-    template(0x4885c040b800000000400f94c0000000, [43, 0, 0, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 19),
+    template(0x4885c040b800000000400f94c0000000, [43, 0, 0, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 17),
     template(0x4031c04885c0400f94c0000000000000, [35, 44, 0, 0], 27, 1, 10, I0, N, [N, N], 0, 2, 0),
     // i32.eqz.Jump
     template(0x4085c00f840000000000000000000000, [5, 0, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
@@ -1316,40 +1315,26 @@ static TEMPLATES: [Template; 744] = [
     template(0x488d4400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
     template(0x488d8400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load8_s.Immediate
-    template(0x480fbe40000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 22),
-    template(0x490fbe44240000000000000000000000, [3, 0, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 10),
-    template(0x480fbe80000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 22),
-    template(0x490fbe84240000000000000000000000, [3, 0, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 10),
+    template(0x480fbe40000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x480fbe80000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load16_s.Immediate
-    template(0x480fbf40000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 22),
-    template(0x490fbf44240000000000000000000000, [3, 0, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 10),
-    template(0x480fbf80000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 22),
-    template(0x490fbf84240000000000000000000000, [3, 0, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 10),
+    template(0x480fbf40000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x480fbf80000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load32_s.Immediate
-    template(0x48634000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 22),
-    template(0x49634424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 10),
-    template(0x48638000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
-    template(0x49638424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
+    template(0x48634000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x48638000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.load.Immediate
-    template(0x488b4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 22),
-    template(0x498b4424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 10),
-    template(0x488b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
-    template(0x498b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
+    template(0x488b4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x488b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.load8_u.Immediate
-    template(0x400fb640000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 22),
-    template(0x410fb644240000000000000000000000, [3, 0, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 10),
-    template(0x400fb680000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 22),
-    template(0x410fb684240000000000000000000000, [3, 0, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 10),
+    template(0x400fb640000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x400fb680000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load16_u.Immediate
-    template(0x400fb740000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 22),
-    template(0x410fb744240000000000000000000000, [3, 0, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 10),
-    template(0x400fb780000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 22),
-    template(0x410fb784240000000000000000000000, [3, 0, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 10),
+    template(0x400fb740000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x400fb780000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load32_u.Immediate
-    template(0x408b4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 22),
-    template(0x418b4424000000000000000000000000, [2, 0, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 10),
-    template(0x408b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
-    template(0x418b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
+    template(0x408b4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x408b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.load8_s.Registers
     template(0x480fbe44000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
     template(0x480fbe84000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
@@ -1372,15 +1357,11 @@ static TEMPLATES: [Template; 744] = [
     template(0x488b4400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
     template(0x488b8400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // f32.load.Immediate
-    template(0xf3400f10400000000000000000000000, [9, 8, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 23),
-    template(0xf3410f10442400000000000000000000, [9, 0, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 24),
-    template(0xf3400f10800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 23),
-    template(0xf3410f10842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 24),
+    template(0xf3400f10400000000000000000000000, [9, 8, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0xf3400f10800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // f64.load.Immediate
-    template(0xf2400f10400000000000000000000000, [9, 8, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 23),
-    template(0xf2410f10442400000000000000000000, [9, 0, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 24),
-    template(0xf2400f10800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 23),
-    template(0xf2410f10842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 24),
+    template(0xf2400f10400000000000000000000000, [9, 8, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0xf2400f10800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // f32.load.Registers
     template(0xf3400f10440000000000000000000000, [9, 100, 101, 102], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
     template(0xf3400f10840000000000000000000000, [9, 100, 101, 102], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
@@ -1388,15 +1369,11 @@ static TEMPLATES: [Template; 744] = [
     template(0xf2400f10440000000000000000000000, [9, 100, 101, 102], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
     template(0xf2400f10840000000000000000000000, [9, 100, 101, 102], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // f32.store.Immediate
-    template(0xf3400f11400000000000000000000000, [8, 9, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 25),
-    template(0xf3410f11442400000000000000000000, [0, 9, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 26),
-    template(0xf3400f11800000000000000000000000, [8, 9, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 25),
-    template(0xf3410f11842400000000000000000000, [0, 9, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 26),
+    template(0xf3400f11400000000000000000000000, [8, 9, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0xf3400f11800000000000000000000000, [8, 9, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // f64.store.Immediate
-    template(0xf2400f11400000000000000000000000, [8, 9, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 25),
-    template(0xf2410f11442400000000000000000000, [0, 9, 0, 0], 0, 0, 7, S8, 6, [N, N], 0, 0, 26),
-    template(0xf2400f11800000000000000000000000, [8, 9, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 25),
-    template(0xf2410f11842400000000000000000000, [0, 9, 0, 0], 0, 0, 10, S32, 6, [N, N], 0, 0, 26),
+    template(0xf2400f11400000000000000000000000, [8, 9, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0xf2400f11800000000000000000000000, [8, 9, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // f32.store.Registers
     template(0xf3400f11440000000000000000000000, [100, 101, 102, 9], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
     template(0xf3400f11840000000000000000000000, [100, 101, 102, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
@@ -1404,25 +1381,17 @@ static TEMPLATES: [Template; 744] = [
     template(0xf2400f11440000000000000000000000, [100, 101, 102, 9], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
     template(0xf2400f11840000000000000000000000, [100, 101, 102, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // i64.store8.Immediate
-    template(0x40884000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 27),
-    template(0x41884424000000000000000000000000, [0, 2, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 28),
-    template(0x40888000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 27),
-    template(0x41888424000000000000000000000000, [0, 2, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 28),
+    template(0x40884000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x40888000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.store16.Immediate
-    template(0x66408940000000000000000000000000, [22, 103, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 27),
-    template(0x66418944240000000000000000000000, [0, 103, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 28),
-    template(0x66408980000000000000000000000000, [22, 103, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 27),
-    template(0x66418984240000000000000000000000, [0, 103, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 28),
+    template(0x66408940000000000000000000000000, [22, 103, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x66408980000000000000000000000000, [22, 103, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.store32.Immediate
-    template(0x40894000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 27),
-    template(0x41894424000000000000000000000000, [0, 2, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 28),
-    template(0x40898000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 27),
-    template(0x41898424000000000000000000000000, [0, 2, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 28),
+    template(0x40894000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x40898000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.store.Immediate
-    template(0x48894000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 27),
-    template(0x49894424000000000000000000000000, [0, 2, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 28),
-    template(0x48898000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 27),
-    template(0x49898424000000000000000000000000, [0, 2, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 28),
+    template(0x48894000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x48898000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.store8.Registers
     template(0x40884400000000000000000000000000, [4, 15, 96, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
     template(0x40888400000000000000000000000000, [4, 15, 96, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
@@ -1438,68 +1407,46 @@ static TEMPLATES: [Template; 744] = [
     // fence.Registers
     template(0x0faef000000000000000000000000000, [0, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.atomic_load.Immediate
-    template(0x408b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
-    template(0x418b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
+    template(0x408b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.atomic_load.Immediate
-    template(0x488b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 22),
-    template(0x498b8424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 10),
+    template(0x488b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i32.atomic_store.Immediate
-    template(0x40898000000000f0830c240000000000, [1, 2, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 27),
-    template(0x4189842400000000f0830c2400000000, [0, 2, 0, 0], 0, 0, 13, S32, 4, [N, N], 0, 0, 28),
+    template(0x40898000000000f0830c240000000000, [1, 2, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 0),
     // i64.atomic_store.Immediate
-    template(0x48898000000000f0830c240000000000, [1, 2, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 27),
-    template(0x4989842400000000f0830c2400000000, [0, 2, 0, 0], 0, 0, 13, S32, 4, [N, N], 0, 0, 28),
+    template(0x48898000000000f0830c240000000000, [1, 2, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 0),
     // i32.atomic_add.Immediate
-    template(0xf0400fc1800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 4, 0, 29),
-    template(0xf0410fc1842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 4, 0, 30),
-    template(0x4089c0f0400fc1800000000000000000, [105, 31, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 29),
-    template(0x4089c0f0410fc1842400000000000000, [105, 0, 2, 0], 0, 0, 13, S32, 9, [N, N], 0, 4, 30),
+    template(0xf0400fc1800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 4, 0, 0),
+    template(0x4089c0f0400fc1800000000000000000, [105, 31, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 0),
     // i64.atomic_add.Immediate
-    template(0xf0480fc1800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 4, 0, 29),
-    template(0xf0490fc1842400000000000000000000, [9, 0, 0, 0], 0, 0, 10, S32, 6, [N, N], 4, 0, 30),
-    template(0x4889c0f0480fc1800000000000000000, [105, 31, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 29),
-    template(0x4889c0f0490fc1842400000000000000, [105, 0, 2, 0], 0, 0, 13, S32, 9, [N, N], 0, 4, 30),
+    template(0xf0480fc1800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 4, 0, 0),
+    template(0x4889c0f0480fc1800000000000000000, [105, 31, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 0),
     // i32.atomic_xchg.Immediate
-    template(0x40878000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 4, 0, 29),
-    template(0x41878424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 4, 0, 30),
-    template(0x4089c040878000000000000000000000, [106, 36, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 29),
-    template(0x4089c041878424000000000000000000, [106, 0, 2, 0], 0, 0, 11, S32, 7, [N, N], 0, 4, 30),
+    template(0x40878000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 4, 0, 0),
+    template(0x4089c040878000000000000000000000, [106, 36, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 0),
     // i64.atomic_xchg.Immediate
-    template(0x48878000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 4, 0, 29),
-    template(0x49878424000000000000000000000000, [2, 0, 0, 0], 0, 0, 8, S32, 4, [N, N], 4, 0, 30),
-    template(0x4889c048878000000000000000000000, [106, 36, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 29),
-    template(0x4889c049878424000000000000000000, [106, 0, 2, 0], 0, 0, 11, S32, 7, [N, N], 0, 4, 30),
+    template(0x48878000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 4, 0, 0),
+    template(0x4889c048878000000000000000000000, [106, 36, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 0),
     // i32.atomic_cmpxchg.Immediate
-    template(0xf0400fb1800000000000000000000000, [0, 8, 0, 9], 0, 0, 9, S32, 5, [N, N], 0, 0, 31),
-    template(0xf0410fb1842400000000000000000000, [0, 0, 0, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 32),
+    template(0xf0400fb1800000000000000000000000, [0, 8, 0, 9], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.atomic_cmpxchg.Immediate
-    template(0xf0480fb1800000000000000000000000, [0, 8, 0, 9], 0, 0, 9, S32, 5, [N, N], 0, 0, 31),
-    template(0xf0490fb1842400000000000000000000, [0, 0, 0, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 32),
+    template(0xf0480fb1800000000000000000000000, [0, 8, 0, 9], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i32.atomic_and.Immediate
-    template(0x4c8d9000000000418b0289c24021c2f0, [0, 1, 0, 0], 248, 2, 22, S32, 3, [N, N], 0, 0, 33),
-    template(0x4d8d942400000000418b0289c24021c2, [0, 0, 0, 0], 250, 2, 23, S32, 4, [N, N], 0, 0, 34),
+    template(0x4c8d9000000000418b0289c24021c2f0, [0, 1, 0, 0], 248, 2, 22, S32, 3, [N, N], 0, 0, 0),
     // i32.atomic_or.Immediate
-    template(0x4c8d9000000000418b0289c24009c2f0, [0, 1, 0, 0], 252, 2, 22, S32, 3, [N, N], 0, 0, 33),
-    template(0x4d8d942400000000418b0289c24009c2, [0, 0, 0, 0], 254, 2, 23, S32, 4, [N, N], 0, 0, 34),
+    template(0x4c8d9000000000418b0289c24009c2f0, [0, 1, 0, 0], 250, 2, 22, S32, 3, [N, N], 0, 0, 0),
     // i32.atomic_xor.Immediate
-    template(0x4c8d9000000000418b0289c24031c2f0, [0, 1, 0, 0], 256, 2, 22, S32, 3, [N, N], 0, 0, 33),
-    template(0x4d8d942400000000418b0289c24031c2, [0, 0, 0, 0], 258, 2, 23, S32, 4, [N, N], 0, 0, 34),
+    template(0x4c8d9000000000418b0289c24031c2f0, [0, 1, 0, 0], 252, 2, 22, S32, 3, [N, N], 0, 0, 0),
     // i64.atomic_and.Immediate
-    template(0x4c8d9000000000498b024889c24821c2, [0, 1, 0, 0], 260, 2, 23, S32, 3, [N, N], 0, 0, 33),
-    template(0x4d8d942400000000498b024889c24821, [0, 0, 0, 0], 262, 2, 24, S32, 4, [N, N], 0, 0, 34),
+    template(0x4c8d9000000000498b024889c24821c2, [0, 1, 0, 0], 254, 2, 23, S32, 3, [N, N], 0, 0, 0),
     // i64.atomic_or.Immediate
-    template(0x4c8d9000000000498b024889c24809c2, [0, 1, 0, 0], 264, 2, 23, S32, 3, [N, N], 0, 0, 33),
-    template(0x4d8d942400000000498b024889c24809, [0, 0, 0, 0], 266, 2, 24, S32, 4, [N, N], 0, 0, 34),
+    template(0x4c8d9000000000498b024889c24809c2, [0, 1, 0, 0], 256, 2, 23, S32, 3, [N, N], 0, 0, 0),
     // i64.atomic_xor.Immediate
-    template(0x4c8d9000000000498b024889c24831c2, [0, 1, 0, 0], 268, 2, 23, S32, 3, [N, N], 0, 0, 33),
-    template(0x4d8d942400000000498b024889c24831, [0, 0, 0, 0], 270, 2, 24, S32, 4, [N, N], 0, 0, 34),
+    template(0x4c8d9000000000498b024889c24831c2, [0, 1, 0, 0], 258, 2, 23, S32, 3, [N, N], 0, 0, 0),
 ];
 
 #[rustfmt::skip]
-static RESTRICTIONS: [[u32; 4]; 35] = [
+static RESTRICTIONS: [[u32; 4]; 20] = [
     [ALL, ALL, ALL, ALL],
-    [0xefef, ALL, ALL, ALL],
-    [0x1000, ALL, ALL, ALL],
     [0xffce, ALL, ALL, ALL],
     [0x0001, ALL, ALL, ALL],
     [0xffcf, 0xdfcf, 0xffcf, ALL],
@@ -1519,23 +1466,10 @@ static RESTRICTIONS: [[u32; 4]; 35] = [
     [0xfbcf, 0xfbcf, ALL, ALL],
     [0xfbcf, 0xffce, ALL, ALL],
     [0xfbcf, 0x0001, ALL, ALL],
-    [0xffcf, 0xefef, ALL, ALL],
-    [0xffff, 0xefef, ALL, ALL],
-    [0xffff, 0x1000, ALL, ALL],
-    [0xefef, 0xffff, ALL, ALL],
-    [0x1000, 0xffff, ALL, ALL],
-    [0xefef, 0xffcf, ALL, ALL],
-    [0x1000, 0xffcf, ALL, ALL],
-    [0xfbcf, 0xefef, 0xfbcf, ALL],
-    [0xfbcf, 0x1000, 0xfbcf, ALL],
-    [0x0001, 0xefee, 0x0001, 0xfbcf],
-    [0x0001, 0x1000, 0x0001, 0xfbcf],
-    [0x0001, 0xefea, 0xfbca, ALL],
-    [0x0001, 0x1000, 0xfbca, ALL],
 ];
 
 #[rustfmt::skip]
-static WORDS: [Word; 272] = [
+static WORDS: [Word; 260] = [
     word(0x00000048836d2801, [0, 0, 0, 0]),
     word(0x0f88000000000000, [0, 0, 0, 0]),
     word(0x81c4000000004883, [0, 0, 0, 0]),
@@ -1786,28 +1720,16 @@ static WORDS: [Word; 272] = [
     word(0xf83f000000000000, [21, 0, 0, 0]),
     word(0x8b0289c24021c2f0, [0, 0, 107, 0]),
     word(0x410fb11275f40000, [0, 0, 0, 0]),
-    word(0x418b0289c24021c2, [0, 0, 108, 0]),
-    word(0xf0410fb11275f400, [0, 0, 0, 0]),
     word(0x8b0289c24009c2f0, [0, 0, 107, 0]),
     word(0x410fb11275f40000, [0, 0, 0, 0]),
-    word(0x418b0289c24009c2, [0, 0, 108, 0]),
-    word(0xf0410fb11275f400, [0, 0, 0, 0]),
     word(0x8b0289c24031c2f0, [0, 0, 107, 0]),
     word(0x410fb11275f40000, [0, 0, 0, 0]),
-    word(0x418b0289c24031c2, [0, 0, 108, 0]),
-    word(0xf0410fb11275f400, [0, 0, 0, 0]),
     word(0x8b024889c24821c2, [0, 0, 108, 0]),
     word(0xf0490fb11275f300, [0, 0, 0, 0]),
-    word(0x498b024889c24821, [0, 0, 24, 0]),
-    word(0xc2f0490fb11275f3, [0, 0, 49, 0]),
     word(0x8b024889c24809c2, [0, 0, 108, 0]),
     word(0xf0490fb11275f300, [0, 0, 0, 0]),
-    word(0x498b024889c24809, [0, 0, 24, 0]),
-    word(0xc2f0490fb11275f3, [0, 0, 49, 0]),
     word(0x8b024889c24831c2, [0, 0, 108, 0]),
     word(0xf0490fb11275f300, [0, 0, 0, 0]),
-    word(0x498b024889c24831, [0, 0, 24, 0]),
-    word(0xc2f0490fb11275f3, [0, 0, 49, 0]),
 ];
 
 #[rustfmt::skip]

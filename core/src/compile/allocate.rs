@@ -321,6 +321,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Frees one register of a set by the farthest next use; none of them may be pinned.
     fn evict_one(&mut self, allowed: u64) -> Result<Register, Fault> {
+        self.need_next_uses();
         let mut farthest = (0, NONE);
         for register in each(allowed & self.registers.occupied & !self.registers.pinned) {
             let value = self.registers.value[register as usize];

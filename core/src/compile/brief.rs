@@ -19,6 +19,7 @@ pub(super) struct Brief {
 const LEAVES: u8 = 1;
 const RAW: u8 = 2;
 const TYPED_BY_RECORD: u8 = 4;
+const COMPARES: u8 = 8;
 
 impl Brief {
     /// What the table says of an op.
@@ -37,6 +38,12 @@ impl Brief {
     #[inline(always)]
     pub fn is_raw(self) -> bool {
         self.bits & RAW != 0
+    }
+
+    /// Whether it is a comparison that conditions can be made of.
+    #[inline(always)]
+    pub fn compares(self) -> bool {
+        self.bits & COMPARES != 0
     }
 
     /// Whether its record says the type of its value.
@@ -77,6 +84,9 @@ static TABLE: [Brief; Opcode::COUNT] = {
         }
         if info.has(flags::RAW) {
             bits |= RAW;
+        }
+        if info.has(flags::COMPARES) {
+            bits |= COMPARES;
         }
         if matches!(info.shape, Shape::Parameter | Shape::Result) || info.has(flags::CALLS) {
             bits |= TYPED_BY_RECORD;

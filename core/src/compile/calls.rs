@@ -92,7 +92,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let travelled = arguments
             .iter()
             .fold(0, |set, &number| set | only(number.into()));
-        let cell = self.obtain(anything & !travelled)?;
+        let call = Form::machine(Machine::CallThrough);
+        let family = self.set.family(call).ok_or(unsupported(Feature::Op))?;
+        let cell = self.obtain(anything & !travelled & u64::from(family.allowed[0]))?;
         self.registers.pinned |= only(cell);
         self.observe(Event::Clobber { set: only(cell) });
         let shift = Form::op(Opcode::I64Shl, FormKind::Immediate);

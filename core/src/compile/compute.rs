@@ -74,11 +74,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         };
         registers[0] = to;
         let values = &mut *self.workspace.values;
-        for (operand, input) in [first, second].into_iter().enumerate() {
-            let operand = operand ^ usize::from(scalar.swapped);
-            values[input as usize][NEXT_USE] = record[NEXT + operand];
-            if scalar.second.is_none() {
-                break;
+        if self.knows_next_uses {
+            for (operand, input) in [first, second].into_iter().enumerate() {
+                let operand = operand ^ usize::from(scalar.swapped);
+                values[input as usize][NEXT_USE] = record[NEXT + operand];
+                if scalar.second.is_none() {
+                    break;
+                }
             }
         }
         let gone = self.registers.occupied & !closed;
@@ -261,8 +263,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Notes that an operand has been read: its next use is what the record of the op says.
     #[inline]
     pub(super) fn advance(&mut self, user: u32, operand: usize, value: u32) {
-        let next = self.word(user, NEXT + operand);
-        self.workspace.values[value as usize][NEXT_USE] = next;
+        if self.knows_next_uses {
+            let next = self.word(user, NEXT + operand);
+            self.workspace.values[value as usize][NEXT_USE] = next;
+        }
     }
 
     pub(super) fn observe_uses(&mut self, user: u32, inputs: &[u32], registers: &[Register]) {

@@ -178,6 +178,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let record = &self.workspace.blocks[target as usize];
         let starts = 2 * record[BLOCK_START];
         let head = self.loop_headed_by(record);
+        if head.is_some_and(|head| {
+            [INTS, FLOATS]
+                .iter()
+                .any(|&b| self.pressure_is_high(head, b))
+        }) {
+            self.need_next_uses();
+        }
         let mut map = Map {
             block: target,
             plan: number & 1,

@@ -1,9 +1,9 @@
-//! How long each value must be kept, and where it is used next.
+//! How long each value must be kept, and what its uses wish.
 //!
 //! Takes a function laid out; promises for every value one interval in the order of the layout that covers all its
-//! uses, stretched to the end of the outermost loop that holds a use and not the definition (as TPDE does), and for
-//! every operand in an op's record the next use behind it. Three passes over the ops, the third only where there are
-//! loops; linear in ops, edge arguments and snapshot entries.
+//! uses, stretched to the end of the outermost loop that holds a use and not the definition (as TPDE does). One pass over
+//! the ops, and where there are loops a second one over the records; linear in ops, edge arguments and snapshot entries.
+//! Where values are used next is found later, and only if registers run short: see `next_use.rs`.
 //!
 //! Positions are doubled: op number p of the order reads its operands at 2p; what its exit's snapshot names is kept
 //! until 2p + 1, so that the op's result does not take its place.
@@ -12,48 +12,47 @@
 //! no code of its own, and its operands are used where it is.
 
 use super::brief::{Brief, facts_of};
+use super::lower::immediate_of;
 use super::workspace::{
-    BLOCK_LOOP, BLOCK_START, END, INFO, INFO_FLOAT, INFO_FUSED, INFO_HINT_PARAMETER,
+    BLOCK_LOOP, BLOCK_START, END, IMMEDIATE, INFO, INFO_CONDITION, INFO_FLOAT, INFO_HINT_PARAMETER,
     INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SWAPPED, INFO_USES,
-    LOCATION, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH,
-    LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, LOOP_PARENT,
-    LOOP_START_POSITION, LOOP_WORDS, NEXT, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, START,
-    VALUE_WORDS,
+    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH, LOOP_END,
+    LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, LOOP_PARENT,
+    LOOP_START_POSITION, LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS,
 };
-use super::{FunctionCompiler, Observer, immediate_of};
+use super::{FunctionCompiler, Observer};
 use crate::ir::{NONE, Op, Program};
 use crate::ops::{Shape, flags};
 use crate::stencil::StencilSet;
 
 /// The records of all values of a function.
-type Values = [[u32; VALUE_WORDS]];
+pub(super) type Values = [[u32; VALUE_WORDS]];
 
 /// Where an op is.
 #[derive(Clone, Copy)]
-struct Point {
+pub(super) struct Point {
     /// Twice its position.
-    now: u32,
+    pub now: u32,
     /// The depth of its innermost loop, 0 outside.
     depth: u32,
     /// Its innermost loop, or NONE.
     innermost: u32,
     /// Twice the position of that loop's first op, or 0.
-    loop_start: u32,
+    pub loop_start: u32,
     /// Twice the position of its last op, plus 1, or NONE.
-    loop_end: u32,
+    pub loop_end: u32,
     /// The first op of its block, as an index in the function.
-    first: u32,
+    pub first: u32,
 }
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Fills in the values' records.
     pub(super) fn find_live_ranges(&mut self) {
         self.number_positions();
-        self.forward();
+        self.define_and_use();
         if self.workspace.loop_count > 0 {
             self.measure_pressure();
         }
-        self.backward();
     }
 
     /// Positions for blocks and loop ends.
@@ -78,7 +77,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
     }
 
-    fn point_of_block(&self, block: u32) -> Point {
+    pub(super) fn point_of_block(&self, block: u32) -> Point {
         let record = &self.workspace.blocks[block as usize];
         let innermost = record[BLOCK_LOOP];
         let (mut depth, mut loop_start, mut loop_end) = (0, 0, NONE);
@@ -99,17 +98,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Defines values, stretches intervals, counts uses, collects what loops need.
-    fn forward(&mut self) {
+    fn define_and_use(&mut self) {
         let reached = self.workspace.block_count;
         if reached != self.block_count {
             // Records of ops that nothing reaches still serve as records of positions.
-            self.workspace
-                .values
-                .fill([0, 0, NONE, 0, 0, NONE, NONE, NONE]);
+            self.workspace.values.fill(record_of(0, 0));
         }
-        for anchor in &mut self.workspace.values[self.op_count as usize..] {
-            *anchor = [0, 0, NONE, 0, INFO_REMATERIALIZED, NONE, NONE, NONE];
-        }
+        self.workspace.values[self.op_count as usize..].fill(record_of(0, INFO_REMATERIALIZED));
         for at in 0..reached as usize {
             let block = self.workspace.order[at];
             let mut point = self.point_of_block(block);
@@ -136,37 +131,33 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Counts live values at each position; a loop's pressure is the most inside it.
     fn measure_pressure(&mut self) {
-        // Until the backward pass fills them, the words for next uses hold the change of the counts at the
-        // position that is the record's index, plus NONE, with which they began.
-        let positions = self.op_count as usize;
-        for value in 0..self.workspace.values.len() {
-            let record = self.workspace.values[value];
-            let is_op = value < positions;
-            if is_op && record[START] == record[END] {
-                continue;
-            }
-            if !is_op && record[END] == 0 {
-                continue;
-            }
-            let bank = NEXT + usize::from(record[INFO] & INFO_FLOAT != 0);
-            let start = (record[START] / 2) as usize;
-            let end = (record[END] / 2) as usize;
-            self.add_pressure(start, bank, 1);
-            self.add_pressure(end, bank, u32::MAX);
+        // The words for next uses hold, less NONE, how the counts change at the position that is the record's index.
+        for anchor in self.op_count as usize..self.workspace.values.len() {
+            self.begin_later(anchor as u32);
         }
         let mut live = [0u32; 2];
         for at in 0..self.workspace.block_count as usize {
-            let block = self.workspace.order[at];
-            let innermost = self.workspace.blocks[block as usize][BLOCK_LOOP];
-            let start = self.workspace.blocks[block as usize][BLOCK_START];
-            let count = self.block_record(block).op_count;
+            let block = self.workspace.order[at] as usize;
+            let innermost = self.workspace.blocks[block][BLOCK_LOOP];
+            let start = self.workspace.blocks[block][BLOCK_START];
+            let record = self.block_record(block as u32);
             let mut most = live;
-            for position in start..start + count {
-                let record = &self.workspace.values[position as usize];
-                for bank in 0..2 {
-                    let change = record[NEXT + bank].wrapping_sub(NONE);
-                    live[bank] = live[bank].wrapping_add(change);
-                    most[bank] = most[bank].max(live[bank]);
+            let values = record.first_op - self.first_op..;
+            for (position, value) in (start..start + record.op_count).zip(values) {
+                let [from, to, _, _, info, ..] = self.workspace.values[value as usize];
+                if info & INFO_REMATERIALIZED != 0 {
+                    self.begin_later(value);
+                } else if to > from {
+                    let bank = usize::from(info & INFO_FLOAT != 0);
+                    live[bank] += 1;
+                    let end = &mut self.workspace.values[(to / 2) as usize][NEXT + bank];
+                    *end = end.wrapping_sub(1);
+                }
+                let changes = &mut self.workspace.values[position as usize];
+                for (bank, live) in live.iter_mut().enumerate() {
+                    let change = core::mem::replace(&mut changes[NEXT + bank], NONE);
+                    *live = live.wrapping_add(change.wrapping_sub(NONE));
+                    most[bank] = most[bank].max(*live);
                 }
             }
             if innermost != NONE {
@@ -178,9 +169,15 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.widen_loops();
     }
 
-    fn add_pressure(&mut self, position: usize, bank: usize, amount: u32) {
-        if let Some(record) = self.workspace.values.get_mut(position) {
-            record[bank] = record[bank].wrapping_add(amount);
+    /// Counts a constant or an anchor that loops use from its first use in one to its last.
+    fn begin_later(&mut self, value: u32) {
+        let [from, to, _, _, info, ..] = self.workspace.values[value as usize];
+        if from != 0 && to > from {
+            let bank = NEXT + usize::from(info & INFO_FLOAT != 0);
+            for (position, change) in [(from / 2, 1), (to / 2, u32::MAX)] {
+                let record = &mut self.workspace.values[position as usize][bank];
+                *record = record.wrapping_add(change);
+            }
         }
     }
 
@@ -204,33 +201,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
         }
     }
+}
 
-    /// Finds next uses, decides what is fused, leaves hints.
-    fn backward(&mut self) {
-        for at in (0..self.workspace.block_count as usize).rev() {
-            let block = self.workspace.order[at];
-            let mut point = self.point_of_block(block);
-            let record = self.block_record(block);
-            let file = &self.set.registers;
-            let mut pass = Backward {
-                program: self.program,
-                first_op: self.first_op,
-                op_count: self.op_count,
-                int_arguments: file.int_arguments,
-                float_arguments: file.float_arguments,
-                values: self.workspace.values,
-            };
-            let ops = &self.program.ops[record.first_op as usize..][..record.op_count as usize];
-            point.now += 2 * record.op_count;
-            for (number, op) in ops.iter().enumerate().rev() {
-                point.now -= 2;
-                pass.op(point.first + number as u32, op, point);
-            }
-        }
-        for anchor in &mut self.workspace.values[self.op_count as usize..] {
-            anchor[LOCATION] = NO_REGISTER;
-        }
-    }
+/// The record of a value that begins at a position, before anything uses it.
+fn record_of(start: u32, info: u32) -> [u32; VALUE_WORDS] {
+    [start, start, 0, NO_REGISTER, info, NONE, NONE, NONE]
 }
 
 /// The forward pass over the ops of a block.
@@ -252,13 +227,13 @@ impl Forward<'_> {
         if brief.is_typed_by_record() {
             facts = facts_of(op.result());
         }
-        // A constant can be made anywhere, so it is no part of the loop that it stands in.
-        let depth = if facts & INFO_REMATERIALIZED != 0 {
+        // A constant can be made anywhere, so it begins where it is first used in a loop.
+        let start = if facts & INFO_REMATERIALIZED != 0 {
             0
         } else {
-            point.depth
+            point.now
         };
-        self.values[value as usize] = [point.now, point.now, NONE, depth, facts, NONE, NONE, NONE];
+        self.values[value as usize] = record_of(start, facts);
         match brief.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => return,
             Shape::Unary | Shape::Tag => self.keep(op.a - self.first_op, point),
@@ -301,16 +276,20 @@ impl Forward<'_> {
     }
 
     fn binary_with_constant(&mut self, value: u32, op: &Op, point: Point) {
-        let facts = immediate_facts(self.program, self.set, op);
-        self.values[value as usize][INFO] |= facts;
-        let (first, second) = if facts & INFO_SWAPPED != 0 {
-            (op.b, op.a)
+        let as_it_stands = immediate_of(self.program, self.set, op, false);
+        let swapped = || immediate_of(self.program, self.set, op, true);
+        let record = &mut self.values[value as usize];
+        if let Some(immediate) = as_it_stands {
+            record[INFO] |= INFO_IMMEDIATE;
+            record[IMMEDIATE] = immediate as u32;
+            self.keep(op.a - self.first_op, point);
+        } else if let Some(immediate) = swapped() {
+            record[INFO] |= INFO_IMMEDIATE | INFO_SWAPPED;
+            record[IMMEDIATE] = immediate as u32;
+            self.keep(op.b - self.first_op, point);
         } else {
-            (op.a, op.b)
-        };
-        self.keep(first - self.first_op, point);
-        if facts & INFO_IMMEDIATE == 0 {
-            self.keep(second - self.first_op, point);
+            self.keep(op.a - self.first_op, point);
+            self.keep(op.b - self.first_op, point);
         }
     }
 
@@ -328,8 +307,8 @@ impl Forward<'_> {
             Shape::Guard => self.keep_condition(op.a, point),
             Shape::Branch => {
                 self.keep_condition(op.a, point);
-                self.keep_edge(op.b, point);
                 self.keep_edge(op.c, point);
+                self.keep_edge(op.b, point);
             }
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
                 self.keep(first, point);
@@ -356,14 +335,14 @@ impl Forward<'_> {
                     self.keep_edge(self.program.extra[(op.b + 1 + number) as usize], point);
                 }
             }
-            Shape::Return => self.keep_list(op.b, point),
+            Shape::Return => self.keep_arguments(op.b, point),
             Shape::Call | Shape::CallCell | Shape::ReturnCall => {
-                self.keep_list(op.b, point);
+                self.keep_arguments(op.b, point);
                 self.note_call(point, LOOP_CALLS_PROGRAM);
             }
             Shape::CallIndirect => {
                 self.keep(first, point);
-                self.keep_list(op.b + 1, point);
+                self.keep_arguments(op.b + 1, point);
                 self.note_call(point, LOOP_CALLS_PROGRAM);
             }
             Shape::CallHost => {
@@ -402,14 +381,10 @@ impl Forward<'_> {
         let record = &mut self.values[value as usize];
         let info = record[INFO];
         record[INFO] = info + u32::from(info & INFO_USES != INFO_USES);
-        if record[LOCATION] < point.depth || record[START] < point.loop_start {
+        if record[START] < point.loop_start {
             self.keep_through_loop(value, point);
         } else {
             record[END] = record[END].max(point.now);
-            if value >= self.op_count && record[START] == 0 {
-                // The first use of an anchor.
-                record[START] = point.now;
-            }
         }
     }
 
@@ -417,9 +392,8 @@ impl Forward<'_> {
     #[inline(never)]
     fn keep_through_loop(&mut self, value: u32, point: Point) {
         let record = &mut self.values[value as usize];
-        // The innermost loop around the use that holds the definition, too: of those as deep as the definition at
-        // most, the last that begins before it.
-        let (mut inside, mut outside) = (0, record[LOCATION].min(point.depth) + 1);
+        // The innermost loop around the use that holds the definition, too: the last that begins before it.
+        let (mut inside, mut outside) = (0, point.depth + 1);
         while outside - inside > 1 {
             let middle = (inside + outside) / 2;
             let around = self.loop_at_depth[middle as usize] as usize;
@@ -431,11 +405,11 @@ impl Forward<'_> {
         }
         let outermost = self.loop_at_depth[inside as usize + 1];
         let end = self.loops[outermost as usize][LOOP_END_POSITION];
-        if value >= self.op_count && record[END] == 0 {
-            record[START] = point.now;
-        }
         record[END] = record[END].max(end);
         if record[INFO] & INFO_REMATERIALIZED != 0 {
+            if record[START] == 0 {
+                record[START] = point.now;
+            }
             remember(&mut self.loops[point.innermost as usize], value);
         }
     }
@@ -446,7 +420,8 @@ impl Forward<'_> {
         let local = condition - self.first_op;
         let op = self.program.ops[condition as usize];
         let facts = self.values[local as usize][INFO];
-        if facts & INFO_USES == 1 && op.code.info().has(flags::COMPARES) && local >= point.first {
+        if facts & INFO_USES == 1 && Brief::of(op.code).compares() && local >= point.first {
+            self.values[local as usize][INFO] |= INFO_CONDITION;
             let (first, second) = operands(&op, facts);
             self.keep(first - self.first_op, point);
             if let Some(second) = second {
@@ -455,11 +430,43 @@ impl Forward<'_> {
         }
     }
 
+    /// What is passed to a block should be where the block's parameter will be. A constant is made there, and
+    /// needs no register until then.
     fn keep_edge(&mut self, edge: u32, point: Point) {
-        self.keep_list(edge + 1, point);
+        let edge = self.program.edge(edge);
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        for (parameter, &argument) in (first..).zip(edge.arguments) {
+            let argument = argument - self.first_op;
+            if self.values[argument as usize][INFO] & INFO_REMATERIALIZED == 0 {
+                self.keep(argument, point);
+                if parameter >> (32 - INFO_HINT_SHIFT) == 0 {
+                    self.hint(argument, INFO_HINT_PARAMETER | parameter << INFO_HINT_SHIFT);
+                }
+            }
+        }
     }
 
-    /// Uses that a constant serves from nowhere: it needs no register until then.
+    /// What is passed to a function should be where the convention wants it.
+    fn keep_arguments(&mut self, list: u32, point: Point) {
+        let file = &self.set.registers;
+        let (mut ints, mut floats) = (file.int_arguments.iter(), file.float_arguments.iter());
+        for &argument in self.program.list(list) {
+            let argument = argument - self.first_op;
+            let facts = self.values[argument as usize][INFO];
+            let register = if facts & INFO_FLOAT != 0 {
+                floats.next().map(|&number| 32 + u32::from(number))
+            } else {
+                ints.next().map(|&number| u32::from(number))
+            };
+            if facts & INFO_REMATERIALIZED == 0 {
+                self.keep(argument, point);
+                if let Some(register) = register {
+                    self.hint(argument, register << INFO_HINT_SHIFT);
+                }
+            }
+        }
+    }
+
     fn keep_list(&mut self, at: u32, point: Point) {
         for &argument in self.program.list(at) {
             if self.fact(argument) & INFO_REMATERIALIZED == 0 {
@@ -468,173 +475,17 @@ impl Forward<'_> {
         }
     }
 
+    /// Notes what the first use that has a wish wishes.
+    fn hint(&mut self, value: u32, hint: u32) {
+        let info = &mut self.values[value as usize][INFO];
+        if *info & INFO_HINTED == 0 {
+            *info |= INFO_HINTED | hint;
+        }
+    }
+
     fn note_call(&mut self, point: Point, what: u32) {
         if point.innermost != NONE {
             self.loops[point.innermost as usize][LOOP_CALLS] |= what;
-        }
-    }
-}
-
-/// The backward pass over the ops of a block.
-struct Backward<'b> {
-    program: &'b Program<'b>,
-    first_op: u32,
-    op_count: u32,
-    int_arguments: &'static [u8],
-    float_arguments: &'static [u8],
-    values: &'b mut Values,
-}
-
-impl Backward<'_> {
-    #[inline(always)]
-    fn op(&mut self, value: u32, op: &Op, point: Point) {
-        let brief = Brief::of(op.code);
-        // All uses stand behind; from here on the word says where the value is.
-        let facts = self.values[value as usize][INFO];
-        self.values[value as usize][LOCATION] = NO_REGISTER;
-        match brief.shape {
-            Shape::Parameter => self.values[value as usize][PARAMETER_REGISTER] = NONE,
-            Shape::Result | Shape::Constant | Shape::FunctionIndex => {}
-            Shape::Unary | Shape::Binary | Shape::Tag => {
-                if facts & INFO_FUSED == 0 {
-                    self.scalar(value, op, facts, point);
-                }
-            }
-            Shape::Load | Shape::Store if !brief.is_raw() => {
-                self.chain(value, 0, op.a - self.first_op, point);
-                if brief.operand_count > 1 {
-                    self.chain(value, 1, op.b - self.first_op, point);
-                }
-                self.chain(value, 2, self.op_count + 1 + op.region() as u32, point);
-            }
-            _ => self.rare(value, op, point),
-        }
-    }
-
-    #[inline(never)]
-    fn rare(&mut self, value: u32, op: &Op, point: Point) {
-        let info = op.code.info();
-        let first = op.a.wrapping_sub(self.first_op);
-        match info.shape {
-            Shape::Select => {
-                self.chain(value, 0, first, point);
-                self.chain(value, 1, op.b - self.first_op, point);
-                self.chain(value, 2, op.c - self.first_op, point);
-            }
-            Shape::Guard => self.condition(value, op.a, point),
-            Shape::Branch => {
-                self.hint_edge(op.b, point);
-                self.hint_edge(op.c, point);
-                self.condition(value, op.a, point);
-            }
-            Shape::Jump => self.hint_edge(op.b, point),
-            Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-                self.chain(value, 0, first, point);
-                if info.operand_count > 1 {
-                    self.chain(value, 1, op.b - self.first_op, point);
-                }
-                if info.operand_count > 2 {
-                    let third = self.program.extra[op.c as usize + 2];
-                    self.note_use(third - self.first_op, point);
-                }
-                if !info.has(flags::RAW) {
-                    self.chain(value, 2, self.op_count + 1 + op.region() as u32, point);
-                }
-            }
-            Shape::SlotGet => self.chain(value, 2, self.op_count, point),
-            Shape::SlotSet => {
-                self.chain(value, 0, first, point);
-                self.chain(value, 2, self.op_count, point);
-            }
-            Shape::Return | Shape::Call | Shape::CallCell | Shape::ReturnCall => {
-                self.hint_arguments(op.b, point);
-            }
-            Shape::CallIndirect => self.hint_arguments(op.b + 1, point),
-            Shape::CallHost => {
-                for &argument in self.program.list(op.b) {
-                    self.note_use(argument - self.first_op, point);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The operands of a unary or binary op that need registers, used at the point of its user.
-    #[inline(always)]
-    fn scalar(&mut self, user: u32, op: &Op, facts: u32, point: Point) {
-        if Brief::of(op.code).shape == Shape::Binary {
-            if facts & (INFO_IMMEDIATE | INFO_SWAPPED) == 0 {
-                self.chain(user, 1, op.b - self.first_op, point);
-            } else if facts & INFO_SWAPPED != 0 {
-                // The immediate is the first operand.
-                self.chain(user, 1, op.b - self.first_op, point);
-                return;
-            }
-        }
-        self.chain(user, 0, op.a - self.first_op, point);
-    }
-
-    /// A condition; here it is decided whether its comparison is fused.
-    fn condition(&mut self, user: u32, condition: u32, point: Point) {
-        let local = condition - self.first_op;
-        let op = self.program.ops[condition as usize];
-        let facts = self.values[local as usize][INFO];
-        let fusible =
-            facts & INFO_USES == 1 && op.code.info().has(flags::COMPARES) && local >= point.first;
-        if fusible {
-            self.values[local as usize][INFO] |= INFO_FUSED;
-            self.scalar(local, &op, facts, point);
-        } else {
-            self.chain(user, 0, local, point);
-        }
-    }
-
-    /// Links one operand of an op to its next use.
-    #[inline(always)]
-    fn chain(&mut self, user: u32, operand: usize, value: u32, point: Point) {
-        let record = &mut self.values[value as usize];
-        let mut next = core::mem::replace(&mut record[NEXT_USE], point.now);
-        // A value from outside the loop is needed again when the loop comes round.
-        if next > point.loop_end && record[LOCATION] < point.depth {
-            next = point.loop_end;
-        }
-        self.values[user as usize][NEXT + operand] = next;
-    }
-
-    fn note_use(&mut self, value: u32, point: Point) {
-        self.values[value as usize][NEXT_USE] = point.now;
-    }
-
-    /// What is passed to a block should be where the block's parameter will be.
-    fn hint_edge(&mut self, edge: u32, point: Point) {
-        let edge = self.program.edge(edge);
-        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
-        for (parameter, &argument) in (first..).zip(edge.arguments) {
-            let record = &mut self.values[(argument - self.first_op) as usize];
-            record[NEXT_USE] = point.now;
-            if parameter >> (32 - INFO_HINT_SHIFT) == 0 {
-                let hint = INFO_HINTED | INFO_HINT_PARAMETER | parameter << INFO_HINT_SHIFT;
-                record[INFO] = record[INFO] & ((1 << INFO_HINT_SHIFT) - 1) | hint;
-            }
-        }
-    }
-
-    /// What is passed to a function should be where the convention wants it.
-    fn hint_arguments(&mut self, list: u32, point: Point) {
-        let (mut ints, mut floats) = (self.int_arguments.iter(), self.float_arguments.iter());
-        for &argument in self.program.list(list) {
-            let record = &mut self.values[(argument - self.first_op) as usize];
-            record[NEXT_USE] = point.now;
-            let register = if record[INFO] & INFO_FLOAT != 0 {
-                floats.next().map(|&number| 32 + u32::from(number))
-            } else {
-                ints.next().map(|&number| u32::from(number))
-            };
-            if let Some(register) = register {
-                let kept = ((1 << INFO_HINT_SHIFT) - 1) & !INFO_HINT_PARAMETER;
-                let hint = INFO_HINTED | register << INFO_HINT_SHIFT;
-                record[INFO] = record[INFO] & kept | hint;
-            }
         }
     }
 }
@@ -663,16 +514,5 @@ pub(super) fn operands(op: &Op, facts: u32) -> (u32, Option<u32>) {
         (op.a, None)
     } else {
         (op.b, None)
-    }
-}
-
-/// Whether a constant operand of a binary op becomes an immediate, and whether the operands change places for it.
-fn immediate_facts(program: &Program, set: &StencilSet, op: &Op) -> u32 {
-    if immediate_of(program, set, op, false).is_some() {
-        INFO_IMMEDIATE
-    } else if immediate_of(program, set, op, true).is_some() {
-        INFO_IMMEDIATE | INFO_SWAPPED
-    } else {
-        0
     }
 }

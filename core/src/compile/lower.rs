@@ -7,7 +7,7 @@
 use super::allocate::{INTS, Register};
 use super::brief::Brief;
 use super::liveness::operands;
-use super::workspace::{INFO, INFO_FUSED, INFO_IMMEDIATE, INFO_SWAPPED, INFO_USES};
+use super::workspace::{IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SWAPPED, INFO_USES, is_fused};
 use super::{FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
 use crate::ir::{NONE, Op, Program};
@@ -44,26 +44,22 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// A unary or binary op in the order that suits the forms, as the analysis decided.
     #[inline(always)]
-    pub(super) fn scalar(&self, op: &Op, facts: u32) -> Scalar {
+    pub(super) fn scalar(&self, value: u32, op: &Op, facts: u32) -> Scalar {
         let (first, second) = operands(op, facts);
         let swapped = facts & INFO_SWAPPED != 0;
-        let plain = Scalar {
-            code: op.code,
+        let (code, immediate) = match facts & INFO_IMMEDIATE {
+            0 => (op.code, 0),
+            _ => (
+                immediate_code(op.code, swapped),
+                i64::from(self.word(value, IMMEDIATE) as i32),
+            ),
+        };
+        Scalar {
+            code,
             first,
             second,
-            immediate: 0,
+            immediate,
             swapped,
-        };
-        if facts & INFO_IMMEDIATE == 0 {
-            return plain;
-        }
-        match immediate_of(self.program, self.set, op, swapped) {
-            Some((code, immediate)) => Scalar {
-                code,
-                immediate,
-                ..plain
-            },
-            None => plain,
         }
     }
 
@@ -122,10 +118,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let brief = Brief::of(op.code);
         let leaves = brief.leaves();
         let facts = self.word(value, INFO);
-        if facts & INFO_FUSED != 0 || (facts & INFO_USES == 0 && !leaves) {
+        if is_fused(facts) || (facts & INFO_USES == 0 && !leaves) {
             return Ok(());
         }
-        let scalar = self.scalar(op, facts);
+        let scalar = self.scalar(value, op, facts);
         let kind = match facts & INFO_IMMEDIATE {
             0 => FormKind::Registers,
             _ => FormKind::Immediate,
@@ -198,9 +194,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut record = user;
         let mut swapped = false;
         let facts = self.word(local, INFO);
-        if facts & INFO_FUSED != 0 {
+        if is_fused(facts) {
             let op = self.program.ops[condition as usize];
-            let scalar = self.scalar(&op, facts);
+            let scalar = self.scalar(local, &op, facts);
             prepared.code = scalar.code;
             inputs[0] = scalar.first - self.first_op;
             record = local;
@@ -362,40 +358,50 @@ pub(super) struct Condition {
     inputs: [u32; 2],
 }
 
-/// The op and the immediate that a binary op becomes if its second operand (or its first, the operands swapped) is a
-/// constant that the stencil set takes as an immediate.
+/// The immediate that a binary op's second operand becomes (or its first, the operands swapped), if it is a constant
+/// that the stencil set takes as an immediate.
 pub(super) fn immediate_of(
     program: &Program,
     set: &StencilSet,
     op: &Op,
     swapped: bool,
-) -> Option<(Opcode, i64)> {
-    let info = op.code.info();
+) -> Option<i32> {
     let constant = program.ops[if swapped { op.a } else { op.b } as usize];
     let bits = match constant.code {
         Opcode::I32Const | Opcode::I64Const => constant.constant(),
         Opcode::FunctionIndex => u64::from(constant.b),
         _ => return None,
     };
+    let info = op.code.info();
+    if swapped && !info.has(flags::COMMUTES) && op.code.swapped().is_none() {
+        return None;
+    }
     let wide = info.operands[0].bits() == 64;
     let value = if wide {
         bits as i64
     } else {
         i64::from(bits as i32)
     };
-    let code = match swapped {
-        false => op.code,
-        true if info.has(flags::COMMUTES) => op.code,
-        true => op.code.swapped()?,
+    let value = match op.code {
+        Opcode::I32Sub => i64::from((value as i32).wrapping_neg()),
+        Opcode::I64Sub => value.wrapping_neg(),
+        code if is_shift(code) => value & if wide { 63 } else { 31 },
+        _ => value,
     };
-    let (code, value) = match code {
-        Opcode::I32Sub => (Opcode::I32Add, i64::from((value as i32).wrapping_neg())),
-        Opcode::I64Sub => (Opcode::I64Add, value.wrapping_neg()),
-        code if is_shift(code) => (code, value & if wide { 63 } else { 31 }),
-        code => (code, value),
-    };
-    let family = set.family(Form::op(code, FormKind::Immediate))?;
-    family.immediate.takes(value).then_some((code, value))
+    let form = Form::op(immediate_code(op.code, swapped), FormKind::Immediate);
+    let takes = set.family(form)?.immediate.takes(value);
+    i32::try_from(value).ok().filter(|_| takes)
+}
+
+/// The op whose form takes the immediate that [`immediate_of`] gives.
+#[inline]
+fn immediate_code(code: Opcode, swapped: bool) -> Opcode {
+    match code {
+        Opcode::I32Sub => Opcode::I32Add,
+        Opcode::I64Sub => Opcode::I64Add,
+        code if swapped => code.swapped().unwrap_or(code),
+        code => code,
+    }
 }
 
 /// Whether the second operand is a count modulo the width.

@@ -262,16 +262,20 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     pub(super) fn lower_slot_set(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let stored = op.a - self.first_op;
         let everything = self.allocatable & self.bank(stored);
+        let (code, widen) = match op.code {
+            Opcode::I32SlotSet => (Opcode::I64RawStore, Some(Opcode::I64ExtendI32U)),
+            Opcode::F32SlotSet => (Opcode::I64RawStore, Some(Opcode::I32ReinterpretF32)),
+            Opcode::F64SlotSet => (Opcode::F64RawStore, None),
+            _ => (Opcode::I64RawStore, None),
+        };
+        let form = Form::op(code, FormKind::Immediate);
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
         let mut register = self.bring(stored, everything)?;
         let anchor = self.slots_anchor();
-        let base = self.bring(anchor, self.allocatable & INTS)?;
+        let bases = self.allowed(family.allowed[0], anchor) & self.allocatable;
+        let base = self.bring(anchor, bases)?;
         self.observe_uses(value, &[stored, anchor], &[register, base]);
         let scratch = self.int_scratch;
-        let widen = match op.code {
-            Opcode::I32SlotSet => Some(Opcode::I64ExtendI32U),
-            Opcode::F32SlotSet => Some(Opcode::I32ReinterpretF32),
-            _ => None,
-        };
         if let Some(code) = widen {
             self.form(
                 Form::op(code, FormKind::Registers),
@@ -280,13 +284,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             )?;
             register = scratch;
         }
-        let code = if register >= 32 {
-            Opcode::F64RawStore
-        } else {
-            Opcode::I64RawStore
-        };
-        let form = Form::op(code, FormKind::Immediate);
-        self.form(form, [base, register, 0, 0], i64::from(op.c) * 8)?;
+        self.family(family, [base, register, 0, 0], i64::from(op.c) * 8)?;
         self.advance(value, 0, stored);
         self.advance(value, 2, anchor);
         self.release_if_dead(stored);

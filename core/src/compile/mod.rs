@@ -27,6 +27,7 @@ mod leave;
 mod liveness;
 mod lower;
 mod memory;
+mod next_use;
 mod observe;
 mod positions;
 mod references;
@@ -52,7 +53,6 @@ use crate::verify::Verified;
 use allocate::{Register, Registers};
 use edges::Plan;
 use leave::SHARED_STUBS;
-use lower::immediate_of;
 use workspace::{BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, START, Workspace};
 
 /// What compilation is asked for.
@@ -274,6 +274,8 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     preferred: u64,
     /// The next block takes the state as it is.
     continues: bool,
+    /// Where values are used next has been found.
+    knows_next_uses: bool,
     /// The last edge of the block may fall into the next block.
     falls_through: bool,
     /// Words at the stack pointer for the arguments of calls; spill slots follow.
@@ -335,6 +337,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             plans: [const { Plan::EMPTY }; 2],
             preferred: !preserved,
             continues: false,
+            knows_next_uses: false,
             falls_through: true,
             outgoing_words: 0,
             slot_count: 0,

@@ -6,7 +6,7 @@
 
 use super::allocate::{INTS, Register, only};
 use super::lower::Condition;
-use super::workspace::{INFO, INFO_FUSED, INFO_USES};
+use super::workspace::{INFO, INFO_USES, is_fused};
 use super::{Event, FunctionCompiler, Observer};
 use crate::ir::{Op, Tag};
 use crate::ops::Opcode;
@@ -52,7 +52,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Compiles an op on tagged words.
     pub(super) fn lower_tagged(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let facts = self.word(value, INFO);
-        if facts & INFO_FUSED != 0 || facts & INFO_USES == 0 {
+        if is_fused(facts) || facts & INFO_USES == 0 {
             return Ok(());
         }
         let tag = self.program.tag_of(op);

@@ -8,24 +8,26 @@ use crate::patch::Fault;
 
 /// Words of a record in [`Workspace::values`].
 pub(super) const VALUE_WORDS: usize = 8;
-/// Of a value: twice the position of its definition.
+/// Of a value: twice the position of its definition; of a constant or an anchor of its first use in a loop, or 0.
 pub(super) const START: usize = 0;
 /// Of a value: twice the position up to which it must be kept, plus 1 if also for that op's exit.
 pub(super) const END: usize = 1;
 /// Of a value: twice the position of its next use after the walk's place, as far as known; a past position means
 /// that only `END` is known.
 pub(super) const NEXT_USE: usize = 2;
-/// Of a value: its register ([`NO_REGISTER`] if none) in the low byte, its spill slot plus 1 above. Before
-/// allocation: the depth of the loop that defines it.
+/// Of a value: its register ([`NO_REGISTER`] if none) in the low byte, its spill slot plus 1 above.
 pub(super) const LOCATION: usize = 3;
 /// Of a value: the bits below.
 pub(super) const INFO: usize = 4;
-/// Of an op: the next use of its first, second and third operand behind this op.
+/// Of an op: the next use of its first, second and third operand behind this op, once next uses are known.
 pub(super) const NEXT: usize = 5;
 
 /// Of a parameter, which has no operands: its register at its block's entry, [`NO_REGISTER`] if it is in its spill
 /// slot there, or NONE while that is not settled.
 pub(super) const PARAMETER_REGISTER: usize = NEXT;
+
+/// Of a binary op with an immediate: the immediate, which fits 32 bits. There is no third operand.
+pub(super) const IMMEDIATE: usize = NEXT + 2;
 
 /// "In no register", in the low byte of `LOCATION`.
 pub(super) const NO_REGISTER: u32 = 0xff;
@@ -36,8 +38,8 @@ pub(super) const INFO_USES: u32 = 0b11;
 pub(super) const INFO_IMMEDIATE: u32 = 1 << 8;
 /// In `INFO` of a binary op: the immediate is the first operand, and the form is that of the operands swapped.
 pub(super) const INFO_SWAPPED: u32 = 1 << 9;
-/// In `INFO`: code is made where the value is used, not where it is defined.
-pub(super) const INFO_FUSED: u32 = 1 << 2;
+/// In `INFO`: a comparison that a branch or guard of its block uses.
+pub(super) const INFO_CONDITION: u32 = 1 << 2;
 /// In `INFO`: a constant, or an address that the context holds: never stored, made again instead.
 pub(super) const INFO_REMATERIALIZED: u32 = 1 << 3;
 /// In `INFO`: lives in the float bank.
@@ -50,6 +52,12 @@ pub(super) const INFO_HINTED: u32 = 1 << 6;
 pub(super) const INFO_HINT_PARAMETER: u32 = 1 << 7;
 /// Where the hint begins in `INFO`.
 pub(super) const INFO_HINT_SHIFT: u32 = 10;
+
+/// Whether a value makes code where it is used, as a condition, and not where it is defined.
+#[inline(always)]
+pub(super) fn is_fused(info: u32) -> bool {
+    info & (INFO_USES | INFO_CONDITION) == 1 | INFO_CONDITION
+}
 
 /// Values that no op defines: where guest slots begin, and where each region does.
 pub(super) fn anchors(program: &Program) -> usize {

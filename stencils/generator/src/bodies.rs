@@ -29,6 +29,8 @@ pub const ALLOCATABLE_INTS: u32 = 0xffff & !(1 << 4 | 1 << 5 | 1 << 10);
 /// The float registers that may be allocated: all but xmm15 (the scratch).
 pub const ALLOCATABLE_FLOATS: u32 = 0x7fff;
 const SCRATCH_INT: u32 = 1 << 10;
+/// r12: as a base it takes a byte more, the one that says that there is no index.
+const INDEX_ESCAPE: u32 = 1 << 12;
 const CONTEXT: u32 = 1 << 5;
 /// Kept by C functions: rbx, r12 to r15 (rbp is not ours to give).
 pub const PRESERVED_INTS: u32 = 1 << 3 | 0xf << 12;
@@ -401,6 +403,10 @@ fn operand(text: &str) -> Result<Operand, String> {
             "int" => (Bank::Int, ALLOCATABLE_INTS),
             "any" => (Bank::Int, ALLOCATABLE_INTS | SCRATCH_INT),
             "base" => (Bank::Int, ALLOCATABLE_INTS | SCRATCH_INT | CONTEXT),
+            "alone" => (
+                Bank::Int,
+                (ALLOCATABLE_INTS | SCRATCH_INT | CONTEXT) & !INDEX_ESCAPE,
+            ),
             "float" => (Bank::Float, ALLOCATABLE_FLOATS),
             "anyf" => (Bank::Float, 0xffff),
             "scale" => (Bank::Scale, 0xf),

@@ -3,8 +3,8 @@
 use crate::bodies::{ALLOCATABLE_FLOATS, ALLOCATABLE_INTS, Bank, FamilySource, PRESERVED_INTS};
 use crate::fold::Folded;
 use patchjit::stencil::{
-    ABSENT, Family, Form, Immediate, MASK_ROWS, MAX_OPERANDS, NO_FAMILY, OperandKind, RegisterFile,
-    RegisterSet, StencilSet, Template, Word,
+    ABSENT, Family, Form, Immediate, MASK_ROWS, MAX_OPERANDS, NO_FAMILY, OperandKind, PATTERNS,
+    RegisterFile, RegisterSet, StencilSet, Template, Word,
 };
 use std::fmt::Write;
 
@@ -79,7 +79,8 @@ impl Tables {
                 let template = tables.template(source, template)?;
                 tables.templates.push(template);
             }
-            tables.families.push(Family {
+            let family = Family {
+                starts: [u16::MAX; PATTERNS],
                 first_template,
                 template_count: u8::try_from(folded.len())
                     .map_err(|_| format!("{}: too many templates", source.name))?,
@@ -103,7 +104,8 @@ impl Tables {
                 clobbers: *clobbers,
                 immediate: *source.immediates.last().ok_or("no immediate")?,
                 has_target: folded.iter().any(|template| !template.targets.is_empty()),
-            });
+            };
+            tables.families.push(family.settled(&tables.templates));
         }
         Ok(tables)
     }
@@ -260,7 +262,7 @@ impl Tables {
         let _ = writeln!(out, "];\n");
         let _ = writeln!(
             out,
-            "#[rustfmt::skip]\nstatic FAMILIES: [Family; {}] = [",
+            "#[rustfmt::skip]\nstatic FAMILIES: [Family; {}] = settle([",
             self.families.len()
         );
         for (family, name) in self.families.iter().zip(&self.names) {
@@ -288,7 +290,7 @@ impl Tables {
                 u8::from(family.has_target),
             );
         }
-        let _ = writeln!(out, "];\n");
+        let _ = writeln!(out, "], &TEMPLATES);\n");
         let _ = writeln!(
             out,
             "#[rustfmt::skip]\nstatic TEMPLATES: [Template; {}] = [",
