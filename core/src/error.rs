@@ -231,6 +231,7 @@ with_texts! {
         SlotRange "a guest slot is among those that the program declares";
         RegionRange "a region is among the program's";
         TagRange "a tag is among the program's";
+        InBounds "an access that is marked to be in bounds is not atomic and has no exit";
         OffsetRange "the offset of a region access is at most 2^31 - 65";
         FunctionRange "a function is among the program's";
         HostRange "a host function is among the program's";

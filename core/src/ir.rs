@@ -43,7 +43,7 @@ pub const MAX_OFFSET: u32 = i32::MAX as u32 - 64;
 /// | Unary, Binary | | value | value | exit, if the op leaves |
 /// | Tag | tag | value | | |
 /// | Select | | condition | value | value |
-/// | Load, Store, Update | region, scale: [`access_aux`] | index | value stored | extra: offset, exit |
+/// | Load, Store, Update | region, scale: [`access_aux`], [`IN_BOUNDS`] | index | value stored | extra: offset, exit |
 /// | CompareExchange | the same | index | expected | extra: offset, exit, replacement |
 /// | raw Load, Store | | address | value stored | offset, signed |
 /// | SlotGet, SlotSet | | value written | | slot |
@@ -78,6 +78,10 @@ pub struct Op {
 
 const _: () = assert!(core::mem::size_of::<Op>() == 16);
 
+/// In `aux` of a load or store in a region: the index is known to be in bounds, and the record names no exit ([`NONE`]). Only
+/// the optimizer's word counts for that: in any other program it is the embedder's risk, as a raw address is.
+pub const IN_BOUNDS: u16 = 1 << 13;
+
 /// Packs the region and the scale (0 to 3: the index counts units of 1, 2, 4 or 8 bytes) of an access.
 pub const fn access_aux(region: u16, scale: u8) -> u16 {
     region | ((scale as u16) << 14)
@@ -86,7 +90,12 @@ pub const fn access_aux(region: u16, scale: u8) -> u16 {
 impl Op {
     /// The region that an access names.
     pub const fn region(&self) -> usize {
-        (self.aux & 0x3fff) as usize
+        (self.aux & 0x1fff) as usize
+    }
+
+    /// Whether an access is marked with [`IN_BOUNDS`].
+    pub const fn is_in_bounds(&self) -> bool {
+        self.aux & IN_BOUNDS != 0
     }
 
     /// The scale of an access, 0 to 3.

@@ -3,7 +3,7 @@
 mod records;
 
 use patchjit::error::{Error, Rule, Storage};
-use patchjit::ir::{ExitKind, MAX_OFFSET, NONE, access_aux};
+use patchjit::ir::{ExitKind, IN_BOUNDS, MAX_OFFSET, NONE, access_aux};
 use patchjit::ops::Opcode;
 use patchjit::types::Type::{self, I32, I64};
 use patchjit::verify::{verify, workspace_words};
@@ -436,6 +436,28 @@ fn region_range() {
     store(0, 3, 8).passes();
     store(1, 0, 8).breaks_at(Rule::RegionRange, 2);
     store(0x3fff, 3, 8).breaks_at(Rule::RegionRange, 2);
+}
+
+#[test]
+fn marks_of_accesses() {
+    let marked = |code, exit: fn(&mut Records) -> u32| {
+        body(move |r| {
+            r.i64(0);
+            r.i64(0);
+            let exit = exit(r);
+            let words = r.words(&[0, exit]);
+            r.op(code, access_aux(0, 0) | IN_BOUNDS, 0, 1, words);
+        })
+    };
+    marked(Opcode::I64Store, |_| NONE).passes();
+    marked(Opcode::I64Store, |r| r.exit(ExitKind::Trap, &[])).breaks_at(Rule::InBounds, 2);
+    marked(Opcode::I64AtomicStore, |_| NONE).breaks_at(Rule::InBounds, 2);
+    // Whoever marks an access himself answers for it.
+    let records = marked(Opcode::I64Store, |_| NONE);
+    let program = records.program();
+    let mut words = vec![0; patchjit::verify::workspace_words(&program)];
+    let verified = patchjit::verify::verify(program, &mut words).expect("a valid program");
+    assert!(!verified.is_contained());
 }
 
 #[test]

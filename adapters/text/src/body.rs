@@ -421,16 +421,24 @@ impl<'t, 's, 'p, 'b> Body<'t, 's, 'p, 'b> {
             }
             Shape::Load => {
                 let access = self.access(info)?;
-                let exit = self.else_exit(info)?;
-                self.builder.load(code, access, exit).map_err(wrong)?;
+                let exit = self.access_exit(info)?;
+                self.builder
+                    .load(code, access, exit.unwrap_or(ExitId(NONE)))
+                    .map_err(wrong)?;
+                if exit.is_none() {
+                    self.builder.mark_in_bounds().map_err(wrong)?;
+                }
             }
             Shape::Store => {
                 let access = self.access(info)?;
                 let [value] = self.stored(info)?;
-                let exit = self.else_exit(info)?;
+                let exit = self.access_exit(info)?;
                 self.builder
-                    .store(code, access, value, exit)
+                    .store(code, access, value, exit.unwrap_or(ExitId(NONE)))
                     .map_err(wrong)?;
+                if exit.is_none() {
+                    self.builder.mark_in_bounds().map_err(wrong)?;
+                }
             }
             Shape::Update => {
                 let access = self.access(info)?;

@@ -406,7 +406,13 @@ impl<'a> Printer<'a> {
             let index = (at as usize).saturating_add(ahead);
             self.program.extra.get(index).copied().unwrap_or(NONE)
         };
-        let access_exit = || self.else_exit(extra(op.c, 1));
+        let access_exit = || {
+            if op.is_in_bounds() {
+                " in_bounds".to_string()
+            } else {
+                self.else_exit(extra(op.c, 1))
+            }
+        };
         match info.shape {
             Shape::Parameter | Shape::Result => name.to_string(),
             Shape::Constant => {

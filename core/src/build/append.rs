@@ -5,8 +5,8 @@ use super::{
     TagId, Value,
 };
 use crate::error::{Error, Rule};
-use crate::ir::{Exit, ExitKind, Function, HostFunction, NONE, Op, access_aux};
-use crate::ops::{Opcode, Shape};
+use crate::ir::{Exit, ExitKind, Function, HostFunction, IN_BOUNDS, NONE, Op, access_aux};
+use crate::ops::{Opcode, Shape, flags};
 use crate::types::Type;
 
 /// Ops.
@@ -106,6 +106,28 @@ impl Builder<'_> {
         self.check(|b| {
             b.check_method(code, Shape::Load, true)?;
             b.access(code, from, 0, &[exit.0])
+        })
+    }
+
+    /// Marks the load or store that was added last as in bounds, whatever its index is: it is not checked and has no exit. The embedder's
+    /// risk: the program is not contained then.
+    pub fn mark_in_bounds(&mut self) -> Result<(), Error> {
+        self.check(|b| {
+            let last = (b.ops.used as u32).wrapping_sub(1);
+            let words = match b.ops.get_mut(last) {
+                Some(op)
+                    if op.code.info().has(flags::LEAVES)
+                        && matches!(op.code.info().shape, Shape::Load | Shape::Store) =>
+                {
+                    op.aux |= IN_BOUNDS;
+                    op.c
+                }
+                _ => return Err(b.misuse(Rule::BuildMethod)),
+            };
+            if let Some(exit) = b.extra.get_mut(words + 1) {
+                *exit = NONE;
+            }
+            Ok(())
         })
     }
 

@@ -34,7 +34,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let anchor = self.region_anchor(op.region());
         let loads = info.shape == Shape::Load;
         let known = self.constant_bits(op.a);
-        if known.is_some_and(|index| access.last_index.is_none_or(|last| index > last)) {
+        let checked = !op.is_in_bounds();
+        if checked && known.is_some_and(|index| access.last_index.is_none_or(|last| index > last)) {
             let holes = self.machine(Machine::Jump, [0; 4], 0)?;
             self.leave_from(holes, access.exit, value)?;
             let form = Form::op(op.code, FormKind::Immediate);
@@ -44,7 +45,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.access_form(value, form, &[anchor], op, at, loads)?;
         } else {
             let index = op.a - self.first_op;
-            self.check_bounds(value, index, &access)?;
+            if checked {
+                self.check_bounds(value, index, &access)?;
+            }
             let form = Form::op(op.code, FormKind::Registers);
             self.access_form(value, form, &[anchor, index], op, access.offset, loads)?;
         }

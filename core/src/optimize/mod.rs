@@ -36,6 +36,7 @@
 //! Exits of the draft are made by `Walk::exit` when an op that names one is appended, with the names that its snapshot's values have
 //! there. Every step must lower something that is bounded, or the walk is not linear.
 
+mod access;
 mod facts;
 mod learn;
 mod operands;
@@ -84,6 +85,8 @@ impl Default for Options {
 pub struct Optimized<'a> {
     program: Program<'a>,
     report: Report,
+    /// Whether the program was contained before.
+    contained: bool,
 }
 
 impl<'a> Optimized<'a> {
@@ -97,13 +100,13 @@ impl<'a> Optimized<'a> {
         &self.report
     }
 
-    /// Verifies the program, in [`verify::workspace_words`] words.
+    /// Verifies the program, and trusts that accesses are in bounds where the optimizer says so, if it was contained before; in [`verify::workspace_words`] words.
     ///
     /// # Errors
     ///
     /// If the words are too few, or if the optimizer made a mistake.
     pub fn verify(&self, words: &'a mut [u32]) -> Result<Verified<'a>, Error> {
-        verify::verify(self.program, words)
+        verify::verify_from(self.program, words, self.contained)
     }
 }
 
@@ -275,5 +278,6 @@ pub fn optimize<'a>(
             slot_count: program.slot_count,
         },
         report: steps.report,
+        contained: verified.is_contained(),
     })
 }

@@ -40,6 +40,10 @@ passes! {
     Guards "guards";
     /// Overflow checks that cannot fail.
     Overflow "overflow";
+    /// Bounds checks of region accesses that cannot fail.
+    Bounds "bounds";
+    /// Sums and shifts that go into the offset or the scale of an access.
+    Addresses "addresses";
     /// Divisions by constants.
     Strength "strength";
     /// Block parameters that always get the same value.

@@ -11,9 +11,9 @@ use super::order::{self, Order, SELF};
 use super::passes::{Pass, Passes, Report};
 use super::rules::{self, Outcome, Term};
 use super::workspace::{
-    BLOCK, CHAIN, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, HEAD, INCOMING, LEARNED, LINK, MARK,
-    MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING, SOURCE, STATE,
-    Workspace,
+    BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, HEAD, INCOMING, LEARNED,
+    LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING,
+    SOURCE, STATE, Workspace,
 };
 use crate::build::Table;
 use crate::error::{Error, Part};
@@ -138,7 +138,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// Whether a way to a block to which no edge was made yet may still be found: blocks behind it that it does not dominate lead
-    /// to it, and its dominator was reached.
+    /// to it, and its dominator was walked to its end.
     fn is_entered_later(&self, block: u32) -> bool {
         if self.order.verbatim {
             return true;
@@ -146,7 +146,11 @@ impl Walk<'_, '_, '_, '_> {
         let first = self.function.first_block;
         let dominator = self.verified.immediate_dominator(first + block);
         let tangled = self.workspace.blocks[block as usize][FLAGS] & FLAG_TANGLED != 0;
-        tangled && self.workspace.blocks[(dominator - first) as usize][OUT] != NONE
+        if !tangled || dominator == NONE {
+            return false;
+        }
+        let above = &self.workspace.blocks[(dominator - first) as usize];
+        above[OUT] != NONE && above[FLAGS] & FLAG_CUT == 0
     }
 
     /// A block that nothing leads to any more.
@@ -264,9 +268,14 @@ impl Walk<'_, '_, '_, '_> {
                 }
                 Form::Guard => {
                     if self.guard(op)? {
+                        self.workspace.blocks[block as usize][FLAGS] |= FLAG_CUT;
                         self.drop_edges(block);
                         return Ok(End::Here);
                     }
+                }
+                Form::Load | Form::Store if !op.code.info().has(flags::ATOMIC) => {
+                    let value = self.access(op)?;
+                    self.define(index, value);
                 }
                 _ => {
                     let op = self.copied(op)?;
@@ -294,7 +303,7 @@ impl Walk<'_, '_, '_, '_> {
 
     /// The draft's name of a value.
     #[inline]
-    fn name(&self, value: u32) -> u32 {
+    pub fn name(&self, value: u32) -> u32 {
         self.workspace.map[(value - self.function.first_op) as usize]
     }
 
@@ -346,7 +355,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// The draft's exit for one of the program's.
-    fn exit(&mut self, exit: u32) -> Result<u32, Error> {
+    pub fn exit(&mut self, exit: u32) -> Result<u32, Error> {
         let known = self.workspace.exits[exit as usize];
         if known[1] == self.index {
             return Ok(known[0]);

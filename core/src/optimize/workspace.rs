@@ -63,6 +63,8 @@ pub(super) const FLAG_LOOP: u32 = 1;
 pub(super) const FLAG_DONE: u32 = 2;
 /// In [`FLAGS`]: an edge comes back to it from a block that it does not dominate.
 pub(super) const FLAG_TANGLED: u32 = 4;
+/// In [`FLAGS`]: it was found to leave before its end, and what stands behind that is not in the draft.
+pub(super) const FLAG_CUT: u32 = 8;
 
 /// Words of a record in [`Workspace::outs`].
 pub(super) const OUT_WORDS: usize = 5;

@@ -6,6 +6,7 @@ use super::table::{Check, Form, NO_VALUE};
 use super::{State, block_of, dominates, fact, invalid};
 use crate::error::{Error, Place, Rule};
 use crate::ir::{ExitKind, MAX_OFFSET, NONE, Op, Program};
+use crate::ops::flags;
 use crate::types::Type;
 
 /// Where operands may come from, at one block.
@@ -132,6 +133,8 @@ impl Uses<'_> {
 pub(super) struct Tally {
     pub size: usize,
     pub contained: bool,
+    /// Whether marks that an access is in bounds come from the optimizer.
+    pub trusted: bool,
     /// Bits of [`fact`] about the function.
     pub facts: u32,
     /// How many further results stand behind the last call.
@@ -185,7 +188,15 @@ impl Tally {
         if words[0] > MAX_OFFSET {
             return Err(Rule::OffsetRange);
         }
-        self.exit(uses, words[1], at)?;
+        if op.is_in_bounds() {
+            // Of an atomic access the alignment is checked, too.
+            if op.code.info().has(flags::ATOMIC) || words[1] != NONE {
+                return Err(Rule::InBounds);
+            }
+            self.contained &= self.trusted;
+        } else {
+            self.exit(uses, words[1], at)?;
+        }
         Ok(words)
     }
 }
@@ -210,6 +221,7 @@ impl State<'_> {
         let mut tally = Tally {
             size: self.size,
             contained: self.contained,
+            trusted: self.trusted,
             facts: 0,
             results: 0,
         };

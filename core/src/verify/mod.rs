@@ -189,7 +189,19 @@ fn words_for(program: &Program, edges: usize) -> usize {
 /// The workspace needs [`workspace_words`] words, whatever they hold; what was found out is kept in it
 /// for as long as the verified program is used. The first broken rule is reported: the tables first, then function by
 /// function, in each its blocks, then its ops in order, and calls without an exit last.
+///
+/// An access that is marked to be in bounds ([`crate::ir::IN_BOUNDS`]) is taken at its word, so that the program is not contained; but for
+/// [`crate::optimize::Optimized::verify`], which knows where the mark comes from.
 pub fn verify<'a>(program: Program<'a>, workspace: &'a mut [u32]) -> Result<Verified<'a>, Error> {
+    verify_from(program, workspace, false)
+}
+
+/// The same, with marks on accesses trusted or not.
+pub(crate) fn verify_from<'a>(
+    program: Program<'a>,
+    workspace: &'a mut [u32],
+    trusted: bool,
+) -> Result<Verified<'a>, Error> {
     let functions = program.functions.len();
     let blocks = program.blocks.len();
     let largest = program.ops.len().max(blocks).max(functions);
@@ -217,6 +229,7 @@ pub fn verify<'a>(program: Program<'a>, workspace: &'a mut [u32]) -> Result<Veri
         program,
         size: program.ops.len(),
         contained: true,
+        trusted,
         facts: take(functions)?,
         dominators: take(blocks)?,
         numbers: take(blocks)?,
@@ -252,6 +265,8 @@ struct State<'a> {
     program: Program<'a>,
     size: usize,
     contained: bool,
+    /// Whether marks that an access is in bounds come from the optimizer.
+    trusted: bool,
     facts: &'a mut [u32],
     dominators: &'a mut [u32],
     numbers: &'a mut [u32],

@@ -206,6 +206,14 @@ impl Body<'_, '_, '_, '_> {
         }
     }
 
+    /// The `else` of an access; none where it is marked `in_bounds` instead.
+    pub(super) fn access_exit(&mut self, info: &OpInfo) -> Result<Option<ExitId>, Error> {
+        if self.cursor.take_word("in_bounds") {
+            return Ok(None);
+        }
+        self.else_exit(info).map(Some)
+    }
+
     pub(super) fn optional_exit(&mut self) -> Result<Option<ExitId>, Error> {
         if !self.cursor.take_word("else") {
             return Ok(None);
