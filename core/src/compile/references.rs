@@ -19,15 +19,16 @@
 //! While a collector runs at a poll, if the embedder has stopped the thread there by means of its own, its frame is as
 //! the map says too; a poll that leaves has no frame any more.
 //!
-//! What is alive is found out exactly, for the references that have a spill slot: at the end of each function they are followed from
-//! their uses back to their definitions. That takes time and workspace linear in ops and edges, and a bit for each of
-//! them in each block: [`ReferenceMaps::words`] says how much suffices.
+//! What is alive is found out exactly, for the references that have a spill slot: at the end of each function they are followed
+//! from their uses back to their definitions. That takes time and workspace linear in ops and edges, and in the roots, but for the references that are used
+//! outside of the block that gives them: these take a bit in each block, and time for each block in which they are alive.
+//! [`ReferenceMaps::words`] says how many words suffice.
 
 use super::layout::for_each_successor;
 use super::{Event, Observer, ValueName};
 use crate::error::{Error, Storage};
 use crate::interp::uses::for_each_use;
-use crate::ir::{Block, Function, Op, Program};
+use crate::ir::{Block, Function, NONE, Op, Program};
 use crate::ops::flags;
 use crate::types::Type;
 use crate::verify::Verified;
@@ -144,10 +145,18 @@ impl<'a> ReferenceMaps<'a> {
     pub fn words(verified: &Verified<'_>) -> usize {
         let program = verified.program();
         let most = program.functions.iter().map(|function| {
-            let blocks = program.blocks_of(function).iter();
-            let ops = blocks.flat_map(|block| ops_of(program, block));
-            let references = ops.filter(|op| op.result() == Some(Type::Ref)).count();
-            Sizes::of(program, function, references).total()
+            let (mut references, mut crossing) = (0, 0);
+            for block in program.blocks_of(function) {
+                for op in ops_of(program, block) {
+                    references += usize::from(op.result() == Some(Type::Ref));
+                    for_each_use(program, op, |used, _| {
+                        let op = program.ops.get(used as usize);
+                        let is_reference = op.is_some_and(|op| op.result() == Some(Type::Ref));
+                        crossing += usize::from(is_reference && !contains(block, used));
+                    });
+                }
+            }
+            Sizes::of(program, function, references, crossing.min(references)).total()
         });
         most.max().unwrap_or(0)
     }
@@ -172,7 +181,7 @@ impl<'a> ReferenceMaps<'a> {
     }
 
     /// A reference of the function at hand has a spill slot. The words begin with a number for each of its ops, 1 for
-    /// the first such reference and 0 for what is none; behind them stand op and slot of each.
+    /// the first such reference and 0 for what is none; behind them stand [`SPILLED`] words for each, op and slot first.
     fn spill(&mut self, op: u32, slot: u32) {
         let local = op.wrapping_sub(self.function.first_op);
         let record = self.program.ops.get(op as usize);
@@ -180,10 +189,10 @@ impl<'a> ReferenceMaps<'a> {
         if !is_reference || local >= self.function.op_count {
             return;
         }
-        let at = self.function.op_count as usize + 2 * self.spilled;
+        let at = self.function.op_count as usize + SPILLED * self.spilled;
         self.spilled += 1;
-        if let Some(pair) = self.words.get_mut(at..at + 2) {
-            pair.copy_from_slice(&[op, slot]);
+        if let Some(record) = self.words.get_mut(at..at + SPILLED) {
+            record.copy_from_slice(&[op, slot, NONE, NONE]);
             self.words[local as usize] = self.spilled as u32;
         }
     }
@@ -199,17 +208,23 @@ impl<'a> ReferenceMaps<'a> {
 
     /// The function at hand ends: its safepoints get their roots.
     fn end_function(&mut self, frame_words: u32, outgoing: u32) {
-        let sizes = Sizes::of(self.program, &self.function, self.spilled);
-        self.words_needed = self.words_needed.max(sizes.total());
         let count = self.safepoint_count.min(self.safepoints.len());
         let first = self.first_safepoint.min(count);
         let mut rest = self.safepoints.get_mut(first..count).unwrap_or_default();
         for safepoint in rest.iter_mut() {
             safepoint.frame_words = frame_words;
         }
+        let without_sets = Sizes::of(self.program, &self.function, self.spilled, 0);
+        self.words_needed = self.words_needed.max(without_sets.total());
         if self.spilled == 0 {
             return;
         }
+        let crossing = number_crossing(self.program, &self.function, &without_sets, self.words);
+        let Some(crossing) = crossing else {
+            return;
+        };
+        let sizes = Sizes::of(self.program, &self.function, self.spilled, crossing);
+        self.words_needed = self.words_needed.max(sizes.total());
         let Some(mut alive) = Alive::cut(self.program, &self.function, sizes, self.words) else {
             return;
         };
@@ -241,6 +256,35 @@ impl<'a> ReferenceMaps<'a> {
     }
 }
 
+/// Gives numbers from 0 to the references that are used outside of the block that gives them; says how many there are.
+/// `None` if there are too few words.
+fn number_crossing(
+    program: &Program<'_>,
+    function: &Function,
+    sizes: &Sizes,
+    words: &mut [u32],
+) -> Option<usize> {
+    let (numbers, rest) = words.split_at_mut_checked(sizes.numbers)?;
+    let spilled = rest.get_mut(..sizes.spilled)?.as_chunks_mut::<SPILLED>().0;
+    let mut crossing = 0;
+    for block in program.blocks_of(function) {
+        for op in ops_of(program, block) {
+            for_each_use(program, op, |used, _| {
+                let local = used.wrapping_sub(function.first_op) as usize;
+                let number = numbers.get(local).copied().unwrap_or(0) as usize;
+                if let Some(record) = spilled.get_mut(number.wrapping_sub(1))
+                    && record[CROSSING] == NONE
+                    && !contains(block, used)
+                {
+                    record[CROSSING] = crossing;
+                    crossing += 1;
+                }
+            });
+        }
+    }
+    Some(crossing as usize)
+}
+
 impl Observer for ReferenceMaps<'_> {
     fn event(&mut self, event: Event) {
         match event {
@@ -270,34 +314,47 @@ fn contains(block: &Block, op: u32) -> bool {
     op.wrapping_sub(block.first_op) < block.op_count
 }
 
+/// Words for each reference with a spill slot: its op, its slot, its number among those that are used outside of their
+/// block or [`NONE`], its place in the list of what is alive at hand or [`NONE`].
+const SPILLED: usize = 4;
+const SLOT: usize = 1;
+const CROSSING: usize = 2;
+const PLACE: usize = 3;
+
 /// How the workspace is divided for a function.
 #[derive(Clone, Copy)]
 struct Sizes {
     /// A number for each op.
     numbers: usize,
-    /// Op and slot of each reference that has a spill slot.
+    /// [`SPILLED`] words for each reference that has a spill slot.
     spilled: usize,
+    /// A list of them.
+    list: usize,
+    /// The reference of each number among those that are used outside of their block.
+    crossing: usize,
     /// Where the predecessors of each block begin, and where the last ones end.
     starts: usize,
     predecessors: usize,
     stack: usize,
-    /// Words of a set of references.
+    /// Words of a set of such references.
     set: usize,
     /// A set for each block.
     sets: usize,
 }
 
 impl Sizes {
-    fn of(program: &Program<'_>, function: &Function, spilled: usize) -> Sizes {
+    fn of(program: &Program<'_>, function: &Function, spilled: usize, crossing: usize) -> Sizes {
         let blocks = function.block_count as usize;
         let mut edges = 0;
         for block in function.first_block..function.first_block + function.block_count {
             for_each_successor(program, block, |_| edges += 1);
         }
-        let set = spilled.div_ceil(32);
+        let set = crossing.div_ceil(32);
         Sizes {
             numbers: function.op_count as usize,
-            spilled: 2 * spilled,
+            spilled: SPILLED * spilled,
+            list: spilled,
+            crossing,
             starts: blocks + 1,
             predecessors: edges,
             stack: blocks,
@@ -307,8 +364,9 @@ impl Sizes {
     }
 
     fn total(&self) -> usize {
+        let references = self.numbers + self.spilled + self.list + self.crossing;
         let blocks = self.starts + self.predecessors + self.stack;
-        self.numbers + self.spilled + blocks + self.set + self.sets
+        references + blocks + self.sets
     }
 }
 
@@ -317,16 +375,20 @@ struct Alive<'a, 'w> {
     program: &'a Program<'a>,
     first_block: u32,
     blocks: &'a [Block],
-    numbers: &'w [u32],
     first_op: u32,
-    /// Op and slot of each reference.
-    spilled: &'w [u32],
+    numbers: &'w [u32],
+    spilled: &'w mut [[u32; SPILLED]],
+    /// What is alive at hand, in no order.
+    list: &'w mut [u32],
+    /// How much of the list is taken.
+    count: usize,
+    crossing: &'w mut [u32],
     starts: &'w mut [u32],
     predecessors: &'w mut [u32],
     stack: &'w mut [u32],
-    /// The set at hand.
-    now: &'w mut [u32],
-    /// For each block those that are alive when it begins.
+    /// Words of a set.
+    set: usize,
+    /// For each block those that are alive when it begins, by their numbers in `crossing`.
     at_beginning: &'w mut [u32],
 }
 
@@ -352,14 +414,22 @@ impl<'a, 'w> Alive<'a, 'w> {
             blocks: program.blocks_of(function),
             first_op: function.first_op,
             numbers: take(words, sizes.numbers)?,
-            spilled: take(words, sizes.spilled)?,
+            spilled: take(words, sizes.spilled)?.as_chunks_mut().0,
+            list: take(words, sizes.list)?,
+            count: 0,
+            crossing: take(words, sizes.crossing)?,
             starts: take(words, sizes.starts)?,
             predecessors: take(words, sizes.predecessors)?,
             stack: take(words, sizes.stack)?,
-            now: take(words, sizes.set)?,
+            set: sizes.set,
             at_beginning: take(words, sizes.sets)?,
         };
         alive.at_beginning.fill(0);
+        for (number, record) in (0..).zip(alive.spilled.iter()) {
+            if let Some(entry) = alive.crossing.get_mut(record[CROSSING] as usize) {
+                *entry = number;
+            }
+        }
         Some(alive)
     }
 
@@ -411,17 +481,18 @@ impl<'a, 'w> Alive<'a, 'w> {
                     if let Some(reference) = self.number_of(used)
                         && !contains(block, used)
                     {
-                        self.follow(reference, used, number);
+                        let crossing = self.spilled[reference as usize][CROSSING];
+                        self.follow(crossing, used, number);
                     }
                 });
             }
         }
     }
 
-    /// Notes that a reference is alive where a block begins, and on every way there.
-    fn follow(&mut self, reference: u32, op: u32, block: u32) {
+    /// Notes that a reference is alive where a block begins, and on every way there from its op.
+    fn follow(&mut self, crossing: u32, op: u32, block: u32) {
         let mut waiting = 0;
-        if self.arrive(reference, block) {
+        if self.arrive(crossing, block) {
             self.stack[0] = block;
             waiting = 1;
         }
@@ -430,7 +501,7 @@ impl<'a, 'w> Alive<'a, 'w> {
             let block = self.stack[waiting] as usize;
             for at in self.starts[block]..self.starts[block + 1] {
                 let before = self.predecessors[at as usize];
-                if !contains(&self.blocks[before as usize], op) && self.arrive(reference, before) {
+                if !contains(&self.blocks[before as usize], op) && self.arrive(crossing, before) {
                     self.stack[waiting] = before;
                     waiting += 1;
                 }
@@ -439,9 +510,9 @@ impl<'a, 'w> Alive<'a, 'w> {
     }
 
     /// Adds a reference to the set of a block's beginning; says whether it was not there.
-    fn arrive(&mut self, reference: u32, block: u32) -> bool {
-        let at = block as usize * self.now.len() + reference as usize / 32;
-        let bit = 1 << (reference % 32);
+    fn arrive(&mut self, crossing: u32, block: u32) -> bool {
+        let at = block as usize * self.set + crossing as usize / 32;
+        let bit = 1 << (crossing % 32);
         let word = &mut self.at_beginning[at];
         core::mem::replace(word, *word | bit) & bit == 0
     }
@@ -458,18 +529,26 @@ impl<'a, 'w> Alive<'a, 'w> {
         let Some(record) = self.blocks.get(block as usize) else {
             return;
         };
-        self.now.fill(0);
+        for reference in self.list.iter().take(self.count) {
+            self.spilled[*reference as usize][PLACE] = NONE;
+        }
+        self.count = 0;
         for_each_successor(program, self.first_block + block, |to| {
-            let at = (to - self.first_block) as usize * self.now.len();
-            for (word, &arriving) in self.now.iter_mut().zip(&self.at_beginning[at..]) {
-                *word |= arriving;
+            let at = (to - self.first_block) as usize * self.set;
+            for word in 0..self.set {
+                let mut set = self.at_beginning[at + word];
+                while set != 0 {
+                    let crossing = 32 * word + set.trailing_zeros() as usize;
+                    set &= set - 1;
+                    self.add(self.crossing[crossing]);
+                }
             }
         });
         let mut safepoints = safepoints.iter_mut().rev().peekable();
         for (number, op) in ops_of(program, record).iter().enumerate().rev() {
             let index = record.first_op + number as u32;
             if let Some(reference) = self.number_of(index) {
-                self.now[reference as usize / 32] &= !(1 << (reference % 32));
+                self.remove(reference);
             }
             if let Some(safepoint) = safepoints.next_if(|point| point.op == index) {
                 let exit = program
@@ -479,13 +558,8 @@ impl<'a, 'w> Alive<'a, 'w> {
                 for pair in snapshot.chunks_exact(2) {
                     self.use_value(pair[1]);
                 }
-                for (word, &set) in self.now.iter().enumerate() {
-                    let mut set = set;
-                    while set != 0 {
-                        let reference = 32 * word + set.trailing_zeros() as usize;
-                        set &= set - 1;
-                        visit(safepoint, self.spilled[2 * reference + 1]);
-                    }
+                for &reference in self.list.iter().take(self.count) {
+                    visit(safepoint, self.spilled[reference as usize][SLOT]);
                 }
             }
             if safepoints.peek().is_none() {
@@ -495,10 +569,32 @@ impl<'a, 'w> Alive<'a, 'w> {
         }
     }
 
-    /// Adds a value to the set at hand.
+    /// Adds a value to what is alive at hand, if it is a reference with a spill slot.
     fn use_value(&mut self, value: u32) {
         if let Some(reference) = self.number_of(value) {
-            self.now[reference as usize / 32] |= 1 << (reference % 32);
+            self.add(reference);
+        }
+    }
+
+    fn add(&mut self, reference: u32) {
+        let place = &mut self.spilled[reference as usize][PLACE];
+        if *place == NONE {
+            *place = self.count as u32;
+            self.list[self.count] = reference;
+            self.count += 1;
+        }
+    }
+
+    fn remove(&mut self, reference: u32) {
+        let place = core::mem::replace(&mut self.spilled[reference as usize][PLACE], NONE);
+        if place != NONE {
+            // The last one takes its place.
+            self.count -= 1;
+            let last = self.list[self.count];
+            if last != reference {
+                self.list[place as usize] = last;
+                self.spilled[last as usize][PLACE] = place;
+            }
         }
     }
 }
