@@ -192,6 +192,7 @@ with_texts! {
         ProgramSize "a program has at most 2^28 units of size";
         PositionCount "there is a source position for each op, or for none";
         RegionCount "a program has at most 32 regions";
+        SlotCount "a program has at most 2^24 guest slots";
         TagCount "a program has at most 255 tags";
         TagBits "the bits of a tag are among those of its mask";
         TagShift "the shift of a tag is at most 63";
@@ -230,6 +231,7 @@ with_texts! {
         ExitRange "an exit is among the program's";
         SlotRange "a guest slot is among those that the program declares";
         RegionRange "a region is among the program's";
+        SnapshotBox "what a snapshot boxes is an i32, an i64 or an f64";
         TagRange "a tag is among the program's";
         InBounds "an access that is marked to be in bounds is not atomic and has no exit";
         OffsetRange "the offset of a region access is at most 2^31 - 65";

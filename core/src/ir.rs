@@ -16,7 +16,7 @@
 //! All indices are program-wide. Nothing here checks anything: [`crate::verify`] does, and what takes a
 //! [`crate::verify::Verified`] program may rely on it.
 
-use crate::ops::{Opcode, Shape, flags};
+use crate::ops::{Opcode, Shape, evaluate_tag, flags};
 use crate::types::Type;
 
 /// No value, block, exit or position.
@@ -30,6 +30,32 @@ pub const MAX_ARGUMENTS: usize = 255;
 
 /// The most tags that a program may declare.
 pub const MAX_TAGS: usize = 255;
+
+/// The most guest slots that a program may name: a snapshot's word has a tag above its slot.
+pub const MAX_SLOTS: u32 = 1 << SLOT_BITS;
+
+const SLOT_BITS: u32 = 24;
+
+/// The word of a snapshot that says: into this slot goes the box with this tag of the value that follows.
+/// A slot alone stands for itself. Slots are less than [`MAX_SLOTS`], tags less than [`MAX_TAGS`].
+pub const fn boxed_place(slot: u32, tag: u16) -> u32 {
+    slot | (tag as u32 + 1) << SLOT_BITS
+}
+
+/// The slot that a word of a snapshot names.
+#[inline]
+pub const fn place_slot(place: u32) -> u32 {
+    place & (MAX_SLOTS - 1)
+}
+
+/// The tag with which the value is boxed on its way into that slot, if it is.
+#[inline]
+pub const fn place_tag(place: u32) -> Option<u16> {
+    match place >> SLOT_BITS {
+        0 => None,
+        above => Some(above as u16 - 1),
+    }
+}
 
 /// The greatest constant offset of a region access, in bytes; offset and scale stay clear of overflow.
 pub const MAX_OFFSET: u32 = i32::MAX as u32 - 64;
@@ -168,7 +194,7 @@ pub struct Exit {
     pub number: u32,
     /// What leaving does.
     pub kind: ExitKind,
-    /// Extra index of the snapshot: pairs of guest slot and value.
+    /// Extra index of the snapshot: pairs of a place ([`place_slot`], [`place_tag`]) and a value.
     pub snapshot: u32,
     /// How many pairs.
     pub entry_count: u32,
@@ -310,7 +336,7 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// The snapshot of an exit: pairs of guest slot and value.
+    /// The snapshot of an exit: pairs of a place ([`place_slot`], [`place_tag`]) and a value.
     #[inline]
     pub fn snapshot(&self, exit: &Exit) -> &'a [u32] {
         let start = exit.snapshot as usize;
@@ -340,6 +366,22 @@ impl<'a> Program<'a> {
     #[inline]
     pub fn tag_of(&self, op: &Op) -> Tag {
         self.tags.get(op.aux as usize).copied().unwrap_or_default()
+    }
+
+    /// What a snapshot writes for a value of these bits: the bits, or the box that the place asks for.
+    #[inline]
+    pub fn snapshot_bits(&self, place: u32, value: u32, bits: u64) -> u64 {
+        let Some(tag) = place_tag(place) else {
+            return bits;
+        };
+        let code = self
+            .ops
+            .get(value as usize)
+            .and_then(|op| Opcode::boxes(op.result()?));
+        match (code, self.tags.get(usize::from(tag))) {
+            (Some(code), Some(tag)) => evaluate_tag(code, tag, bits).unwrap_or(bits),
+            _ => bits,
+        }
     }
 
     /// The parameter types of a signature.

@@ -727,6 +727,16 @@ impl Opcode {
         Opcode::all().find(|code| code.name() == name)
     }
 
+    /// The op that boxes a value of this type; what has no op of its own is made an integer first.
+    pub const fn boxes(ty: Type) -> Option<Opcode> {
+        match ty {
+            Type::I32 => Some(Opcode::I64BoxI32),
+            Type::I64 => Some(Opcode::I64Box),
+            Type::F64 => Some(Opcode::I64BoxF64),
+            Type::F32 | Type::Ref => None,
+        }
+    }
+
     /// The comparison that holds exactly where this one does not, if the table has it.
     pub const fn inverse(self) -> Option<Opcode> {
         use Opcode::*;

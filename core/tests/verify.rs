@@ -3,9 +3,9 @@
 mod records;
 
 use patchjit::error::{Error, Place, Rule};
-use patchjit::ir::{ExitKind, HostFunction, NONE, Region, Signature};
+use patchjit::ir::{ExitKind, HostFunction, MAX_SLOTS, NONE, Region, Signature, boxed_place};
 use patchjit::ops::Opcode;
-use patchjit::types::Type::{F32, F64, I32, I64, Ref};
+use patchjit::types::Type::{self, F32, F64, I32, I64, Ref};
 use patchjit::verify::{Verified, verify, workspace_words};
 use records::{INT, Records, SMALL, base, block, body, calls_itself, sample};
 
@@ -132,6 +132,46 @@ fn tag_count() {
     r.passes();
     r.tags.push(SMALL);
     r.breaks(Rule::TagCount, Place::Program);
+}
+
+#[test]
+fn slot_count() {
+    let mut r = base();
+    r.slot_count = MAX_SLOTS;
+    r.passes();
+    r.slot_count += 1;
+    r.breaks(Rule::SlotCount, Place::Program);
+}
+
+#[test]
+fn boxes_in_snapshots() {
+    let with = |place: u32, ty: Type| {
+        let mut r = body(|r| {
+            let value = match ty {
+                Type::F32 => r.op(Opcode::F32Const, 0, 0, 0, 0),
+                Type::F64 => r.op(Opcode::F64Const, 0, 0, 0, 0),
+                Type::I32 => r.i32(1),
+                Type::I64 => r.i64(1),
+                Type::Ref => {
+                    let bits = r.i64(1);
+                    r.op(Opcode::RefFromI64, 0, bits, 0, 0)
+                }
+            };
+            let exit = r.exit(ExitKind::Trap, &[(place, value)]);
+            r.op(Opcode::Poll, 0, 0, 0, exit);
+        });
+        r.tags = vec![SMALL, INT];
+        r
+    };
+    for ty in [Type::I32, Type::I64, Type::F64] {
+        with(boxed_place(1, 1), ty).passes();
+    }
+    with(boxed_place(1, 1), Type::F32).breaks_at(Rule::SnapshotBox, 1);
+    with(boxed_place(1, 1), Type::Ref).breaks_at(Rule::SnapshotBox, 2);
+    with(boxed_place(1, 2), Type::I64).breaks_at(Rule::TagRange, 1);
+    with(boxed_place(2, 1), Type::I64).breaks_at(Rule::SlotRange, 1);
+    with(2, Type::I64).breaks_at(Rule::SlotRange, 1);
+    with(u32::MAX, Type::I64).breaks_at(Rule::SlotRange, 1);
 }
 
 #[test]

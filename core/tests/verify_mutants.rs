@@ -3,7 +3,7 @@
 
 mod records;
 
-use patchjit::ir::{ExitKind, NONE, Op, Program};
+use patchjit::ir::{ExitKind, NONE, Op, Program, place_slot, place_tag};
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::types::Type;
 use patchjit::verify::{Verified, verify, workspace_words};
@@ -184,7 +184,12 @@ fn operands(
             2 * program.exits[exit as usize].entry_count as usize
         );
         for pair in snapshot.chunks(2) {
-            assert!(pair[0] < program.slot_count);
+            assert!(place_slot(pair[0]) < program.slot_count);
+            if let Some(tag) = place_tag(pair[0]) {
+                assert!(usize::from(tag) < program.tags.len());
+                let ty = program.ops[pair[1] as usize].result().unwrap();
+                assert!(Opcode::boxes(ty).is_some());
+            }
             all.push((pair[1], None));
         }
     }

@@ -60,7 +60,7 @@ pub struct DraftExit {
     pub kind: ExitKind,
     /// Its number.
     pub number: u32,
-    /// Pairs of slot and value.
+    /// Pairs of place and value.
     pub snapshot: Vec<(u32, Value)>,
 }
 

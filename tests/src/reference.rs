@@ -1,7 +1,7 @@
 //! A second interpreter, as plain as can be: it walks the records and keeps every value under its name.
 //! It shares nothing with the oracle but the op table's `evaluate`, and counts the ops that it executes.
 
-use patchjit::ir::{ExitKind, NONE, Op, Program, Tag};
+use patchjit::ir::{ExitKind, NONE, Op, Program, Tag, place_slot, place_tag};
 use patchjit::ops::{Opcode, Shape, evaluate, flags};
 use patchjit::runtime::Status;
 use patchjit::types::Type;
@@ -201,7 +201,16 @@ impl Walk<'_> {
         loop {
             let record = self.program.exits[exit as usize];
             for pair in self.program.snapshot(&record).chunks_exact(2) {
-                self.machine.slots[pair[0] as usize] = self.get(pair[1]);
+                let bits = self.get(pair[1]);
+                let bits = match place_tag(pair[0]) {
+                    Some(tag) => {
+                        let ty = self.program.ops[pair[1] as usize].result().unwrap();
+                        let code = Opcode::boxes(ty).unwrap();
+                        tagged(code, self.program.tags[usize::from(tag)], bits)
+                    }
+                    None => bits,
+                };
+                self.machine.slots[place_slot(pair[0]) as usize] = bits;
             }
             if record.kind == ExitKind::Trap {
                 return Status::Trapped;

@@ -117,7 +117,7 @@ fn keep(module: &Module, code: &Code, promise: &Promise) -> Result<(), String> {
     let slots_hold = |wanted: &[(u32, u64)]| {
         wanted
             .iter()
-            .all(|&(slot, bits)| value::same_word(instance.slots[slot as usize], bits))
+            .all(|&(slot, bits)| value::keeps_word(instance.slots[slot as usize], bits))
     };
     let kept = match (&promise.outcome, status) {
         (Outcome::Returns(wanted), Status::Returned) => wanted

@@ -139,3 +139,60 @@ fn compiled_code_agrees_with_the_oracle() {
         }
     }
 }
+
+/// Exits that box values from registers, from spill slots and from constants, with every register taken and not.
+#[test]
+fn exits_box_what_they_write() {
+    let mut random = Random::new(3);
+    let mut laboratory = Laboratory::new().expect("executable memory");
+    for (number, tag) in (0..).zip(tags(&mut random)) {
+        let Tag { mask, bits, shift } = tag;
+        for ints in [1, 12, 13, 20] {
+            let mut text = format!(
+                "tag @t mask {mask} bits {bits} shift {shift}\ntag @small mask 1 bits 1 shift 1\nslots 80\n\
+                 func @f(n: i32, x: f64) -> i64 {{\nentry:\n    c = i32.const {}\n    d = f64.const 1.5\n",
+                random.bits() as i32
+            );
+            let mut entries = String::new();
+            for index in 0..ints {
+                let _ = writeln!(text, "    a{index} = i64.slot_get {index}");
+                let _ = writeln!(text, "    b{index} = f64.slot_get {index}");
+                let _ = writeln!(text, "    c{index} = i32.slot_get {index}");
+                // Floats are read as their bits in the first slots.
+                let slot = 20 + 3 * index;
+                let tag = ["@t ", "", "@small "][index % 3];
+                let tag2 = ["", "@t "][index % 2];
+                let _ = write!(
+                    entries,
+                    "{slot}: {tag2}a{index}, {}: {tag}b{index}, {}: {tag}c{index}, ",
+                    slot + 1,
+                    slot + 2
+                );
+            }
+            let _ = writeln!(
+                text,
+                "    guard n else exit 5 [{entries}1: @t n, 2: n, 3: @t x, 4: @t c, 5: c, 6: @t d, 6: @t a0, 7: @small a0]\n    r = i64.const 0"
+            );
+            for index in 0..ints {
+                let _ = writeln!(
+                    text,
+                    "    w{index} = i64.extend_i32_u c{index}\n    f{index} = i64.reinterpret_f64 b{index}"
+                );
+            }
+            let mut last = "r".to_string();
+            for index in 0..ints {
+                let _ = writeln!(
+                    text,
+                    "    x{index} = i64.xor {last}, w{index}\n    y{index} = i64.xor x{index}, f{index}\n    z{index} = i64.add y{index}, a{index}"
+                );
+                last = format!("z{index}");
+            }
+            let _ = writeln!(text, "    return {last}\n}}");
+            let module =
+                patchjit_text::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            if let Err(what) = laboratory.check(&module, number) {
+                panic!("{tag:x?}: {what}\n{text}");
+            }
+        }
+    }
+}

@@ -6,8 +6,10 @@
 use crate::hosts::{self, HostState};
 use crate::value;
 use crate::zeroed::Zeroed;
-use patchjit::ir::{MAX_REGIONS, Program};
+use patchjit::ir::{MAX_REGIONS, Op, Program, place_slot, place_tag};
+use patchjit::ops::Opcode;
 use patchjit::runtime::{Binding, Context, EntryCell, HostCode};
+use patchjit::types::Type;
 
 /// Initial bytes of a region; what no content covers is zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +51,10 @@ pub struct Instance {
     pub slots: Vec<u64>,
     hosts: Vec<HostCode>,
     cells: Vec<EntryCell>,
+    /// Slots into which the program writes floats as such.
+    float_slots: Vec<bool>,
+    /// Whether it writes floats into regions.
+    float_regions: bool,
     /// What host functions see.
     pub state: Box<HostState>,
     limits: Limits,
@@ -102,8 +108,11 @@ impl Instance {
             code: 0,
             signature: u64::from(function.signature),
         });
+        let (float_slots, float_regions) = floats_written(program);
         Ok(Instance {
             regions,
+            float_slots,
+            float_regions,
             slots: vec![0; program.slot_count as usize],
             hosts: codes,
             cells: cells.collect(),
@@ -155,15 +164,18 @@ impl Instance {
     }
 
     /// The first thing in which another instance differs, after the same program ran on both: a slot, a
-    /// region's byte, what was printed. Words that hold NaNs on both sides do not differ.
+    /// region's byte, what was printed. Words that hold NaNs on both sides do not differ where the program writes floats.
     pub fn difference(&self, other: &Instance) -> Option<String> {
         for (index, (&a, &b)) in self.slots.iter().zip(&other.slots).enumerate() {
-            if !value::same_word(a, b) {
+            let floats = self.float_slots.get(index).is_none_or(|&floats| floats);
+            if a != b && !(floats && value::same_word(a, b)) {
                 return Some(format!("slot {index}: {a:#x} and {b:#x}"));
             }
         }
         for (index, (a, b)) in self.regions.iter().zip(&other.regions).enumerate() {
-            if let Some((offset, a, b)) = region_difference(a.bytes(), b.bytes()) {
+            if let Some((offset, a, b)) =
+                region_difference(a.bytes(), b.bytes(), self.float_regions)
+            {
                 return Some(format!(
                     "region {index} at byte {offset}: {a:#x} and {b:#x}"
                 ));
@@ -174,8 +186,36 @@ impl Instance {
     }
 }
 
+/// For each slot whether some op or exit of the program writes a float into it that is not boxed, and whether some op
+/// writes one into a region: what arithmetic makes of NaNs is not the same everywhere.
+fn floats_written(program: &Program<'_>) -> (Vec<bool>, bool) {
+    let mut slots = vec![false; program.slot_count as usize];
+    let mut regions = false;
+    let mut note = |slot: u32| {
+        if let Some(slot) = slots.get_mut(slot as usize) {
+            *slot = true;
+        }
+    };
+    for op in program.ops {
+        match op.code {
+            Opcode::F32SlotSet | Opcode::F64SlotSet => note(op.c),
+            Opcode::F32Store | Opcode::F64Store => regions = true,
+            _ => {}
+        }
+    }
+    for exit in program.exits {
+        for pair in program.snapshot(exit).chunks_exact(2) {
+            let ty = program.ops.get(pair[1] as usize).and_then(Op::result);
+            if place_tag(pair[0]).is_none() && ty.is_some_and(Type::is_float) {
+                note(place_slot(pair[0]));
+            }
+        }
+    }
+    (slots, regions)
+}
+
 /// The first word of two regions that differs, and where it is.
-fn region_difference(a: &[u8], b: &[u8]) -> Option<(usize, u64, u64)> {
+fn region_difference(a: &[u8], b: &[u8], floats: bool) -> Option<(usize, u64, u64)> {
     if a == b {
         return None;
     }
@@ -188,7 +228,7 @@ fn region_difference(a: &[u8], b: &[u8]) -> Option<(usize, u64, u64)> {
         .zip(b.chunks(8))
         .enumerate()
         .map(|(index, (a, b))| (index * 8, word(a), word(b)))
-        .find(|&(_, a, b)| !value::same_word(a, b))
+        .find(|&(_, a, b)| a != b && !(floats && value::same_word(a, b)))
 }
 
 #[cfg(test)]

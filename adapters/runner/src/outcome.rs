@@ -92,7 +92,7 @@ impl Outcome {
                 self.ending == *ending
                     && promised.iter().all(|&(slot, bits)| {
                         let actual = slots.get(slot as usize);
-                        actual.is_some_and(|&actual| value::same_word(actual, bits))
+                        actual.is_some_and(|&actual| value::keeps_word(actual, bits))
                     })
             }
         }

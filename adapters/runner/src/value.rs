@@ -86,13 +86,20 @@ pub fn same_word(a: u64, b: u64) -> bool {
     a == b || same(Type::F64, a, b) || (half(0) && half(32))
 }
 
+/// Whether a word is what was promised: it is equal, or the promise is the canonical NaN of a float, which stands for
+/// any other.
+pub fn keeps_word(found: u64, promised: u64) -> bool {
+    let canonical = promised == f64::NAN.to_bits() || promised == u64::from(f32::NAN.to_bits());
+    found == promised || canonical && same_word(found, promised)
+}
+
 fn is_nan32(bits: u32) -> bool {
     f32::from_bits(bits).is_nan()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, print, same, same_word};
+    use super::{keeps_word, parse, print, same, same_word};
     use patchjit::types::Type;
 
     #[test]
@@ -177,5 +184,8 @@ mod tests {
         assert!(!same_word(0x7fc0_0000, 0xffc0_0001 | one << 32));
         assert!(!same_word(1, 2));
         assert!(same_word(0x7ff8_0000_0000_0000, 0xfff8_0000_0000_0000));
+        assert!(keeps_word(0xfff8_0000_0000_0000, 0x7ff8_0000_0000_0000));
+        assert!(!keeps_word(0x7ff8_0000_0000_0000, 0xfff8_0000_0000_0000));
+        assert!(keeps_word(0xffc0_0001, 0x7fc0_0000));
     }
 }

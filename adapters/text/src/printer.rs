@@ -4,7 +4,9 @@
 //! index. The text of a valid program can be read back, and prints the same again. One pass, linear time.
 
 use crate::module::{Contents, Form, Module, Names, Outcome, Promise};
-use patchjit::ir::{Block, Edge, Exit, ExitKind, Function, NONE, Op, Program, Tag};
+use patchjit::ir::{
+    Block, Edge, Exit, ExitKind, Function, NONE, Op, Program, Tag, place_slot, place_tag,
+};
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::types::Type;
 use std::fmt::{self, Write};
@@ -549,7 +551,12 @@ impl<'a> Printer<'a> {
             .snapshot(exit)
             .chunks_exact(2)
             .map(|pair| match pair {
-                [slot, value] => format!("{slot}: {}", self.value_name(*value)),
+                &[place, value] => {
+                    let boxed = place_tag(place).map_or_else(String::new, |tag| {
+                        format!("@{} ", self.tag_name(tag.into()))
+                    });
+                    format!("{}: {boxed}{}", place_slot(place), self.value_name(value))
+                }
                 _ => String::new(),
             })
             .collect();

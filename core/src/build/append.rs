@@ -243,7 +243,7 @@ impl Builder<'_> {
         self.check(|b| b.add(Opcode::FunctionIndex, 0, 0, function.0, 0))
     }
 
-    /// An exit. The snapshot is pairs of guest slot and the value that goes there.
+    /// An exit. The snapshot is pairs of guest slot, or [`crate::ir::boxed_place`], and the value that goes there.
     pub fn exit(
         &mut self,
         kind: ExitKind,

@@ -7,7 +7,7 @@
 use super::allocate::{INTS, Register, only};
 use super::workspace::NO_REGISTER;
 use super::{Event, FunctionCompiler, Location, Observer};
-use crate::ir::{Exit, ExitKind};
+use crate::ir::{Exit, ExitKind, place_slot, place_tag};
 use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label};
 use crate::runtime::offset;
@@ -153,7 +153,6 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let program = self.program;
         let snapshot = program.snapshot(exit);
         let count = exit.entry_count;
-        let scratch = self.int_scratch;
         // The record has the last entry first.
         let entry = |number: u32| entries + 4 * (count - 1 - number);
         let (mut taken, mut elsewhere) = (0, false);
@@ -162,49 +161,62 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             if register < 64 {
                 taken |= only(register);
                 self.widen_in_place(register, program.ops[pair[1] as usize].result())?;
-            } else {
-                elsewhere = true;
             }
+            elsewhere |= register >= 64 || place_tag(pair[0]).is_some();
         }
-        // What is elsewhere goes through a register that no entry is in. Where there is none, the value of one waits in
-        // the float scratch register: entries are written in order, for the last one of a slot must stay.
+        // What is elsewhere or is boxed goes through a register that no entry is in. Where there is none, the value of
+        // one waits in a spill slot: entries are written in order, for the last one of a slot must stay.
         let open = INTS & self.allocatable & !taken;
         let mut temporary = open.trailing_zeros();
-        let mut moved = NO_REGISTER;
+        let mut moved = (NO_REGISTER, 0);
         if elsewhere && open == 0 {
             temporary = (INTS & self.allocatable).trailing_zeros();
-            moved = temporary;
-            let form = Form::op(Opcode::F64ReinterpretI64, FormKind::Registers);
-            self.form(form, [self.float_scratch, temporary, 0, 0], 0)?;
+            moved = (temporary, self.slot_count);
+            self.slot_count += 1;
+            let at = self.slot_offset(moved.1);
+            self.frame_store(temporary, at)?;
         }
-        if count > 0 {
-            self.load_context(scratch, offset::SLOTS)?;
-        }
+        let mut has_base = false;
         for (number, pair) in snapshot.chunks_exact(2).enumerate() {
             let word = self.patcher.word(entry(number as u32))?;
-            if word < 64 {
-                let register = if word == moved {
-                    self.float_scratch
-                } else {
-                    word
-                };
-                self.store_guest_slot(register, pair[0])?;
-                continue;
-            }
+            let word = if word == moved.0 {
+                AT_SLOT | moved.1 << 8
+            } else {
+                word
+            };
+            let ty = program.ops[pair[1] as usize].result();
+            let mut register = word;
             if word & 0xff == AT_SLOT {
                 self.frame_load(temporary, self.slot_offset(word >> 8))?;
-                if program.ops[pair[1] as usize]
-                    .result()
-                    .is_some_and(|ty| ty.bits() == 32)
-                {
+                if ty.is_some_and(|ty| ty.bits() == 32) {
                     let form = Form::op(Opcode::I64ExtendI32U, FormKind::Registers);
                     self.form(form, [temporary, temporary, 0, 0], 0)?;
                 }
-            } else {
+                register = temporary;
+            } else if word == AT_CONSTANT {
                 let bits = self.constant_bits(pair[1]).unwrap_or(0);
-                self.make_integer(temporary, bits)?;
+                self.make_integer(temporary, program.snapshot_bits(pair[0], pair[1], bits))?;
+                register = temporary;
             }
-            self.store_guest_slot(temporary, pair[0])?;
+            if let Some(tag) = place_tag(pair[0])
+                && let Some(code) = ty.and_then(Opcode::boxes)
+                && word != AT_CONSTANT
+            {
+                if code == Opcode::I64BoxF64 && register == temporary {
+                    let form = Form::op(Opcode::F64ReinterpretI64, FormKind::Registers);
+                    self.form(form, [self.float_scratch, temporary, 0, 0], 0)?;
+                    register = self.float_scratch;
+                }
+                self.make_box(temporary, register, code, program.tags[usize::from(tag)])?;
+                register = temporary;
+                // The box's constants may have been in the scratch register.
+                has_base = false;
+            }
+            if !has_base {
+                self.load_context(self.int_scratch, offset::SLOTS)?;
+                has_base = true;
+            }
+            self.store_guest_slot(register, place_slot(pair[0]))?;
         }
         if kind == RECORD_EXIT {
             self.machine(Machine::StoreExitNumber, [0; 4], i64::from(exit.number))?;

@@ -75,20 +75,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let to = self.result_register(value, input, from)?;
         let mut work = Work { from, to };
         match op.code {
-            Opcode::I64BoxF64 => {
-                let canonicalize = Form::op(Opcode::F64Canonicalize, FormKind::Registers);
-                self.form(canonicalize, [self.float_scratch, from, 0, 0], 0)?;
-                work.from = self.float_scratch;
-                self.alter(&mut work, Opcode::I64ReinterpretF64)?;
-                self.put_on(&mut work, tag, u64::MAX)?;
+            Opcode::I64Box | Opcode::I64BoxI32 | Opcode::I64BoxF64 => {
+                self.put_in_box(&mut work, op.code, tag)?;
             }
-            Opcode::I64BoxI32 => {
-                if tag.shift < 32 {
-                    self.alter(&mut work, Opcode::I64ExtendI32U)?;
-                }
-                self.put_on(&mut work, tag, u64::from(u32::MAX))?;
-            }
-            Opcode::I64Box => self.put_on(&mut work, tag, u64::MAX)?,
             Opcode::I64UnboxS => self.take_off_signed(&mut work, tag)?,
             Opcode::I64UnboxU => self.take_off(&mut work, tag, u64::MAX)?,
             _ => self.take_off(&mut work, tag, u64::from(u32::MAX))?,
@@ -98,6 +87,43 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
         self.define(value, to);
         Ok(())
+    }
+
+    /// Emits the box with this tag of a value in one register into another one, for an exit: constants take the scratch
+    /// register.
+    pub(super) fn make_box(
+        &mut self,
+        to: Register,
+        from: Register,
+        code: Opcode,
+        tag: Tag,
+    ) -> Result<(), Fault> {
+        let mut work = Work { from, to };
+        self.put_in_box(&mut work, code, tag)?;
+        if work.from != to {
+            self.copy(to, work.from)?;
+        }
+        Ok(())
+    }
+
+    fn put_in_box(&mut self, work: &mut Work, code: Opcode, tag: Tag) -> Result<(), Fault> {
+        let possible = match code {
+            Opcode::I64BoxF64 => {
+                let canonicalize = Form::op(Opcode::F64Canonicalize, FormKind::Registers);
+                self.form(canonicalize, [self.float_scratch, work.from, 0, 0], 0)?;
+                work.from = self.float_scratch;
+                self.alter(work, Opcode::I64ReinterpretF64)?;
+                u64::MAX
+            }
+            Opcode::I64BoxI32 => {
+                if tag.shift < 32 {
+                    self.alter(work, Opcode::I64ExtendI32U)?;
+                }
+                u64::from(u32::MAX)
+            }
+            _ => u64::MAX,
+        };
+        self.put_on(work, tag, possible)
     }
 
     /// A register for the result of an op whose operand has been read into a pinned register, which may serve if the

@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Storage};
 use crate::float;
-use crate::ir::{ExitKind, MAX_REGIONS, NONE, Tag};
+use crate::ir::{ExitKind, MAX_REGIONS, NONE, Tag, place_slot};
 use crate::ops::{Opcode, TAG_OPS, evaluate_tag};
 use crate::runtime::{Context, Status};
 use crate::types::{Scalar, Type};
@@ -250,9 +250,10 @@ unsafe fn leave(
     loop {
         let record = program.exits.get(exit as usize).ok_or(internal!())?;
         for pair in program.snapshot(record).chunks_exact(2) {
-            let &[slot, value] = pair else {
+            let &[place, value] = pair else {
                 return Err(internal!());
             };
+            let slot = place_slot(place);
             let bits = match uses::constant_value(program, value) {
                 Some(bits) => bits,
                 None => match decoded.image.places.get(value as usize) {
@@ -263,6 +264,7 @@ unsafe fn leave(
             if slot >= program.slot_count {
                 return Err(internal!());
             }
+            let bits = program.snapshot_bits(place, value, bits);
             // SAFETY: the caller promises as many guest slots as the program declares.
             unsafe { *(*context).slots.add(slot as usize) = bits };
         }

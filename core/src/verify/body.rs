@@ -5,8 +5,8 @@ use super::structure::internal;
 use super::table::{Check, Form, NO_VALUE};
 use super::{State, block_of, dominates, fact, invalid};
 use crate::error::{Error, Place, Rule};
-use crate::ir::{ExitKind, MAX_OFFSET, NONE, Op, Program};
-use crate::ops::flags;
+use crate::ir::{ExitKind, MAX_OFFSET, NONE, Op, Program, place_slot, place_tag};
+use crate::ops::{Opcode, flags};
 use crate::types::Type;
 
 /// Where operands may come from, at one block.
@@ -156,7 +156,7 @@ impl Tally {
         grow(&mut self.size, exit.entry_count as usize)?;
         for entry in program.snapshot(exit).chunks_exact(2) {
             if entry[0] >= program.slot_count {
-                return Err(Rule::SlotRange);
+                boxed_place(uses, entry[0], entry[1])?;
             }
             uses.any_value(entry[1], at)?;
         }
@@ -198,6 +198,27 @@ impl Tally {
             self.exit(uses, words[1], at)?;
         }
         Ok(words)
+    }
+}
+
+/// The place in a snapshot of a value that is boxed on its way there: its word is greater than any slot.
+#[cold]
+fn boxed_place(uses: &Uses, place: u32, value: u32) -> Result<(), Rule> {
+    let program = uses.program;
+    let Some(tag) = place_tag(place) else {
+        return Err(Rule::SlotRange);
+    };
+    if place_slot(place) >= program.slot_count {
+        return Err(Rule::SlotRange);
+    }
+    if usize::from(tag) >= program.tags.len() {
+        return Err(Rule::TagRange);
+    }
+    // A value that is none is refused for that.
+    let given = program.ops.get(value as usize).and_then(Op::result);
+    match given {
+        Some(ty) if Opcode::boxes(ty).is_none() => Err(Rule::SnapshotBox),
+        _ => Ok(()),
     }
 }
 

@@ -29,7 +29,7 @@ mod structure;
 pub(crate) mod table;
 
 use crate::error::{Error, Place, Rule, Storage};
-use crate::ir::{MAX_ARGUMENTS, MAX_REGIONS, MAX_TAGS, NONE, Program};
+use crate::ir::{MAX_ARGUMENTS, MAX_REGIONS, MAX_SLOTS, MAX_TAGS, NONE, Program};
 
 /// The greatest size of a program: see [`Verified::size`].
 pub const MAX_SIZE: usize = 1 << 28;
@@ -307,6 +307,9 @@ fn check_tables(program: &Program) -> Result<(), Error> {
             .get(signature.first_type as usize..)
             .and_then(|types| types.get(..counts.0 + counts.1))
             .ok_or(invalid(Rule::SignatureSpan, place))?;
+    }
+    if program.slot_count > MAX_SLOTS {
+        return Err(in_program(Rule::SlotCount));
     }
     if program.tags.len() > MAX_TAGS {
         return Err(in_program(Rule::TagCount));

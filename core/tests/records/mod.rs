@@ -4,6 +4,7 @@
 use patchjit::error::{Error, Place, Rule};
 use patchjit::ir::{
     Block, Exit, ExitKind, Function, HostFunction, NONE, Op, Program, Region, Signature, Tag,
+    boxed_place,
 };
 use patchjit::ops::Opcode;
 use patchjit::types::Type;
@@ -263,7 +264,10 @@ pub fn sample() -> Records {
     let small = r.i32(3);
     let wrapped = r.op(I32WrapI64, 0, n, 0, 0);
     let sum = r.op(I64Add, 0, n, zero, 0);
-    let deopt = r.exit(ExitKind::Deoptimize, &[(0, n), (7, sum), (0, x)]);
+    let deopt = r.exit(
+        ExitKind::Deoptimize,
+        &[(0, n), (boxed_place(7, 1), sum), (0, x)],
+    );
     let trap = r.exit(ExitKind::Trap, &[]);
     let checked = r.op(I64AddChecked, 0, n, sum, deopt);
     let truncated = r.op(I64TruncF64S, 0, x, 0, trap);

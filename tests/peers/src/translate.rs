@@ -26,7 +26,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_module::{FuncId, Module};
-use patchjit::ir::{Edge, ExitKind, Op, Program};
+use patchjit::ir::{Edge, ExitKind, Op, Program, place_slot, place_tag};
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::runtime::{Status, offset};
 use patchjit::types::Type;
@@ -757,9 +757,19 @@ impl<'a> Translation<'a> {
             if !snapshot.is_empty() {
                 let slots = self.slots();
                 for pair in snapshot.chunks_exact(2) {
-                    let value = self.value(pair[1]);
-                    let ty = self.program.ops[pair[1] as usize].result();
-                    self.store_slot(slots, pair[0], ty.unwrap_or(Type::I64), value);
+                    let mut value = self.value(pair[1]);
+                    let mut ty = self.program.ops[pair[1] as usize].result();
+                    if let Some(tag) = place_tag(pair[0])
+                        && let Some(code) = ty.and_then(Opcode::boxes)
+                    {
+                        let tag = self.program.tags[usize::from(tag)];
+                        let mut cursor = FuncCursor::new(self.func).at_bottom(self.current);
+                        if let Scalar::Value(word) = scalar::tagged(&mut cursor, code, tag, value) {
+                            (value, ty) = (word, Some(Type::I64));
+                        }
+                    }
+                    let slot = place_slot(pair[0]);
+                    self.store_slot(slots, slot, ty.unwrap_or(Type::I64), value);
                 }
             }
             if innermost {

@@ -2,7 +2,7 @@
 
 use super::{Builder, FREE_SLOT, any_type, interesting_bits};
 use crate::draft::{DraftExit, DraftOp, Value, constant_of};
-use patchjit::ir::ExitKind;
+use patchjit::ir::{ExitKind, boxed_place};
 use patchjit::ops::{Opcode, flags};
 use patchjit::types::Type;
 
@@ -178,7 +178,12 @@ impl Builder<'_> {
             let ty = any_type(self.random, self.style);
             // Constants of a snapshot are made in front of the op.
             let value = self.any(ty);
-            snapshot.push((slot, value));
+            let place = if Opcode::boxes(ty).is_some() && self.random.percent(25) {
+                boxed_place(slot, self.random.below(self.draft.tags.len()) as u16)
+            } else {
+                slot
+            };
+            snapshot.push((place, value));
         }
         let kind = if self.random.percent(50) {
             ExitKind::Trap

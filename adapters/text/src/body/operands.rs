@@ -6,7 +6,7 @@ use crate::cursor::shortened;
 use crate::lexer::Kind;
 use crate::parser::place;
 use patchjit::build::{Access, ExitId, FunctionId, TagId, Value};
-use patchjit::ir::{ExitKind, MAX_OFFSET};
+use patchjit::ir::{ExitKind, MAX_OFFSET, boxed_place, place_slot};
 use patchjit::ops::OpInfo;
 use std::collections::hash_map::Entry;
 
@@ -228,16 +228,20 @@ impl Body<'_, '_, '_, '_> {
         self.exit(kind).map(Some)
     }
 
-    /// The number and the snapshot of an exit: `7 [0: a, 1: b]`.
+    /// The number and the snapshot of an exit: `7 [0: a, 1: @small b]`.
     pub(super) fn exit(&mut self, kind: ExitKind) -> Result<ExitId, Error> {
         let at = place(self.cursor.peek());
         let number = self.cursor.unsigned_32()?;
         let mut snapshot = Vec::new();
         if self.cursor.take_mark(b'[') && !self.cursor.take_mark(b']') {
             loop {
-                let slot = self.cursor.unsigned_32()?;
+                let mut place = self.cursor.unsigned_32()?;
                 self.cursor.mark(b':', "and the slot's value")?;
-                snapshot.push((slot, self.value()?));
+                if self.cursor.peek().kind == Kind::At {
+                    let tag = self.tag_name()?;
+                    place = boxed_place(place_slot(place), tag.0);
+                }
+                snapshot.push((place, self.value()?));
                 if !self.cursor.take_mark(b',') {
                     break;
                 }
