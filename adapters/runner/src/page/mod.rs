@@ -4,7 +4,7 @@
 //! or dropped them, ops, live ranges over registers, bytes with the holes of their stencils, instructions, families. What is shown travels as JSON in
 //! a script element, with every `<`, `>` and `&` escaped, and the page's script puts it on the screen as text only, so
 //! names and comments cannot become markup; a content security policy keeps the page from fetching anything. Only rows
-//! in view are in the document. The document takes about 400 bytes for each op, and a function of up to 400,000 rows (one for each
+//! in view are in the document. The document takes about 250 bytes for each op, and a function of up to 400,000 rows (one for each
 //! instruction, or op without code) is shown whole; of longer ones the page shows the beginning, and says so.
 
 mod data;
