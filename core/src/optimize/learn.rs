@@ -18,8 +18,8 @@ use super::passes::Pass;
 use super::rules::{self, Width, narrowed_with_width};
 use super::walk::Walk;
 use super::workspace::{
-    BLOCK, COMING, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, INCOMING, LEARNED, NOTE_BLOCK,
-    NOTE_FACT, NOTE_NEXT, PENDING, POSITION, STATE,
+    BLOCK, BLOCK_WORDS, CHAIN, COMING, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS,
+    INCOMING, LEARNED, NOTE_BLOCK, NOTE_FACT, NOTE_NEXT, PEEL, PENDING, POSITION, STATE,
 };
 use crate::ir::{NONE, Op};
 use crate::ops::{Opcode, flags};
@@ -307,13 +307,13 @@ impl Walk<'_, '_, '_, '_> {
     /// Finds out once what holds of a parameter in its block.
     fn look_at_parameter(&mut self, value: u32, op: &Op) {
         let record = &mut self.workspace.values[value as usize];
-        if record[STATE] != 0 || self.nesting >= MOST_NESTING {
+        if record[STATE] != 0 || self.nesting >= MOST_NESTING || record[BLOCK] == NONE {
             return;
         }
         record[STATE] = IN_PROGRESS;
-        let block = record[BLOCK];
+        let (block, place) = (record[BLOCK], record[CHAIN]);
         self.nesting += 1;
-        let fact = self.parameter(value, op, block);
+        let fact = self.parameter(value, op, place);
         self.nesting -= 1;
         self.workspace.values[value as usize][STATE] = LOOKED_AT;
         if fact != Fact::top(width_of(op)) && !fact.is_empty() {
@@ -321,17 +321,22 @@ impl Walk<'_, '_, '_, '_> {
         }
     }
 
-    fn parameter(&mut self, value: u32, op: &Op, block: u32) -> Fact {
+    fn parameter(&mut self, value: u32, op: &Op, place: u32) -> Fact {
         let width = width_of(op);
         let top = Fact::top(width);
-        let record = self.workspace.blocks[(block - self.function.first_block) as usize];
+        let record = self.workspace.blocks[place as usize];
         let loops = record[FLAGS] & FLAG_LOOP != 0;
         if self.order.verbatim
-            || block == self.function.first_block
+            || place == 0
             || record[FLAGS] & FLAG_TANGLED != 0
             || (record[PENDING] != 0 && !loops)
         {
             return top;
+        }
+        let block = self.function.first_block + self.original(place);
+        if loops && record[FLAGS] & FLAG_PEELED != 0 {
+            let begins = self.begins_behind_copy(&record, op);
+            return self.carried(op, block, begins);
         }
         let mut known: Option<Fact> = None;
         let mut edge = record[INCOMING];
@@ -358,6 +363,46 @@ impl Walk<'_, '_, '_, '_> {
             return begins;
         }
         self.carried(op, block, begins)
+    }
+
+    /// What the copy of a peeled loop passes for a parameter of the head, as it was noted.
+    fn begins_behind_copy(&self, head: &[u32; BLOCK_WORDS], op: &Op) -> Fact {
+        let note = head[PEEL].checked_add(op.a);
+        let note = note.and_then(|note| self.workspace.notes.get(note as usize));
+        match note.and_then(|note| note[NOTE_FACT..].first_chunk::<FACT_WORDS>()) {
+            Some(words) => Fact::from_words(words),
+            None => Fact::top(width_of(op)),
+        }
+    }
+
+    /// Notes what the edges made so far pass for each parameter of a block, in a row; gives the first note, or [`NONE`].
+    pub fn note_arguments(&mut self, block: u32) -> u32 {
+        let program = self.program;
+        let record = &program.blocks[(self.function.first_block + block) as usize];
+        let first = self.notes;
+        let room = self.workspace.notes.len() as u32 - first;
+        if room < record.parameter_count {
+            return NONE;
+        }
+        self.notes += record.parameter_count;
+        for index in 0..record.parameter_count {
+            let op = program.ops[(record.first_op + index) as usize];
+            let top = Fact::top(width_of(&op));
+            let mut known = if is_integer(&op) { None } else { Some(top) };
+            let mut edge = self.workspace.blocks[block as usize][INCOMING];
+            while edge != NONE && known != Some(top) {
+                let [at, from, next] = self.workspace.edges[edge as usize];
+                edge = next;
+                let argument = self.extra.get(at + 2 + index).copied();
+                let one = argument.map_or(top, |value| self.fact_at(value, from, DEPTH));
+                known = Some(known.map_or(one, |known| known.join(&one)));
+            }
+            let note = &mut self.workspace.notes[(first + index) as usize];
+            note[NOTE_BLOCK] = NONE;
+            note[NOTE_NEXT] = NONE;
+            note[NOTE_FACT..].copy_from_slice(&known.unwrap_or(top).into_words());
+        }
+        first
     }
 
     /// What holds of a loop's parameter in every round, where `begins` holds in the first.
@@ -475,7 +520,7 @@ impl Walk<'_, '_, '_, '_> {
         let mut value = value;
         for _ in 0..DEPTH {
             let first = self.function.first_op;
-            let alias = self.workspace.map[(value - first) as usize];
+            let alias = self.workspace.aliases[(value - first) as usize];
             if self.program.ops[value as usize].code != Opcode::Parameter
                 || alias >= super::order::SELF
                 || self.is_walked(value)
@@ -491,6 +536,7 @@ impl Walk<'_, '_, '_, '_> {
     fn is_walked(&self, value: u32) -> bool {
         let block = self.verified.block_of(value) - self.function.first_block;
         let known = self.workspace.map[(value - self.function.first_op) as usize];
+        let block = self.record_of(block);
         self.workspace.blocks[block as usize][FLAGS] & FLAG_DONE != 0 && known != NONE
     }
 

@@ -30,6 +30,8 @@
 //!   a table that is not asked by dominance must be emptied where a block with several ways to it begins.
 //! * *Loops*: a block with `FLAG_LOOP` has edges that come back and are not made yet when it begins. What is known of its
 //!   parameters before is what `order.rs` found out, and nothing else.
+//! * *Loops that are peeled* (`peel.rs`) are walked twice, as `Phase` says. Between the two, notes and values of the first walk get other
+//!   blocks; a table of a pass that has blocks in it goes through `move_to_head`, too, or is emptied there.
 //! * *An effect is not needed* (a store that is overwritten): the draft is never taken back, so such an op is unmarked in `sweep.rs`,
 //!   which goes backward over the draft.
 //!
@@ -42,6 +44,7 @@ mod learn;
 mod operands;
 mod order;
 mod passes;
+mod peel;
 mod prove;
 mod rules;
 mod strength;
@@ -58,7 +61,7 @@ use crate::verify::table::{Check, Form};
 use crate::verify::{self, Verified};
 use order::{find_aliases, prepare};
 use sweep::Output;
-use walk::{Steps, Walk};
+use walk::{Phase, Steps, Walk};
 use workspace::{Sizes, Workspace, buckets};
 
 /// What the optimizer is asked for.
@@ -112,7 +115,7 @@ impl<'a> Optimized<'a> {
 
 /// How many ops a function may gain, of those that the draft holds while it has so many.
 fn growth(ops: usize) -> usize {
-    ops + 64
+    2 * ops + 64
 }
 
 /// Words that [`optimize`] needs for this program. Looks at each block once.
@@ -151,9 +154,10 @@ pub fn storage(verified: &Verified) -> Counts {
         };
         exits += usize::from(program.exit_of(op).is_some());
     }
-    // The size counts arguments of edges and entries of snapshots, each of which is at most two words.
-    counts.extra = extra + 2 * (verified.size() - program.ops.len());
-    counts.exits = exits;
+    // The size counts arguments of edges and entries of snapshots, each of which is at most two words. What is peeled stands twice.
+    counts.extra = 2 * (extra + 2 * (verified.size() - program.ops.len()));
+    counts.exits = 2 * exits;
+    counts.blocks *= 2;
     counts
 }
 
@@ -210,7 +214,8 @@ pub fn optimize<'a>(
         fuel: options.fuel.unwrap_or(u32::MAX),
         report: Report::of(program.ops.len()),
     };
-    for (function, index) in program.functions.iter().zip(0..) {
+    let mut generation = 0u32;
+    for function in program.functions {
         let mut output = Output {
             ops: &mut ops,
             blocks: &mut blocks,
@@ -228,6 +233,7 @@ pub fn optimize<'a>(
         } else {
             steps.passes = options.passes;
             workspace.map[..count].fill(NONE);
+            workspace.aliases[..count].fill(NONE);
             if steps.may(Pass::Parameters) {
                 find_aliases(program, function, &mut workspace, &order);
             }
@@ -235,6 +241,7 @@ pub fn optimize<'a>(
         let bucket_count = buckets(count);
         workspace.buckets[..bucket_count].fill(NONE);
         let first_exit = exits.used as u32;
+        generation = generation.wrapping_add(1);
         let mut walk = Walk {
             verified,
             program,
@@ -247,7 +254,8 @@ pub fn optimize<'a>(
             extra: &mut extra,
             exits: &mut exits,
             first_exit,
-            index,
+            generation,
+            phase: Phase::Outside,
             block: function.first_block,
             outs: 0,
             edges,
@@ -258,7 +266,9 @@ pub fn optimize<'a>(
             block_start: function.first_op,
             bucket_mask: bucket_count as u32 - 1,
         };
+        walk.choose_loops();
         walk.walk()?;
+        generation = walk.generation;
         walk.mark()?;
         walk.copy_out(&mut output)?;
     }

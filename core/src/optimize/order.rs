@@ -19,7 +19,7 @@ use crate::ir::{Block, Function, NONE, Op, Program};
 use crate::ops::Opcode;
 use crate::verify::Verified;
 
-/// In the map, of a parameter: every edge that comes back passes it on as it is.
+/// Of a parameter's aliases: every edge that comes back passes it on as it is.
 pub(super) const SELF: u32 = NONE - 1;
 
 /// How a function is walked.
@@ -241,7 +241,7 @@ fn resolve(map: &mut [u32], value: u32) -> u32 {
 }
 
 /// Finds parameters that are other values: first of blocks where no edge comes back, in order; then of loops' heads, the innermost
-/// first. In the map, which must hold [`NONE`] everywhere, a parameter gets the value that it is, or [`SELF`].
+/// first. In the table of aliases, which must hold [`NONE`] everywhere, a parameter gets the value that it is, or [`SELF`].
 pub(super) fn find_aliases(
     program: &Program,
     function: &Function,
@@ -278,7 +278,7 @@ fn find_block_aliases(
             let [at, from, next] = workspace.edges[edge as usize];
             edge = next;
             let argument = program.extra[(at + 2 + index) as usize] - first;
-            let argument = resolve(workspace.map, argument);
+            let argument = resolve(workspace.aliases, argument);
             if argument == parameter {
                 continue;
             }
@@ -290,9 +290,9 @@ fn find_block_aliases(
             }
         }
         if only != NONE && !several {
-            workspace.map[parameter as usize] = only;
+            workspace.aliases[parameter as usize] = only;
         } else if heads && !comes_back_changed {
-            workspace.map[parameter as usize] = SELF;
+            workspace.aliases[parameter as usize] = SELF;
         }
     }
 }

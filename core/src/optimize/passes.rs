@@ -46,6 +46,8 @@ passes! {
     Addresses "addresses";
     /// Divisions by constants.
     Strength "strength";
+    /// Loops whose first round is made before them, so that what it checks and computes need not be done in each round. Counts ops.
+    Peel "peel";
     /// Block parameters that always get the same value.
     Parameters "parameters";
     /// Values that nothing uses, block parameters included.

@@ -9,7 +9,7 @@ use super::operands::{exit_of, for_each_edge, for_each_operand};
 use super::passes::Pass;
 use super::walk::{Walk, internal};
 use super::workspace::{
-    BLOCK, HEAD, INCOMING, LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_PARAMETERS, OUT_START,
+    CHAIN, HEAD, INCOMING, LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_PARAMETERS, OUT_START,
     SOURCE, VALUE_WORDS, Workspace,
 };
 use crate::build::Table;
@@ -92,7 +92,7 @@ impl Walk<'_, '_, '_, '_> {
             ..
         } = &mut *self.workspace;
         if op.code == Opcode::Parameter {
-            let block = values[value as usize][BLOCK] - self.function.first_block;
+            let block = values[value as usize][CHAIN];
             let mut edge = blocks[block as usize][INCOMING];
             while edge != NONE {
                 let [at, _, next] = edges[edge as usize];

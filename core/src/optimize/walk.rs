@@ -11,9 +11,9 @@ use super::order::{self, Order, SELF};
 use super::passes::{Pass, Passes, Report};
 use super::rules::{self, Outcome, Term};
 use super::workspace::{
-    BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, HEAD, INCOMING, LEARNED,
-    LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING,
-    SOURCE, STATE, Workspace,
+    BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, HEAD, INCOMING,
+    LEARNED, LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START,
+    PENDING, POSITION, SOURCE, STATE, Workspace,
 };
 use crate::build::Table;
 use crate::error::{Error, Part};
@@ -89,8 +89,10 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub exits: &'e mut Table<'s, Exit>,
     /// The first exit of this function in the output.
     pub first_exit: u32,
-    /// The function's index, for what was noted of exits.
-    pub index: u32,
+    /// Changes whenever names of values change their meaning, for what was noted of exits.
+    pub generation: u32,
+    /// Whether a loop is peeled.
+    pub phase: Phase,
     /// The block of the program whose ops are walked.
     pub block: u32,
     /// How many output blocks there are.
@@ -111,6 +113,17 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub bucket_mask: u32,
 }
 
+/// Where the walk is, with regard to loops that are peeled ([`super::peel`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// In none.
+    Outside,
+    /// In the copy of one, whose blocks have these places in the order.
+    Copy(u32, u32),
+    /// In the loop behind its copy.
+    Loop(u32, u32),
+}
+
 /// How a block of the program ends.
 enum End {
     /// The output block ends too.
@@ -122,19 +135,47 @@ enum End {
 impl Walk<'_, '_, '_, '_> {
     /// Walks all blocks.
     pub fn walk(&mut self) -> Result<(), Error> {
-        for position in 0..self.order.count {
+        let mut position = 0;
+        while position < self.order.count {
             let block = self.workspace.order[position as usize];
-            let record = &mut self.workspace.blocks[block as usize];
-            if record[FLAGS] & FLAG_DONE != 0 {
-                continue;
+            if self.workspace.blocks[block as usize][FLAGS] & FLAG_PEELED != 0 {
+                position = self.walk_peeled(position)?;
+            } else {
+                self.walk_if_reached(block)?;
+                position += 1;
             }
-            if position != 0 && record[INCOMING] == NONE && !self.is_entered_later(block) {
-                self.leave_out(block);
-                continue;
-            }
-            self.walk_block(block)?;
         }
         Ok(())
+    }
+
+    /// Walks a block, by its record, unless that is done or nothing leads there.
+    pub fn walk_if_reached(&mut self, block: u32) -> Result<(), Error> {
+        let record = &self.workspace.blocks[block as usize];
+        if record[FLAGS] & FLAG_DONE != 0 {
+            return Ok(());
+        }
+        if block != 0 && record[INCOMING] == NONE && !self.is_entered_later(block) {
+            self.leave_out(block);
+            return Ok(());
+        }
+        self.walk_block(block)
+    }
+
+    /// The block of the function that a record is about.
+    #[inline]
+    pub fn original(&self, record: u32) -> u32 {
+        let count = self.function.block_count;
+        if record >= count {
+            record - count
+        } else {
+            record
+        }
+    }
+
+    /// The block of the program that a record is about.
+    #[inline]
+    fn program_block(&self, record: u32) -> u32 {
+        self.function.first_block + self.original(record)
     }
 
     /// Whether a way to a block to which no edge was made yet may still be found: blocks behind it that it does not dominate lead
@@ -144,7 +185,7 @@ impl Walk<'_, '_, '_, '_> {
             return true;
         }
         let first = self.function.first_block;
-        let dominator = self.verified.immediate_dominator(first + block);
+        let dominator = self.verified.immediate_dominator(self.program_block(block));
         let tangled = self.workspace.blocks[block as usize][FLAGS] & FLAG_TANGLED != 0;
         if !tangled || dominator == NONE {
             return false;
@@ -156,12 +197,7 @@ impl Walk<'_, '_, '_, '_> {
     /// A block that nothing leads to any more.
     fn leave_out(&mut self, block: u32) {
         self.workspace.blocks[block as usize][FLAGS] |= FLAG_DONE;
-        let program = self.program;
-        let record = &program.blocks[(self.function.first_block + block) as usize];
-        order::for_each_edge(program, record, |at| {
-            let target = program.extra[at as usize] - self.function.first_block;
-            self.workspace.blocks[target as usize][PENDING] -= 1;
-        });
+        self.drop_edges(block);
     }
 
     /// Makes an output block that begins with this block, and goes on with those that only it leads to.
@@ -172,12 +208,12 @@ impl Walk<'_, '_, '_, '_> {
         record[OUT_START] = self.used;
         record[OUT_FIRST] = NONE;
         record[OUT_LAST] = NONE;
-        self.block = self.function.first_block + block;
+        self.block = self.program_block(block);
         self.begin(block, out)?;
         let mut current = block;
         while let End::With(next) = self.body(current)? {
             current = next;
-            self.block = self.function.first_block + next;
+            self.block = self.program_block(next);
             let record = &mut self.workspace.blocks[next as usize];
             record[FLAGS] |= FLAG_DONE;
             record[OUT] = out;
@@ -201,11 +237,12 @@ impl Walk<'_, '_, '_, '_> {
         for index in 0..count {
             self.source = record.first_op + index;
             let op = program.ops[self.source as usize];
-            self.append(op)?;
+            let value = self.append(op)?;
+            self.workspace.values[value as usize][CHAIN] = block;
         }
         for index in 0..count {
             let local = (record.first_op + index - self.function.first_op) as usize;
-            let alias = self.workspace.map[local];
+            let alias = self.workspace.aliases[local];
             let mut value = first + index;
             if block != 0 && self.steps.may(Pass::Parameters) {
                 let known = if alias < SELF {
@@ -244,7 +281,7 @@ impl Walk<'_, '_, '_, '_> {
     /// The ops of a block behind its parameters.
     fn body(&mut self, block: u32) -> Result<End, Error> {
         let program = self.program;
-        let record = program.blocks[(self.function.first_block + block) as usize];
+        let record = program.blocks[self.program_block(block) as usize];
         let first = record.first_op + record.parameter_count;
         let last = record.first_op + record.op_count - 1;
         self.block_start = record.first_op;
@@ -357,7 +394,7 @@ impl Walk<'_, '_, '_, '_> {
     /// The draft's exit for one of the program's.
     pub fn exit(&mut self, exit: u32) -> Result<u32, Error> {
         let known = self.workspace.exits[exit as usize];
-        if known[1] == self.index {
+        if known[1] == self.generation {
             return Ok(known[0]);
         }
         let program = self.program;
@@ -369,7 +406,7 @@ impl Walk<'_, '_, '_, '_> {
             self.extra.push(value)?;
         }
         let new = self.exits.push(Exit { snapshot, ..record })?;
-        self.workspace.exits[exit as usize] = [new, self.index];
+        self.workspace.exits[exit as usize] = [new, self.generation];
         Ok(new)
     }
 
@@ -795,9 +832,9 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// The edges of a block's terminator are not made.
-    fn drop_edges(&mut self, block: u32) {
+    pub fn drop_edges(&mut self, block: u32) {
         let program = self.program;
-        let record = &program.blocks[(self.function.first_block + block) as usize];
+        let record = &program.blocks[self.program_block(block) as usize];
         order::for_each_edge(program, record, |at| self.drop_edge(at));
     }
 
@@ -806,9 +843,30 @@ impl Walk<'_, '_, '_, '_> {
         self.workspace.blocks[target as usize][PENDING] -= 1;
     }
 
-    /// The block of an edge of the program, counted from the function's first.
+    /// The record of the block to which an edge of the program leads from here.
     fn target(&self, at: u32) -> u32 {
-        self.program.extra[at as usize] - self.function.first_block
+        let block = self.program.extra[at as usize] - self.function.first_block;
+        self.record_of(block)
+    }
+
+    /// Whether an edge to this record leads into a loop's copy, which is walked as a whole.
+    fn begins_copy(&self, record: u32) -> bool {
+        record >= self.function.block_count && self.phase == Phase::Outside
+    }
+
+    /// The record of a block of the function, as seen from here.
+    pub fn record_of(&self, block: u32) -> u32 {
+        let record = &self.workspace.blocks[block as usize];
+        let copied = match self.phase {
+            Phase::Outside => record[FLAGS] & FLAG_PEELED != 0,
+            Phase::Copy(head, end) => head < record[POSITION] && record[POSITION] <= end,
+            Phase::Loop(..) => false,
+        };
+        if copied {
+            block + self.function.block_count
+        } else {
+            block
+        }
     }
 
     /// Goes to the block of an edge: on with it, if nothing else leads there.
@@ -817,7 +875,8 @@ impl Walk<'_, '_, '_, '_> {
         let record = &self.workspace.blocks[target as usize];
         let alone = record[PENDING] == 1
             && record[INCOMING] == NONE
-            && record[FLAGS] & (FLAG_LOOP | FLAG_DONE) == 0;
+            && record[FLAGS] & (FLAG_LOOP | FLAG_DONE) == 0
+            && !self.begins_copy(target);
         if alone && !self.order.verbatim && self.steps.take(Pass::Branches) {
             self.workspace.blocks[target as usize][PENDING] = 0;
             let edge = self.program.edge(at);
@@ -888,7 +947,7 @@ impl Walk<'_, '_, '_, '_> {
             && next == NONE
             && record[FLAGS] & (FLAG_LOOP | FLAG_DONE) == 0
             && !self.order.verbatim;
-        only.then_some(self.function.first_block + target)
+        only.then_some(self.program_block(target))
     }
 
     fn is_same_edge(&self, one: u32, other: u32) -> bool {
@@ -941,7 +1000,7 @@ impl Walk<'_, '_, '_, '_> {
     fn edge(&mut self, at: u32) -> Result<u32, Error> {
         let at = self.without_detour(at);
         let edge = self.program.edge(at);
-        let target = edge.block - self.function.first_block;
+        let target = self.target(at);
         let record = &mut self.workspace.blocks[target as usize];
         record[PENDING] -= 1;
         let new = self.extra.push(target)?;
@@ -967,8 +1026,10 @@ impl Walk<'_, '_, '_, '_> {
         }
         for _ in 0..LONGEST_DETOUR {
             let target = self.target(at);
-            let block = &program.blocks[(self.function.first_block + target) as usize];
-            if block.op_count != 1 || self.workspace.blocks[target as usize][FLAGS] & FLAG_LOOP != 0
+            let block = &program.blocks[self.program_block(target) as usize];
+            if block.op_count != 1
+                || self.workspace.blocks[target as usize][FLAGS] & FLAG_LOOP != 0
+                || self.begins_copy(target)
             {
                 break;
             }
@@ -979,6 +1040,7 @@ impl Walk<'_, '_, '_, '_> {
             let next = self.target(op.b);
             if next == target
                 || self.workspace.blocks[next as usize][FLAGS] & FLAG_LOOP != 0
+                || self.begins_copy(next)
                 || !self.steps.take(Pass::Branches)
             {
                 break;

@@ -11,9 +11,10 @@ use crate::verify::Verified;
 pub(super) const VALUE_WORDS: usize = 8;
 /// Of a draft op: whether it is used (0 or 1); later its place in the output.
 pub(super) const MARK: usize = 0;
-/// Of a draft op: the next one in its bucket of the hash table.
+/// Of a draft op: the next one in its bucket of the hash table. Of a parameter: its block's record.
 pub(super) const CHAIN: usize = 1;
-/// Of a draft op: the block of the program in which it was made, which dominates all uses.
+/// Of a draft op: the block of the program in which it was made, which dominates all uses; [`NONE`] if nothing that is walked later may
+/// use it.
 pub(super) const BLOCK: usize = 2;
 /// Of a draft op that is placed in an earlier block: the next one there.
 pub(super) const LINK: usize = 3;
@@ -37,7 +38,7 @@ pub(super) const NOTE_NEXT: usize = 1;
 pub(super) const NOTE_FACT: usize = 2;
 
 /// Words of a record in [`Workspace::blocks`].
-pub(super) const BLOCK_WORDS: usize = 9;
+pub(super) const BLOCK_WORDS: usize = 10;
 /// Of a block: its place in the order of the walk; [`NONE`] where no way leads.
 pub(super) const POSITION: usize = 0;
 /// Of a block: edges to it that the walk has not come to.
@@ -56,6 +57,9 @@ pub(super) const TRIED: usize = 6;
 pub(super) const FROM: usize = 7;
 /// Of a block: its last incoming edge of the program's.
 pub(super) const COMING: usize = 8;
+/// Of the head of a loop that is peeled: the place in the order of the loop's last block; after that, the first of the notes about what its parameters
+/// begin with.
+pub(super) const PEEL: usize = 9;
 
 /// In [`FLAGS`]: an edge comes back to it.
 pub(super) const FLAG_LOOP: u32 = 1;
@@ -65,6 +69,8 @@ pub(super) const FLAG_DONE: u32 = 2;
 pub(super) const FLAG_TANGLED: u32 = 4;
 /// In [`FLAGS`]: it was found to leave before its end, and what stands behind that is not in the draft.
 pub(super) const FLAG_CUT: u32 = 8;
+/// In [`FLAGS`] of a loop's head: the loop is peeled.
+pub(super) const FLAG_PEELED: u32 = 16;
 
 /// Words of a record in [`Workspace::outs`].
 pub(super) const OUT_WORDS: usize = 5;
@@ -81,14 +87,15 @@ pub(super) const OUT_LAST: usize = 4;
 
 /// The tables.
 pub(super) struct Workspace<'w> {
-    /// By op of the function: the value of the draft that stands for it. For parameters before their block is walked:
-    /// see [`super::order`].
+    /// By op of the function: the value of the draft that stands for it; [`NONE`] before it is walked.
     pub map: &'w mut [u32],
+    /// By op of the function, of parameters: what [`super::order`] found out.
+    pub aliases: &'w mut [u32],
     /// A record for each draft op.
     pub values: &'w mut [[u32; VALUE_WORDS]],
     /// Heads of the chains of equal hashes; a power of two.
     pub buckets: &'w mut [u32],
-    /// A record for each block of the function.
+    /// A record for each block of the function, then one for the copy of each that is made when its loop is peeled.
     pub blocks: &'w mut [[u32; BLOCK_WORDS]],
     /// A record for each output block.
     pub outs: &'w mut [[u32; OUT_WORDS]],
@@ -131,7 +138,7 @@ impl Sizes {
             sizes.blocks = sizes.blocks.max(function.block_count as usize);
             sizes.draft = sizes.draft.max(ops + growth(ops));
             sizes.buckets = sizes.buckets.max(buckets(ops));
-            sizes.notes = sizes.notes.max(ops / 2 + 32);
+            sizes.notes = sizes.notes.max(ops + 32);
             sizes.edges = sizes.edges.max(count_edges(verified, function));
         }
         sizes
@@ -142,8 +149,9 @@ impl Sizes {
         self.ops
             + self.draft * (VALUE_WORDS + 1)
             + self.buckets
-            + self.blocks * (BLOCK_WORDS + OUT_WORDS + 1)
-            + self.edges * 6
+            + self.ops
+            + self.blocks * (2 * (BLOCK_WORDS + OUT_WORDS) + 1)
+            + self.edges * 9
             + self.notes * NOTE_WORDS
             + self.exits * 2
     }
@@ -175,12 +183,13 @@ impl<'w> Workspace<'w> {
         };
         let workspace = Workspace {
             map: take(sizes.ops)?,
+            aliases: take(sizes.ops)?,
             values: take(sizes.draft * VALUE_WORDS)?.as_chunks_mut().0,
             buckets: take(sizes.buckets)?,
-            blocks: take(sizes.blocks * BLOCK_WORDS)?.as_chunks_mut().0,
-            outs: take(sizes.blocks * OUT_WORDS)?.as_chunks_mut().0,
+            blocks: take(2 * sizes.blocks * BLOCK_WORDS)?.as_chunks_mut().0,
+            outs: take(2 * sizes.blocks * OUT_WORDS)?.as_chunks_mut().0,
             order: take(sizes.blocks)?,
-            edges: take(sizes.edges * 6)?.as_chunks_mut().0,
+            edges: take(sizes.edges * 9)?.as_chunks_mut().0,
             notes: take(sizes.notes * NOTE_WORDS)?.as_chunks_mut().0,
             stack: take(sizes.draft)?,
             exits: take(sizes.exits * 2)?.as_chunks_mut().0,

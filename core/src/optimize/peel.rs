@@ -1,0 +1,190 @@
+//! Peeling: a loop's first round is made before the loop, by walking its blocks twice.
+//!
+//! ```text
+//!   before            after
+//!   preheader         preheader
+//!       │                 │
+//!   ┌─> head          copy of head        checks what never changes, and the types of what is carried round
+//!   │   ...           copy of ...         edges back lead to the loop
+//!   └── latch             │
+//!                     ┌─> head            finds it checked and computed: no pass of its own takes it out
+//!                     │   ...
+//!                     └── latch
+//! ```
+//!
+//! This is how traces lose their guards (LuaJIT's copy-substitution): a snapshot that is valid for the first round is in the copy. A loop
+//! is peeled if no edge leaves it, so that nothing behind it uses its values; if no other loop is in it; if it checks
+//! something; and as long as all copies together are no larger than the function. Blocks of the copy have records of their own. When it is
+//! walked, what was made in blocks that every round goes through counts as made at the loop's head, where it dominates the loop; other
+//! values of the copy count as made nowhere.
+
+use super::order;
+use super::passes::Pass;
+use super::walk::{Phase, Walk};
+use super::workspace::{
+    BLOCK, COMING, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, NOTE_BLOCK, PEEL, PENDING, POSITION,
+};
+use crate::error::Error;
+use crate::ir::NONE;
+use crate::ops::flags;
+
+impl Walk<'_, '_, '_, '_> {
+    /// Chooses the loops that are peeled.
+    pub fn choose_loops(&mut self) {
+        if !self.steps.may(Pass::Peel) || self.order.verbatim {
+            return;
+        }
+        let mut position = 0;
+        while position < self.order.count {
+            let block = self.workspace.order[position as usize];
+            let record = &self.workspace.blocks[block as usize];
+            let loops = record[FLAGS] & (FLAG_LOOP | FLAG_TANGLED) == FLAG_LOOP;
+            let mut next = position + 1;
+            if loops && let Some((end, ops)) = self.can_be_peeled(position) {
+                self.steps.did(Pass::Peel, ops);
+                self.ahead += ops;
+                self.prepare_copy(position, end);
+                next = end + 1;
+            }
+            position = next;
+        }
+    }
+
+    /// The place of a loop's last block, and how many ops the loop has, if it is one to peel.
+    fn can_be_peeled(&self, head: u32) -> Option<(u32, u32)> {
+        let (program, first) = (self.program, self.function.first_block);
+        let head_block = self.workspace.order[head as usize];
+        let mut end = head;
+        let mut edge = self.workspace.blocks[head_block as usize][COMING];
+        while edge != NONE {
+            let [_, from, next] = self.workspace.edges[edge as usize];
+            end = end.max(from);
+            edge = next;
+        }
+        let (mut ops, mut checks, mut closed) = (0, false, true);
+        let left = self.draft.len() as u32 - self.ahead;
+        for position in head..=end {
+            let block = self.workspace.order[position as usize];
+            let record = &program.blocks[(first + block) as usize];
+            let inner =
+                position != head && self.workspace.blocks[block as usize][FLAGS] & FLAG_LOOP != 0;
+            ops += record.op_count;
+            if inner
+                || ops > left / 2
+                || !self.verified.dominates(first + head_block, first + block)
+            {
+                return None;
+            }
+            order::for_each_edge(program, record, |at| {
+                let target = program.extra[at as usize] - first;
+                let place = self.workspace.blocks[target as usize][POSITION];
+                closed &= head <= place && place <= end;
+            });
+            let body = &program.ops[record.first_op as usize..][..record.op_count as usize];
+            checks |= body.iter().any(|op| op.code.info().has(flags::LEAVES));
+        }
+        (closed && checks).then_some((end, ops))
+    }
+
+    /// Makes records for the copy's blocks, and tells edges to the loop apart.
+    fn prepare_copy(&mut self, head: u32, end: u32) {
+        let count = self.function.block_count;
+        for position in head..=end {
+            let block = self.workspace.order[position as usize];
+            let record = self.workspace.blocks[block as usize];
+            self.workspace.blocks[(block + count) as usize] = record;
+        }
+        let block = self.workspace.order[head as usize];
+        let mut edge = self.workspace.blocks[block as usize][COMING];
+        let mut back = 0;
+        while edge != NONE {
+            let [_, from, next] = self.workspace.edges[edge as usize];
+            back += u32::from(from >= head);
+            edge = next;
+        }
+        let copy = &mut self.workspace.blocks[(block + count) as usize];
+        copy[PENDING] -= back;
+        copy[FLAGS] &= !FLAG_LOOP;
+        let record = &mut self.workspace.blocks[block as usize];
+        record[PENDING] = 2 * back;
+        record[FLAGS] |= FLAG_PEELED;
+        record[PEEL] = end;
+    }
+
+    /// Walks a loop's copy and the loop; gives the place behind it.
+    pub fn walk_peeled(&mut self, head: u32) -> Result<u32, Error> {
+        let block = self.workspace.order[head as usize];
+        let end = self.workspace.blocks[block as usize][PEEL];
+        let (values, notes) = (self.used, self.notes);
+        self.phase = Phase::Copy(head, end);
+        self.generation = self.generation.wrapping_add(1);
+        for position in head..=end {
+            let copied = self.workspace.order[position as usize] + self.function.block_count;
+            self.walk_if_reached(copied)?;
+        }
+        let first_note = self.note_arguments(block);
+        self.workspace.blocks[block as usize][PEEL] = first_note;
+        self.move_to_head(head, end, values, notes);
+        self.phase = Phase::Loop(head, end);
+        self.generation = self.generation.wrapping_add(1);
+        for position in head..=end {
+            let block = self.workspace.order[position as usize];
+            self.walk_if_reached(block)?;
+        }
+        self.phase = Phase::Outside;
+        self.generation = self.generation.wrapping_add(1);
+        Ok(end + 1)
+    }
+
+    /// What the copy made in blocks that every round goes through was made at the head from now on, the rest nowhere.
+    fn move_to_head(&mut self, head: u32, end: u32, values: u32, notes: u32) {
+        let (program, first) = (self.program, self.function.first_block);
+        let head_block = self.workspace.order[head as usize];
+        // The last block that every round goes through dominates all that come back.
+        let mut last = NONE;
+        let mut edge = self.workspace.blocks[head_block as usize][COMING];
+        while edge != NONE {
+            let [_, from, next] = self.workspace.edges[edge as usize];
+            edge = next;
+            if from < head {
+                continue;
+            }
+            let source = first + self.workspace.order[from as usize];
+            if last == NONE {
+                last = source;
+            }
+            while last != NONE && !self.verified.dominates(last, source) {
+                last = self.verified.immediate_dominator(last);
+            }
+        }
+        // Nobody asks for the program's edges to a copy: the word says where its values count as made.
+        for position in head..=end {
+            let block = self.workspace.order[position as usize];
+            let every = self.verified.dominates(first + block, last);
+            let copy = (block + self.function.block_count) as usize;
+            self.workspace.blocks[copy][COMING] = if every { first + head_block } else { NONE };
+            let record = &program.blocks[(first + block) as usize];
+            let ops = (record.first_op - self.function.first_op) as usize;
+            self.workspace.map[ops..ops + record.op_count as usize].fill(NONE);
+        }
+        let copies = self.function.block_count;
+        let blocks = &*self.workspace.blocks;
+        let moved = |block: u32| match block.checked_sub(first) {
+            Some(local) if block != NONE => {
+                let place = blocks[local as usize][POSITION];
+                if head <= place && place <= end {
+                    blocks[(local + copies) as usize][COMING]
+                } else {
+                    block
+                }
+            }
+            _ => block,
+        };
+        for record in &mut self.workspace.values[values as usize..self.used as usize] {
+            record[BLOCK] = moved(record[BLOCK]);
+        }
+        for record in &mut self.workspace.notes[notes as usize..self.notes as usize] {
+            record[NOTE_BLOCK] = moved(record[NOTE_BLOCK]);
+        }
+    }
+}
