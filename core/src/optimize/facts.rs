@@ -62,6 +62,16 @@ impl Fact {
         ceiling: 0,
     };
 
+    /// It is 0 or 1, of 32 bits: what comparisons give.
+    pub const TRUTH: Fact = Fact {
+        zeros: !1,
+        ones: 0,
+        low: 0,
+        high: 1,
+        floor: 0,
+        ceiling: 1,
+    };
+
     /// It is this value.
     pub const fn constant(width: Width, bits: u64) -> Fact {
         let bits = bits & width.mask();
@@ -139,6 +149,9 @@ impl Fact {
 
     /// What holds where both do.
     pub fn meet(&self, width: Width, other: &Fact) -> Fact {
+        if *other == Fact::top(width) {
+            return *self;
+        }
         Fact {
             zeros: self.zeros | other.zeros,
             ones: self.ones | other.ones,

@@ -120,7 +120,7 @@ impl Walk<'_, '_, '_, '_> {
     /// What an op's record says of its value, given what is known of its operands.
     fn by_op(&mut self, op: &Op, mut operand: impl FnMut(&mut Self, u32) -> Fact) -> Fact {
         let own = width_of(op);
-        let (wide, narrow) = (Width::of_bits(64), Width::of_bits(32));
+        let wide = Width::of_bits(64);
         match op.code {
             Opcode::I64ExtendI32S => return facts::widened(&operand(self, op.a), true),
             Opcode::I64ExtendI32U => return facts::widened(&operand(self, op.a), false),
@@ -144,7 +144,7 @@ impl Walk<'_, '_, '_, '_> {
         }
         let info = op.code.info();
         if info.has(flags::COMPARES) {
-            return Fact::unsigned(narrow, 0, 1);
+            return Fact::TRUTH;
         }
         match Check::of(op.code).form {
             Form::Load | Form::RawLoad => {
@@ -191,6 +191,9 @@ impl Walk<'_, '_, '_, '_> {
             return;
         }
         let width = width_of(&op);
+        if *more == Fact::top(width) {
+            return;
+        }
         let before = self.fact_at(value, block, DEPTH);
         let after = before.meet(width, more);
         if after == before || after.is_empty() {
@@ -241,12 +244,17 @@ impl Walk<'_, '_, '_, '_> {
         let holds = holds != opposite;
         let op = self.draft[condition as usize];
         let narrow = Width::of_bits(32);
-        let own = if holds {
-            Fact::unsigned(narrow, 1, narrow.mask())
+        if op.code.info().has(flags::COMPARES) {
+            // A note of the same costs nothing to work out.
+            self.note(condition, block, &Fact::constant(narrow, u64::from(holds)));
         } else {
-            Fact::constant(narrow, 0)
-        };
-        self.learn(condition, block, &own);
+            let own = if holds {
+                Fact::unsigned(narrow, 1, narrow.mask())
+            } else {
+                Fact::constant(narrow, 0)
+            };
+            self.learn(condition, block, &own);
+        }
         match op.code {
             Opcode::I64TagTest if holds => {
                 let tag = self.program.tag_of(&op);
