@@ -56,6 +56,10 @@ pub enum Place {
     Tag(u32),
     /// An exit, by its index.
     Exit(u32),
+    /// Code in a table of links, by its index.
+    Code(u32),
+    /// A dependency in a table of links, by its index.
+    Dependency(u32),
     /// A function, by its index.
     Function(u32),
     /// A block.
@@ -142,6 +146,8 @@ with_texts! {
         Slots "a guest slot farther away than the target reaches";
         Hosts "a host function farther away than the target reaches";
         FrameSize "a frame larger than the target reaches";
+        Layout "a place for a value that the target does not have";
+        SideReferences "a collector that runs in a side trace whose parent has references";
         CodeSize "code larger than a jump of the target reaches";
     }
 }
@@ -168,6 +174,13 @@ with_texts! {
         Binding "the memory bound to a region, in bytes";
         Safepoints "the table of safepoints";
         Roots "the table of references at safepoints, in words";
+        ExitSites "the records of exits";
+        ExitValues "the records of exits' values";
+        LoopHeads "the records of loops' heads";
+        Codes "the records of code that may be linked";
+        Links "the records of links";
+        Dependencies "the records of dependencies";
+        Uses "the records of code's dependencies";
     }
 }
 
@@ -187,7 +200,8 @@ with_texts! {
 
 with_texts! {
     /// A rule that every program keeps. [`crate::verify`] checks them all, but for the last ones:
-    /// they are about the use of [`crate::build`], and records cannot break them.
+    /// those that begin with Build are about the use of [`crate::build`], and records cannot break them; those that begin with Side
+    /// and Link are about code that is linked ([`crate::link`]).
     Rule {
         ProgramSize "a program has at most 2^28 units of size";
         PositionCount "there is a source position for each op, or for none";
@@ -247,6 +261,19 @@ with_texts! {
         BuildBlockFilled "a block that is created is filled";
         BuildMethod "an op is built with the method for its shape";
         BuildScale "the scale of an access is 0 to 3";
+        SideParameters "a side trace has a parameter for each value of its exit's snapshot, of that type";
+        SideResults "a side trace has the results of the function that its exit is in";
+        SideCalled "nothing calls a side trace, or takes its index";
+        LinkTable "the records that describe an exit are there and belong together";
+        LinkExit "an exit that is linked deoptimizes, and is no poll's";
+        LinkCode "code that is linked was added and is valid";
+        LinkOrigin "code is added with what it was compiled for: nothing, an exit of other code, or a bridge's target";
+        LinkLayout "an exit is linked to code that was compiled for it, with the places of its values";
+        LinkTaken "an exit is linked to one place at a time";
+        LinkRange "code that is linked lies in the memory that the table is for, aligned to 8 bytes";
+        LinkValues "a bridge passes a value of the same type for each that is expected";
+        LinkHead "a bridge to a loop's head starts from an exit in that loop";
+        DependencyRange "a dependency was declared and is not forgotten";
     }
 }
 
@@ -258,6 +285,8 @@ impl fmt::Display for Place {
             Place::Host(index) => write!(f, "host function {index}"),
             Place::Tag(index) => write!(f, "tag {index}"),
             Place::Exit(index) => write!(f, "exit {index}"),
+            Place::Code(index) => write!(f, "code {index}"),
+            Place::Dependency(index) => write!(f, "dependency {index}"),
             Place::Function(function) => write!(f, "function {function}"),
             Place::Block { function, block } => write!(f, "function {function}, block {block}"),
             Place::Op {

@@ -119,6 +119,7 @@ pub mod error;
 mod float;
 pub mod interp;
 pub mod ir;
+pub mod link;
 pub mod ops;
 pub mod optimize;
 mod patch;

@@ -95,6 +95,11 @@ enum Filled {
 const _: () = assert!(core::mem::size_of::<Result<Holes, Fault>>() == 8);
 
 impl Holes {
+    /// The code offset of the first distance to a target, if the template has one.
+    pub fn target(self) -> Option<u32> {
+        (self.target[0] != ABSENT).then_some(self.start + u32::from(self.target[0]))
+    }
+
     /// The code offset of the immediate hole, if the template has one.
     pub fn immediate(self) -> Option<u32> {
         (self.immediate != ABSENT).then_some(self.start + u32::from(self.immediate))

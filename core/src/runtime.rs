@@ -95,6 +95,10 @@ pub struct Context {
     pub cell_count: u64,
     /// The regions, in the order of the program's declarations.
     pub regions: [Binding; MAX_REGIONS],
+    /// How often exits were taken, for code that was compiled to count them: it adds 1, wrapping, to the counters that
+    /// its compilation was told of ([`crate::link::ExitStorage::first_counter`]). Not atomic: other threads read
+    /// what they find.
+    pub exit_counters: *mut u64,
 }
 
 impl Context {
@@ -117,6 +121,7 @@ impl Context {
                 base: null_mut(),
                 size: 0,
             }; MAX_REGIONS],
+            exit_counters: null_mut(),
         }
     }
 }
@@ -156,6 +161,8 @@ pub mod offset {
     pub const CELL_COUNT: u32 = 72;
     /// Of the first binding in [`Context::regions`]; a binding is 16 bytes, its address first.
     pub const REGIONS: u32 = 80;
+    /// Of [`Context::exit_counters`].
+    pub const EXIT_COUNTERS: u32 = REGIONS + 16 * crate::ir::MAX_REGIONS as u32;
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -174,6 +181,7 @@ const _: () = {
             && offset_of!(Context, stack) == offset::STACK as usize
             && offset_of!(Context, cell_count) == offset::CELL_COUNT as usize
             && offset_of!(Context, regions) == offset::REGIONS as usize
+            && offset_of!(Context, exit_counters) == offset::EXIT_COUNTERS as usize
             && size_of::<Binding>() == 16
             && offset_of!(Binding, base) == 0
     );

@@ -97,6 +97,10 @@ pub enum Machine {
     /// The same with 1 there, after storing [`Status::Deoptimized`](crate::runtime::Status::Deoptimized) in the
     /// context's `status`.
     Deoptimize,
+    /// Takes the immediate's number of bytes from the stack, and nothing else.
+    FrameGrow,
+    /// Gives the immediate's number of bytes back to the stack, and nothing else.
+    FrameShrink,
     /// Calls the target.
     CallDirect,
     /// `[base]`: calls the code whose address stands at base + immediate.
@@ -134,8 +138,8 @@ impl Machine {
         [
             MoveInt, MoveFloat, ConstZero, ConstUnsigned32, ConstSigned32, Const64, ConstFloatZero, FrameLoadInt,
             FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpBitsSet, JumpBitsClear, Jump, JumpTable,
-            Landing, Unreachable, FrameEnter, FrameLeave, Return, Deoptimize, CallDirect, CallThrough, CallHost, Entry,
-            EntryResume, EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, Poll,
+            Landing, Unreachable, FrameEnter, FrameLeave, Return, Deoptimize, FrameGrow, FrameShrink, CallDirect,
+            CallThrough, CallHost, Entry, EntryResume, EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, Poll,
         ]
     };
 }

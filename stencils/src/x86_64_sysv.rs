@@ -6,7 +6,7 @@ use crate::table::*;
 /// The stencils for x86-64 with SSE4.1 and POPCNT under the System V conventions.
 pub static X86_64_SYSV: StencilSet = StencilSet {
     target: "x86_64-sysv",
-    digest: "6a05e03a23409f9ee00e9e8903bd7a0f4a137d7890a774df04204a2ae2bf098c",
+    digest: "7eaf243099969c65190dd612f7d7fe521eca9be1fdf36d3870041f8f7951e295",
     registers: X86_64_SYSV_REGISTERS,
     forms: &FORMS,
     families: &FAMILIES,
@@ -18,77 +18,77 @@ pub static X86_64_SYSV: StencilSet = StencilSet {
 
 #[rustfmt::skip]
 static FORMS: [u16; Form::COUNT] = [
-    36, 37, X, X, X, 38, X, X, X, X, 39, 40, X, X, X, 67, X, X, X, X,
-    68, X, X, X, X, 41, 44, X, X, X, 42, 45, X, X, X, 43, 46, X, X, X,
-    47, 57, X, X, X, 48, 58, X, X, X, 49, 59, X, X, X, 50, 60, X, X, X,
-    51, 61, X, X, X, 104, 124, 164, 144, X, 105, 125, 165, 145, X, 106, 126, 166, 146, X,
-    107, 127, 167, 147, X, 108, 128, 168, 148, X, 109, 129, 169, 149, X, 110, 130, 170, 150, X,
-    111, 131, 171, 151, X, 112, 132, 172, 152, X, 113, 133, 173, 153, X, 184, X, 186, X, 187,
-    91, X, X, X, X, 93, X, X, X, X, 95, X, X, X, X, 97, X, X, X, X,
-    99, X, X, X, X, 100, X, X, X, X, 101, X, X, X, X, 36, 37, X, X, X,
-    38, X, X, X, X, 39, 40, X, X, X, 69, X, X, X, X, 70, X, X, X, X,
-    41, 44, X, X, X, 42, 45, X, X, X, 43, 46, X, X, X, 52, 62, X, X, X,
-    53, 63, X, X, X, 54, 64, X, X, X, 55, 65, X, X, X, 56, 66, X, X, X,
-    114, 134, 174, 154, X, 115, 135, 175, 155, X, 116, 136, 176, 156, X, 117, 137, 177, 157, X,
-    118, 138, 178, 158, X, 119, 139, 179, 159, X, 120, 140, 180, 160, X, 121, 141, 181, 161, X,
-    122, 142, 182, 162, X, 123, 143, 183, 163, X, 185, X, 188, X, 189, 92, X, X, X, X,
-    94, X, X, X, X, 96, X, X, X, X, 98, X, X, X, X, 100, X, X, X, X,
-    101, X, X, X, X, 102, X, X, X, X, 0, X, X, X, X, 102, X, X, X, X,
-    103, X, X, X, X, 192, X, X, X, X, 196, X, X, X, X, 193, X, X, X, X,
-    197, X, X, X, X, 200, X, X, X, X, 201, X, X, X, X, 204, X, X, X, X,
-    206, X, X, X, X, 208, X, X, X, X, 210, X, X, X, X, 216, X, X, X, X,
-    215, X, X, X, X, 217, X, X, X, X, 214, X, X, X, X, 212, X, X, X, X,
-    222, X, 226, X, 228, 224, X, 228, X, 226, 242, X, 246, X, 250, 230, X, 234, X, 238,
-    243, X, 247, X, 251, 231, X, 235, X, 239, 194, X, X, X, X, 198, X, X, X, X,
-    195, X, X, X, X, 199, X, X, X, X, 202, X, X, X, X, 203, X, X, X, X,
-    205, X, X, X, X, 207, X, X, X, X, 209, X, X, X, X, 211, X, X, X, X,
-    220, X, X, X, X, 219, X, X, X, X, 221, X, X, X, X, 218, X, X, X, X,
-    213, X, X, X, X, 223, X, 227, X, 229, 225, X, 229, X, 227, 244, X, 248, X, 252,
-    232, X, 236, X, 240, 245, X, 249, X, 253, 233, X, 237, X, 241, 268, X, X, X, X,
-    272, X, X, X, X, 269, X, X, X, X, 273, X, X, X, X, 270, X, X, X, X,
-    278, X, X, X, X, 271, X, X, X, X, 279, X, X, X, X, 256, X, X, X, X,
-    258, X, X, X, X, 260, X, X, X, X, 262, X, X, X, X, 257, X, X, X, X,
-    259, X, X, X, X, 261, X, X, X, X, 263, X, X, X, X, 254, X, X, X, X,
-    255, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
-    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 75, 71, X, X, X,
-    79, 72, X, X, X, 76, 81, X, X, X, 83, X, X, X, X, 85, X, X, X, X,
-    87, X, X, X, X, 89, X, X, X, X, 77, 73, X, X, X, 80, 74, X, X, X,
-    78, 82, X, X, X, 84, X, X, X, X, 86, X, X, X, X, 88, X, X, X, X,
-    90, X, X, X, X, 264, X, X, X, X, 266, X, X, X, X, 265, X, X, X, X,
-    267, X, X, X, X, 274, X, X, X, X, 276, X, X, X, X, 275, X, X, X, X,
-    277, X, X, X, X, 293, 287, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X,
-    290, 282, X, X, X, 291, 286, X, X, X, 294, 284, X, X, X, 288, 281, X, X, X,
-    289, 285, X, X, X, 290, 282, X, X, X, 291, 286, X, X, X, 292, 283, X, X, X,
-    293, 287, X, X, X, 297, 295, X, X, X, 298, 296, X, X, X, 309, 305, X, X, X,
-    307, 303, X, X, X, 308, 304, X, X, X, 310, 306, X, X, X, 307, 303, X, X, X,
-    308, 304, X, X, X, 309, 305, X, X, X, 301, 299, X, X, X, 302, 300, X, X, X,
-    293, 287, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X, 290, 282, X, X, X,
-    291, 286, X, X, X, 294, 284, X, X, X, 288, 281, X, X, X, 289, 285, X, X, X,
-    290, 282, X, X, X, 291, 286, X, X, X, 292, 283, X, X, X, 293, 287, X, X, X,
-    297, 295, X, X, X, 298, 296, X, X, X, 309, 305, X, X, X, 307, 303, X, X, X,
-    308, 304, X, X, X, 310, 306, X, X, X, 307, 303, X, X, X, 308, 304, X, X, X,
-    309, 305, X, X, X, 301, 299, X, X, X, 302, 300, X, X, X, X, 312, X, X, X,
-    X, 314, X, X, X, X, 316, X, X, X, X, 322, X, X, X, X, 323, X, X, X,
-    X, 324, X, X, X, X, 318, X, X, X, X, 320, X, X, X, X, 313, X, X, X,
-    X, 315, X, X, X, X, 317, X, X, X, X, 325, X, X, X, X, 326, X, X, X,
-    X, 327, X, X, X, X, 319, X, X, X, X, 321, X, X, X, X, X, X, X, X,
+    38, 39, X, X, X, 40, X, X, X, X, 41, 42, X, X, X, 69, X, X, X, X,
+    70, X, X, X, X, 43, 46, X, X, X, 44, 47, X, X, X, 45, 48, X, X, X,
+    49, 59, X, X, X, 50, 60, X, X, X, 51, 61, X, X, X, 52, 62, X, X, X,
+    53, 63, X, X, X, 106, 126, 166, 146, X, 107, 127, 167, 147, X, 108, 128, 168, 148, X,
+    109, 129, 169, 149, X, 110, 130, 170, 150, X, 111, 131, 171, 151, X, 112, 132, 172, 152, X,
+    113, 133, 173, 153, X, 114, 134, 174, 154, X, 115, 135, 175, 155, X, 186, X, 188, X, 189,
+    93, X, X, X, X, 95, X, X, X, X, 97, X, X, X, X, 99, X, X, X, X,
+    101, X, X, X, X, 102, X, X, X, X, 103, X, X, X, X, 38, 39, X, X, X,
+    40, X, X, X, X, 41, 42, X, X, X, 71, X, X, X, X, 72, X, X, X, X,
+    43, 46, X, X, X, 44, 47, X, X, X, 45, 48, X, X, X, 54, 64, X, X, X,
+    55, 65, X, X, X, 56, 66, X, X, X, 57, 67, X, X, X, 58, 68, X, X, X,
+    116, 136, 176, 156, X, 117, 137, 177, 157, X, 118, 138, 178, 158, X, 119, 139, 179, 159, X,
+    120, 140, 180, 160, X, 121, 141, 181, 161, X, 122, 142, 182, 162, X, 123, 143, 183, 163, X,
+    124, 144, 184, 164, X, 125, 145, 185, 165, X, 187, X, 190, X, 191, 94, X, X, X, X,
+    96, X, X, X, X, 98, X, X, X, X, 100, X, X, X, X, 102, X, X, X, X,
+    103, X, X, X, X, 104, X, X, X, X, 0, X, X, X, X, 104, X, X, X, X,
+    105, X, X, X, X, 194, X, X, X, X, 198, X, X, X, X, 195, X, X, X, X,
+    199, X, X, X, X, 202, X, X, X, X, 203, X, X, X, X, 206, X, X, X, X,
+    208, X, X, X, X, 210, X, X, X, X, 212, X, X, X, X, 218, X, X, X, X,
+    217, X, X, X, X, 219, X, X, X, X, 216, X, X, X, X, 214, X, X, X, X,
+    224, X, 228, X, 230, 226, X, 230, X, 228, 244, X, 248, X, 252, 232, X, 236, X, 240,
+    245, X, 249, X, 253, 233, X, 237, X, 241, 196, X, X, X, X, 200, X, X, X, X,
+    197, X, X, X, X, 201, X, X, X, X, 204, X, X, X, X, 205, X, X, X, X,
+    207, X, X, X, X, 209, X, X, X, X, 211, X, X, X, X, 213, X, X, X, X,
+    222, X, X, X, X, 221, X, X, X, X, 223, X, X, X, X, 220, X, X, X, X,
+    215, X, X, X, X, 225, X, 229, X, 231, 227, X, 231, X, 229, 246, X, 250, X, 254,
+    234, X, 238, X, 242, 247, X, 251, X, 255, 235, X, 239, X, 243, 270, X, X, X, X,
+    274, X, X, X, X, 271, X, X, X, X, 275, X, X, X, X, 272, X, X, X, X,
+    280, X, X, X, X, 273, X, X, X, X, 281, X, X, X, X, 258, X, X, X, X,
+    260, X, X, X, X, 262, X, X, X, X, 264, X, X, X, X, 259, X, X, X, X,
+    261, X, X, X, X, 263, X, X, X, X, 265, X, X, X, X, 256, X, X, X, X,
+    257, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
+    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 77, 73, X, X, X,
+    81, 74, X, X, X, 78, 83, X, X, X, 85, X, X, X, X, 87, X, X, X, X,
+    89, X, X, X, X, 91, X, X, X, X, 79, 75, X, X, X, 82, 76, X, X, X,
+    80, 84, X, X, X, 86, X, X, X, X, 88, X, X, X, X, 90, X, X, X, X,
+    92, X, X, X, X, 266, X, X, X, X, 268, X, X, X, X, 267, X, X, X, X,
+    269, X, X, X, X, 276, X, X, X, X, 278, X, X, X, X, 277, X, X, X, X,
+    279, X, X, X, X, 295, 289, X, X, X, 290, 283, X, X, X, 291, 287, X, X, X,
+    292, 284, X, X, X, 293, 288, X, X, X, 296, 286, X, X, X, 290, 283, X, X, X,
+    291, 287, X, X, X, 292, 284, X, X, X, 293, 288, X, X, X, 294, 285, X, X, X,
+    295, 289, X, X, X, 299, 297, X, X, X, 300, 298, X, X, X, 311, 307, X, X, X,
+    309, 305, X, X, X, 310, 306, X, X, X, 312, 308, X, X, X, 309, 305, X, X, X,
+    310, 306, X, X, X, 311, 307, X, X, X, 303, 301, X, X, X, 304, 302, X, X, X,
+    295, 289, X, X, X, 290, 283, X, X, X, 291, 287, X, X, X, 292, 284, X, X, X,
+    293, 288, X, X, X, 296, 286, X, X, X, 290, 283, X, X, X, 291, 287, X, X, X,
+    292, 284, X, X, X, 293, 288, X, X, X, 294, 285, X, X, X, 295, 289, X, X, X,
+    299, 297, X, X, X, 300, 298, X, X, X, 311, 307, X, X, X, 309, 305, X, X, X,
+    310, 306, X, X, X, 312, 308, X, X, X, 309, 305, X, X, X, 310, 306, X, X, X,
+    311, 307, X, X, X, 303, 301, X, X, X, 304, 302, X, X, X, X, 314, X, X, X,
+    X, 316, X, X, X, X, 318, X, X, X, X, 324, X, X, X, X, 325, X, X, X,
+    X, 326, X, X, X, X, 320, X, X, X, X, 322, X, X, X, X, 315, X, X, X,
+    X, 317, X, X, X, X, 319, X, X, X, X, 327, X, X, X, X, 328, X, X, X,
+    X, 329, X, X, X, X, 321, X, X, X, X, 323, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, 190, X, X, X, X, 190, X, X, X, X, 191, X, X, X, X,
-    191, X, X, X, X, 190, X, X, X, X, 311, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, 192, X, X, X, X, 192, X, X, X, X, 193, X, X, X, X,
+    193, X, X, X, X, 192, X, X, X, X, 313, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, 187, X, 186, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, 189, X, 188, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4, 5, 6, 11, 12, 13,
-    14, 280, 30, 31, 28, 29, 26, 27, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 32,
-    33, 34, 35,
+    14, 282, 32, 33, 30, 31, 28, 29, 15, 16, 19, 20, 17, 18, 21, 22, 23, 24, 25, 26,
+    27, 34, 35, 36, 37,
 ];
 
 #[rustfmt::skip]
-static FAMILIES: [Family; 328] = settle([
+static FAMILIES: [Family; 330] = settle([
     family(0, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveInt
     family(1, 1, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveFloat
     family(2, 1, 1, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.ConstZero
@@ -106,321 +106,323 @@ static FAMILIES: [Family; 328] = settle([
     family(17, 2, 0, b"f---", [0xffff, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameStoreFloat
     family(19, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // machine.FrameEnter
     family(20, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameLeave
-    family(21, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, S32, 0), // machine.Return
-    family(22, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, S32, 0), // machine.Deoptimize
-    family(23, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, I0, 1), // machine.CallDirect
-    family(24, 1, 0, b"i---", [0xefef, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, S32, 0), // machine.CallThrough
-    family(25, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff00000fc7, S32, 0), // machine.CallHost
-    family(26, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.Entry
-    family(27, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, I0, 0), // machine.EntryResume
-    family(28, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryReturn
-    family(29, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryAbandon
-    family(30, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Landing
-    family(31, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Unreachable
-    family(32, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Jump
-    family(33, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 1), // machine.JumpTable
-    family(34, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsSet
-    family(36, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsClear
-    family(38, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
-    family(39, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
-    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
-    family(41, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
-    family(42, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
-    family(46, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
-    family(53, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
-    family(56, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
-    family(59, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
-    family(61, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
-    family(64, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
-    family(67, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
-    family(70, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
-    family(76, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
-    family(82, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
-    family(88, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
-    family(90, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
-    family(92, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
-    family(94, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
-    family(96, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
-    family(98, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
-    family(100, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
-    family(102, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
-    family(104, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
-    family(106, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
-    family(108, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
-    family(110, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
-    family(112, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
-    family(114, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
-    family(116, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
-    family(118, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
-    family(120, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
-    family(122, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
-    family(124, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
-    family(126, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
-    family(128, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
-    family(129, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
-    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
-    family(131, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
-    family(132, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
-    family(138, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
-    family(144, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
-    family(150, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
-    family(156, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
-    family(159, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
-    family(162, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
-    family(165, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
-    family(168, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
-    family(171, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
-    family(174, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
-    family(176, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
-    family(178, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
-    family(179, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
-    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
-    family(181, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
-    family(182, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
-    family(183, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
-    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
-    family(185, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
-    family(186, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
-    family(187, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
-    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
-    family(189, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
-    family(190, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
-    family(192, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
-    family(194, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
-    family(196, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
-    family(198, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
-    family(200, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
-    family(201, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
-    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
-    family(203, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
-    family(204, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
-    family(207, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
-    family(210, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
-    family(213, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
-    family(216, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
-    family(219, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
-    family(222, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
-    family(225, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
-    family(228, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
-    family(231, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
-    family(234, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
-    family(237, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
-    family(240, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
-    family(243, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
-    family(246, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
-    family(249, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
-    family(252, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
-    family(255, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
-    family(258, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
-    family(261, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
-    family(264, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
-    family(270, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
-    family(276, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
-    family(282, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
-    family(288, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
-    family(294, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
-    family(300, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
-    family(306, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
-    family(312, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
-    family(318, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
-    family(324, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
-    family(330, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
-    family(336, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
-    family(342, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
-    family(348, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
-    family(354, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
-    family(360, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
-    family(366, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
-    family(372, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
-    family(378, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
-    family(384, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
-    family(387, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
-    family(390, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
-    family(393, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
-    family(396, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
-    family(399, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
-    family(402, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
-    family(405, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
-    family(408, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
-    family(411, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
-    family(414, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
-    family(417, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
-    family(420, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
-    family(423, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
-    family(426, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
-    family(429, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
-    family(432, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
-    family(435, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
-    family(438, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
-    family(441, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
-    family(444, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
-    family(445, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
-    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
-    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
-    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
-    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
-    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
-    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
-    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
-    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
-    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
-    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
-    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
-    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
-    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
-    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
-    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
-    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
-    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
-    family(463, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
-    family(464, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
-    family(466, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
-    family(468, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
-    family(469, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
-    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
-    family(471, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
-    family(472, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
-    family(475, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
-    family(478, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
-    family(481, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
-    family(484, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
-    family(487, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
-    family(490, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
-    family(493, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
-    family(496, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
-    family(499, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
-    family(502, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
-    family(505, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
-    family(508, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
-    family(511, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
-    family(514, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
-    family(516, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
-    family(518, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
-    family(520, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
-    family(522, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
-    family(524, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
-    family(526, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
-    family(528, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
-    family(530, 2, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
-    family(532, 2, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
-    family(534, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
-    family(536, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
-    family(538, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
-    family(540, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
-    family(542, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
-    family(544, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
-    family(546, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
-    family(548, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
-    family(550, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
-    family(551, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
-    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
-    family(553, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
-    family(554, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
-    family(555, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
-    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
-    family(557, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
-    family(558, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
-    family(559, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
-    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
-    family(561, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
-    family(562, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
-    family(563, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
-    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
-    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
-    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
-    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
-    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
-    family(569, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
-    family(570, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
-    family(571, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
-    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
-    family(573, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
-    family(574, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
-    family(575, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
-    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
-    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
-    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
-    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
-    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
-    family(581, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
-    family(582, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
-    family(584, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
-    family(586, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
-    family(587, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
-    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
-    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
-    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
-    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
-    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
-    family(593, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
-    family(594, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
-    family(595, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
-    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
-    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
-    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
-    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
-    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
-    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
-    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
-    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
-    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
-    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
-    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
-    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
-    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
-    family(609, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
-    family(610, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
-    family(612, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
-    family(614, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
-    family(616, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
-    family(618, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
-    family(620, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
-    family(622, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
-    family(624, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
-    family(626, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
-    family(628, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
-    family(630, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
-    family(632, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
-    family(634, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
-    family(636, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
-    family(638, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
-    family(640, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
-    family(642, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
-    family(644, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
-    family(646, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
-    family(648, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
-    family(650, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
-    family(652, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
-    family(654, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
-    family(656, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
-    family(658, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
-    family(660, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
-    family(662, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
-    family(664, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
-    family(666, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
-    family(668, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
-    family(670, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
-    family(672, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
-    family(673, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
-    family(674, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
-    family(675, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
-    family(676, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
-    family(677, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
-    family(679, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
-    family(681, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
-    family(683, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
-    family(685, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
-    family(686, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
-    family(687, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
-    family(688, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
-    family(689, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
-    family(690, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
-    family(691, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
-    family(692, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
+    family(21, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameGrow
+    family(22, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.FrameShrink
+    family(23, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, S32, 0), // machine.Return
+    family(24, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, S32, 0), // machine.Deoptimize
+    family(25, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, I0, 1), // machine.CallDirect
+    family(26, 1, 0, b"i---", [0xefef, ALL, ALL, ALL], N, 0, 0xffff0000ffcf, S32, 0), // machine.CallThrough
+    family(27, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff00000fc7, S32, 0), // machine.CallHost
+    family(28, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.Entry
+    family(29, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x400, I0, 0), // machine.EntryResume
+    family(30, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryReturn
+    family(31, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0xffff0000ffef, I0, 0), // machine.EntryAbandon
+    family(32, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Landing
+    family(33, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Unreachable
+    family(34, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Jump
+    family(35, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 1), // machine.JumpTable
+    family(36, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsSet
+    family(38, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsClear
+    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
+    family(41, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
+    family(42, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
+    family(43, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
+    family(44, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
+    family(48, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
+    family(55, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
+    family(58, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
+    family(61, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
+    family(63, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
+    family(66, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
+    family(69, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
+    family(72, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
+    family(78, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
+    family(84, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
+    family(90, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
+    family(92, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
+    family(94, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
+    family(96, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
+    family(98, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
+    family(100, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
+    family(102, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
+    family(104, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
+    family(106, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
+    family(108, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
+    family(110, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
+    family(112, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
+    family(114, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
+    family(116, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
+    family(118, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
+    family(120, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
+    family(122, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
+    family(124, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
+    family(126, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
+    family(128, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
+    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
+    family(131, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
+    family(132, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
+    family(133, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
+    family(134, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
+    family(140, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
+    family(146, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
+    family(152, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
+    family(158, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
+    family(161, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
+    family(164, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
+    family(167, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
+    family(170, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
+    family(173, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
+    family(176, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
+    family(178, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
+    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
+    family(181, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
+    family(182, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
+    family(183, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
+    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
+    family(185, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
+    family(186, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
+    family(187, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
+    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
+    family(189, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
+    family(190, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
+    family(191, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
+    family(192, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
+    family(194, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
+    family(196, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
+    family(198, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
+    family(200, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
+    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
+    family(203, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
+    family(204, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
+    family(205, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
+    family(206, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
+    family(209, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
+    family(212, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
+    family(215, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
+    family(218, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
+    family(221, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
+    family(224, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
+    family(227, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
+    family(230, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
+    family(233, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
+    family(236, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
+    family(239, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
+    family(242, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
+    family(245, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
+    family(248, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
+    family(251, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
+    family(254, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
+    family(257, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
+    family(260, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
+    family(263, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
+    family(266, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
+    family(272, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
+    family(278, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
+    family(284, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
+    family(290, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
+    family(296, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
+    family(302, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
+    family(308, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
+    family(314, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
+    family(320, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
+    family(326, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
+    family(332, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
+    family(338, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
+    family(344, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
+    family(350, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
+    family(356, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
+    family(362, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
+    family(368, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
+    family(374, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
+    family(380, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
+    family(386, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
+    family(389, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
+    family(392, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
+    family(395, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
+    family(398, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
+    family(401, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
+    family(404, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
+    family(407, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
+    family(410, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
+    family(413, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
+    family(416, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
+    family(419, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
+    family(422, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
+    family(425, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
+    family(428, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
+    family(431, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
+    family(434, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
+    family(437, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
+    family(440, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
+    family(443, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
+    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
+    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
+    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
+    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
+    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
+    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
+    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
+    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
+    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
+    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
+    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
+    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
+    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
+    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
+    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
+    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
+    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
+    family(463, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
+    family(464, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
+    family(465, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
+    family(466, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
+    family(468, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
+    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
+    family(471, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
+    family(472, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
+    family(473, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
+    family(474, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
+    family(477, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
+    family(480, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
+    family(483, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
+    family(486, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
+    family(489, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
+    family(492, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
+    family(495, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
+    family(498, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
+    family(501, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
+    family(504, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
+    family(507, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
+    family(510, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
+    family(513, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
+    family(516, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
+    family(518, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
+    family(520, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
+    family(522, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
+    family(524, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
+    family(526, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
+    family(528, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
+    family(530, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
+    family(532, 2, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
+    family(534, 2, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
+    family(536, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
+    family(538, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
+    family(540, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
+    family(542, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
+    family(544, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
+    family(546, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
+    family(548, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
+    family(550, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
+    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
+    family(553, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
+    family(554, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
+    family(555, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
+    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
+    family(557, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
+    family(558, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
+    family(559, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
+    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
+    family(561, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
+    family(562, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
+    family(563, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
+    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
+    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
+    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
+    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
+    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
+    family(569, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
+    family(570, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
+    family(571, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
+    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
+    family(573, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
+    family(574, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
+    family(575, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
+    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
+    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
+    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
+    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
+    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
+    family(581, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
+    family(582, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
+    family(583, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
+    family(584, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
+    family(586, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
+    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
+    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
+    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
+    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
+    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
+    family(593, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
+    family(594, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
+    family(595, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
+    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
+    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
+    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
+    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
+    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
+    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
+    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
+    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
+    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
+    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
+    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
+    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
+    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
+    family(609, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
+    family(610, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
+    family(611, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
+    family(612, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
+    family(614, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
+    family(616, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
+    family(618, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
+    family(620, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
+    family(622, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
+    family(624, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
+    family(626, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
+    family(628, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
+    family(630, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
+    family(632, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
+    family(634, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
+    family(636, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
+    family(638, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
+    family(640, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
+    family(642, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
+    family(644, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
+    family(646, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
+    family(648, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
+    family(650, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
+    family(652, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
+    family(654, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
+    family(656, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
+    family(658, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
+    family(660, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
+    family(662, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
+    family(664, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
+    family(666, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
+    family(668, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
+    family(670, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
+    family(672, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
+    family(674, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
+    family(675, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
+    family(676, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
+    family(677, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
+    family(678, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
+    family(679, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
+    family(681, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
+    family(683, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
+    family(685, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
+    family(687, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
+    family(688, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
+    family(689, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
+    family(690, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
+    family(691, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
+    family(692, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
+    family(693, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
+    family(694, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
 ], &TEMPLATES);
 
 #[rustfmt::skip]
-static TEMPLATES: [Template; 693] = [
+static TEMPLATES: [Template; 695] = [
     // machine.MoveInt
     template(0x4889c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // machine.MoveFloat
@@ -459,6 +461,10 @@ static TEMPLATES: [Template; 693] = [
     template(0xf30f1efa4881ec0000000048836d2801, [0, 0, 0, 0], 0, 2, 22, S32, 7, [18, N], 0, 0, 0),
     // machine.FrameLeave
     template(0x4881c400000000488345280100000000, [0, 0, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 0),
+    // machine.FrameGrow
+    template(0x4881ec00000000000000000000000000, [0, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
+    // machine.FrameShrink
+    template(0x4881c400000000000000000000000000, [0, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // machine.Return
     template(0x4881c40000000048834528014531d2c3, [0, 0, 0, 0], 0, 0, 16, S32, 3, [N, N], 0, 0, 0),
     // machine.Deoptimize

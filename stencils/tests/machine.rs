@@ -4,10 +4,9 @@
 mod common;
 
 use common::*;
-use patchjit::runtime::{Binding, Context, EntryCell, HostCode, Status};
+use patchjit::runtime::{Context, EntryCell, HostCode, Status};
 use patchjit::stencil::{Form, FormKind, Machine, OperandKind, Template};
 use std::ffi::c_void;
-use std::sync::atomic::AtomicU32;
 
 /// The code of a form for these registers and this immediate, and its template.
 fn code(machine: Machine, registers: &[u8], immediate: i64) -> (&'static Template, Vec<u8>) {
@@ -140,9 +139,13 @@ fn frames_keep_values() {
             {
                 let mut c = context();
                 c.depth = 3;
+                // The value is stored in the frame, found in the frame grown, and the frame shrunk again.
+                let growth = 2 * size;
                 let mut bytes = enter_frame(size);
                 bytes.extend(code(store, &from[..1], slot).1);
-                bytes.extend(code(load, &to[..1], slot).1);
+                bytes.extend(code(Machine::FrameGrow, &[], growth).1);
+                bytes.extend(code(load, &to[..1], growth + slot).1);
+                bytes.extend(code(Machine::FrameShrink, &[], growth).1);
                 bytes.extend(code(Machine::FrameLeave, &[], size).1);
                 bytes.push(0xc3);
                 pages.clear();
@@ -180,26 +183,7 @@ fn enter_frame(size: i64) -> Vec<u8> {
 }
 
 fn context() -> Context {
-    Context {
-        slots: std::ptr::null_mut(),
-        hosts: std::ptr::null(),
-        host_context: std::ptr::null_mut(),
-        cells: std::ptr::null(),
-        fuel: 0,
-        depth: 0,
-        interrupt: AtomicU32::new(0),
-        status: 0,
-        exit_number: 0,
-        reserved: 0,
-        stack: 0,
-        cell_count: 0,
-        regions: [const {
-            Binding {
-                base: std::ptr::null_mut(),
-                size: 0,
-            }
-        }; patchjit::ir::MAX_REGIONS],
-    }
+    Context::new()
 }
 
 /// Runs a form without operands on a context; whether it went to its target.

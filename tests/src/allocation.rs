@@ -120,8 +120,19 @@ impl<'a> Checker<'a> {
         let mut states: HashMap<u32, State> = HashMap::new();
         for events in blocks.iter().filter(|events| events.block == NONE ^ entry) {
             for event in &events.events {
-                if let Event::Entry { register, value } = *event {
-                    initial.insert(Location::Register(register), vec![value]);
+                match *event {
+                    Event::Entry { register, value } => {
+                        initial.insert(Location::Register(register), vec![value]);
+                    }
+                    // Two values of a side trace may begin in one place.
+                    Event::Inherit { place, value } => {
+                        initial.entry(place).or_default().push(value);
+                    }
+                    Event::Copy { to, from } => {
+                        let values = initial.get(&from).cloned().unwrap_or_default();
+                        initial.insert(to, values);
+                    }
+                    _ => {}
                 }
             }
         }
@@ -325,6 +336,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             | Event::Live { .. }
             | Event::SpillSlot { .. }
             | Event::Frame { .. }
+            | Event::Inherit { .. }
             | Event::Stub { .. } => {}
         }
         Ok(())

@@ -7,6 +7,7 @@ pub mod assemble;
 pub mod differential;
 pub mod draft;
 pub mod generate;
+pub mod linked;
 pub mod machine;
 pub mod oracle;
 pub mod programs;

@@ -50,6 +50,7 @@ mod space;
 
 use pages::Pages;
 use patchjit::code::{CODE_ALIGNMENT, CodeBuffer};
+use patchjit::link::CodeSpan;
 use space::Space;
 use std::fmt;
 use std::ops::Range;
@@ -262,6 +263,25 @@ impl Arena {
         self.pages.fill(block.range());
         self.space.give(block.range());
         self.pages.close(block.range())
+    }
+
+    /// Lets a table of links ([`patchjit::link::Links`], made for [`Arena::addresses`]) change where exits jump.
+    ///
+    /// With two views, code may run meanwhile. With one view nobody may run any code of the arena until this returns.
+    pub fn relink<T>(&mut self, change: impl FnOnce(&mut CodeSpan<'_>) -> T) -> Result<T, Error> {
+        let execute_at = self.addresses().start;
+        let range = 0..self.accessible;
+        if self.views() == Views::Two {
+            let words = self.pages.words(range);
+            return Ok(change(&mut CodeSpan::running(execute_at, words)));
+        }
+        self.pages.open(range.clone())?;
+        let result = change(&mut CodeSpan::stopped(CodeBuffer {
+            write: self.pages.bytes(range.clone()),
+            execute_at,
+        }));
+        self.pages.close(range)?;
+        Ok(result)
     }
 
     fn check(&self, block: &Block) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use crate::{Error, Step, TRAP_BYTE, Views, cache};
 use region::Protection;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::AtomicU64;
 
 pub(crate) struct Pages {
     mapping: Mapping,
@@ -130,6 +131,14 @@ impl Pages {
         // SAFETY: the range is committed and open, so its pages are mapped and writable as long as
         // this value lives; the result borrows it mutably, and no other reference to the pages exists.
         unsafe { std::slice::from_raw_parts_mut(self.write.add(range.start), range.len()) }
+    }
+
+    /// The same as words, which other threads may execute from the other view. Both ends are multiples of 8.
+    pub fn words(&mut self, range: Range<usize>) -> &[AtomicU64] {
+        debug_assert!(range.start.is_multiple_of(8) && range.end.is_multiple_of(8));
+        debug_assert!(range.end <= self.capacity);
+        // SAFETY: as for bytes; pages are aligned to more than 8, and any bits are words.
+        unsafe { std::slice::from_raw_parts(self.write.add(range.start).cast(), range.len() / 8) }
     }
 
     /// Fills an open range with traps.

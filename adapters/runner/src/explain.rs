@@ -242,6 +242,9 @@ impl Names<'_> {
                         self.value(value)
                     )
                 }
+                Event::Inherit { place, value } => {
+                    writeln!(text, "    {}: {}", self.place(place), self.value(value))
+                }
                 Event::Copy { to, from } => {
                     writeln!(text, "    {} = {}", self.place(to), self.place(from))
                 }
@@ -310,6 +313,7 @@ impl Names<'_> {
                 .unwrap_or_default(),
             ValueName::Slots => "(guest slots)".to_string(),
             ValueName::Region(region) => format!("(@{})", self.module.region_name(region)),
+            ValueName::Kept(number) => format!("(kept {number})"),
         }
     }
 

@@ -7,6 +7,7 @@
 //! value lives, so a value stored once stays stored. Costs constant time for each operand, and a scan of one bank's
 //! registers where something must go.
 
+use super::side::INHERITED;
 use super::workspace::{
     END, INFO, INFO_FLOAT, INFO_HINT_PARAMETER, INFO_HINT_SHIFT, INFO_HINTED, INFO_REMATERIALIZED,
     LOCATION, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER,
@@ -124,7 +125,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if slot == self.slot_count {
             self.slot_count += 1;
         }
-        if slot >= 1 << 20 {
+        if slot >= INHERITED {
             return Err(unsupported(Feature::FrameSize));
         }
         *self
@@ -224,7 +225,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let slot = (location >> 8)
             .checked_sub(1)
             .ok_or(internal(Part::Allocate, line!()))?;
-        self.frame_load(to, self.slot_offset(slot))?;
+        if slot >= INHERITED {
+            self.load_inherited(to, value)?;
+        } else {
+            self.frame_load(to, self.slot_offset(slot))?;
+        }
         self.observe(Event::Copy {
             to: Location::Register(to),
             from: Location::Slot(slot),

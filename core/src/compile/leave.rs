@@ -3,27 +3,42 @@
 //! Takes, at each place that may leave, where the snapshot's values are just then; promises that on the exit's
 //! path, and only there, they reach their guest slots. What must be remembered until the function's end stands at the
 //! far end of the code buffer, where the stubs will need more room than that. Exits without a snapshot share a stub.
+//!
+//! Where exits are described (`core/src/compile/side.rs`), the stub of an exit that can be linked begins with a jump to
+//! what stands behind it. Linking it is writing another distance into that jump.
 
 use super::allocate::{INTS, Register, only};
+use super::side::{KeptFor, Stub};
 use super::workspace::NO_REGISTER;
 use super::{Event, FunctionCompiler, Location, Observer};
-use crate::ir::{Exit, ExitKind, place_slot, place_tag};
+use crate::ir::{Exit, ExitKind, NONE, place_slot, place_tag};
 use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label};
 use crate::runtime::offset;
 use crate::stencil::{Form, FormKind, Machine};
 use crate::types::Type;
 
-/// A record at the far end of the buffer, from its lowest word up: kind and length, label, then what the kind has.
+/// A record at the far end of the buffer, from its lowest word up: kind and length, label, then what the kind has. Of an
+/// exit: its index; if exits are described, the op, the loop around it, what values are kept for and how many, and a word for
+/// each; then a word for each entry of the snapshot. What comes in numbers has the last one first.
 const RECORD_EXIT: u32 = 1 << 30;
 const RECORD_CALL_EXIT: u32 = 2 << 30;
 const RECORD_TABLE: u32 = 3 << 30;
 const RECORD_LENGTH: u32 = (1 << 30) - 1;
 
 /// In a record: the value is in its spill slot, the number above.
-const AT_SLOT: u32 = 64;
-/// In a record: the value is a constant.
-const AT_CONSTANT: u32 = 65;
+pub(super) const AT_SLOT: u32 = 64;
+/// In a record: the value is a constant, or an anchor.
+pub(super) const AT_CONSTANT: u32 = 65;
+/// In a record, of a value that is kept: where the exit says that the code is a side trace for.
+pub(super) const AT_FIXED: u32 = 66;
+/// In a record, of a value that is kept: in the context.
+pub(super) const AT_CONTEXT: u32 = 67;
+/// In a record, of a value that is kept: nowhere.
+pub(super) const AT_NOWHERE: u32 = 68;
+
+/// In a record, with exits described: what values are kept for, above their number.
+const KEPT_FOR_SHIFT: u32 = 8;
 
 /// The exits without a snapshot that a stub is waiting for, most recent ones.
 pub(super) const SHARED_STUBS: usize = 8;
@@ -49,7 +64,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let record = program.exits[exit as usize];
         let key = exit ^ kind;
         let shared = key as usize % SHARED_STUBS;
-        if record.entry_count == 0 && self.shared_stubs[shared].0 == key {
+        let can_link = self.can_link(&record, kind, value);
+        let can_share = record.entry_count == 0 && !can_link;
+        if can_share && self.shared_stubs[shared].0 == key {
             let at = self.shared_stubs[shared].1;
             let mut label = Label(self.patcher.word(at)?);
             self.patcher.link(holes, &mut label)?;
@@ -80,16 +97,36 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
             self.patcher.push_tail(word)?;
         }
+        if self.linking.is_active() {
+            let (kept, kept_for, loop_index) = match can_link {
+                true => self.push_kept(value)?,
+                false => (0, KeptFor::Never, 0),
+            };
+            let kept_for = (kept_for as u32) << KEPT_FOR_SHIFT;
+            for word in [kept | kept_for, loop_index, value + self.first_op] {
+                self.patcher.push_tail(word)?;
+            }
+        }
         self.patcher.push_tail(exit)?;
         let mut label = Label::UNUSED;
         self.patcher.link(holes, &mut label)?;
         self.patcher.push_tail(label.0)?;
         let at = self.patcher.tail();
         self.patcher.push_tail(kind | record.entry_count)?;
-        if record.entry_count == 0 {
+        if can_share {
             self.shared_stubs[shared] = (key, at);
         }
         Ok(())
+    }
+
+    /// Whether an exit's stub begins with a jump that can be led elsewhere. Polls must always be noticed, a trap is the
+    /// end of the run, and after a call the callee has left already.
+    fn can_link(&self, exit: &Exit, kind: u32, value: u32) -> bool {
+        let op = &self.program.ops[(value + self.first_op) as usize];
+        self.linking.is_active()
+            && kind == RECORD_EXIT
+            && exit.kind == ExitKind::Deoptimize
+            && op.code != Opcode::Poll
     }
 
     /// Remembers a jump table whose targets have been pushed, the last case first.
@@ -100,23 +137,31 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Emits all stubs, then all tables; gives where the tables begin.
     pub(super) fn emit_stubs_and_tables(&mut self, end: u32) -> Result<u32, Fault> {
+        self.reserve_spare_slot(end)?;
         let mut at = self.patcher.tail();
         let mut tables = false;
         while at < end {
             let header = self.patcher.word(at)?;
-            let count = header & RECORD_LENGTH;
             if header & !RECORD_LENGTH == RECORD_TABLE {
                 tables = true;
-                at += 4 * (2 + count);
+                at += 4 * (2 + (header & RECORD_LENGTH));
                 continue;
             }
             let mut label = Label(self.patcher.word(at + 4)?);
-            let exit = self.patcher.word(at + 8)?;
+            let mut stub = self.stub_at(at)?;
+            if stub.kept_for != KeptFor::Never {
+                self.align_jump()?;
+            }
             self.patcher.bind(&mut label)?;
-            self.observe(Event::Stub { exit });
-            let exit = self.program.exits[exit as usize];
-            self.emit_stub(&exit, header & !RECORD_LENGTH, at + 12)?;
-            at += 4 * (3 + count);
+            self.observe(Event::Stub { exit: stub.exit });
+            if stub.kept_for != KeptFor::Never {
+                stub.jump = self.emit_link_jump()?;
+            }
+            self.emit_stub(&stub, header & !RECORD_LENGTH)?;
+            if header & !RECORD_LENGTH == RECORD_EXIT {
+                self.describe_exit(&stub)?;
+            }
+            at = stub.end();
         }
         self.machine(Machine::Unreachable, [0; 4], 0)?;
         let data = self.patcher.offset();
@@ -127,13 +172,66 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(data)
     }
 
+    /// Where exits are described, the frame's size must be known before the first stub: makes room for what stubs need.
+    fn reserve_spare_slot(&mut self, end: u32) -> Result<(), Fault> {
+        let mut at = self.patcher.tail();
+        while self.linking.is_active() && at < end {
+            let header = self.patcher.word(at)?;
+            if header & !RECORD_LENGTH == RECORD_TABLE {
+                at += 4 * (2 + (header & RECORD_LENGTH));
+                continue;
+            }
+            let stub = self.stub_at(at)?;
+            if self.needs_spare_slot(&stub)? {
+                self.linking.spare_slot = Some(self.slot_count);
+                self.slot_count += 1;
+                break;
+            }
+            at = stub.end();
+        }
+        Ok(())
+    }
+
+    /// A slot for a stub.
+    fn spare_slot(&mut self) -> u32 {
+        self.linking.spare_slot.unwrap_or_else(|| {
+            self.slot_count += 1;
+            self.slot_count - 1
+        })
+    }
+
+    /// Reads the record of an exit.
+    fn stub_at(&self, at: u32) -> Result<Stub, Fault> {
+        let mut stub = Stub {
+            exit: self.patcher.word(at + 8)?,
+            op: NONE,
+            jump: NONE,
+            kept_for: KeptFor::Never,
+            loop_index: 0,
+            kept: 0,
+            kept_at: at + 12,
+            entries: self.patcher.word(at)? & RECORD_LENGTH,
+            entries_at: at + 12,
+        };
+        if self.linking.is_active() {
+            stub.op = self.patcher.word(at + 12)?;
+            stub.loop_index = self.patcher.word(at + 16)?;
+            let kept = self.patcher.word(at + 20)?;
+            stub.kept_for = KeptFor::from_code(kept >> KEPT_FOR_SHIFT);
+            stub.kept = kept & ((1 << KEPT_FOR_SHIFT) - 1);
+            stub.kept_at = at + 24;
+            stub.entries_at = stub.kept_at + 4 * stub.kept;
+        }
+        Ok(stub)
+    }
+
     fn emit_tables(&mut self, end: u32) -> Result<(), Fault> {
         let mut at = self.patcher.tail();
         while at < end {
             let header = self.patcher.word(at)?;
             let count = header & RECORD_LENGTH;
             if header & !RECORD_LENGTH != RECORD_TABLE {
-                at += 4 * (3 + count);
+                at = self.stub_at(at)?.end();
                 continue;
             }
             let mut table = Label(self.patcher.word(at + 4)?);
@@ -148,13 +246,30 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
+    /// Whether a stub needs a slot besides: every register is taken, and something is elsewhere or boxed.
+    fn needs_spare_slot(&self, stub: &Stub) -> Result<bool, Fault> {
+        let snapshot = self
+            .program
+            .snapshot(&self.program.exits[stub.exit as usize]);
+        let (mut open, mut elsewhere) = (INTS & self.allocatable, false);
+        for (number, pair) in (0..).zip(snapshot.chunks_exact(2)) {
+            match self.patcher.word(stub.entry(number))? {
+                register @ 0..64 => {
+                    open &= !only(register);
+                    elsewhere |= place_tag(pair[0]).is_some();
+                }
+                _ => elsewhere = true,
+            }
+        }
+        Ok(elsewhere && open == 0)
+    }
+
     /// Emits one stub. Nothing but the values that its record names is alive there.
-    fn emit_stub(&mut self, exit: &Exit, kind: u32, entries: u32) -> Result<(), Fault> {
+    fn emit_stub(&mut self, stub: &Stub, kind: u32) -> Result<(), Fault> {
         let program = self.program;
-        let snapshot = program.snapshot(exit);
-        let count = exit.entry_count;
-        // The record has the last entry first.
-        let entry = |number: u32| entries + 4 * (count - 1 - number);
+        let exit = program.exits[stub.exit as usize];
+        let snapshot = program.snapshot(&exit);
+        let entry = |number: u32| stub.entry(number);
         let (mut taken, mut elsewhere) = (0, false);
         for (number, pair) in snapshot.chunks_exact(2).enumerate() {
             let register = self.patcher.word(entry(number as u32))?;
@@ -171,8 +286,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut moved = (NO_REGISTER, 0);
         if elsewhere && open == 0 {
             temporary = (INTS & self.allocatable).trailing_zeros();
-            moved = (temporary, self.slot_count);
-            self.slot_count += 1;
+            moved = (temporary, self.spare_slot());
             let at = self.slot_offset(moved.1);
             self.frame_store(temporary, at)?;
         }
@@ -187,7 +301,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let ty = program.ops[pair[1] as usize].result();
             let mut register = word;
             if word & 0xff == AT_SLOT {
-                self.frame_load(temporary, self.slot_offset(word >> 8))?;
+                self.frame_load(temporary, self.slot_offset_in_stub(word >> 8))?;
                 if ty.is_some_and(|ty| ty.bits() == 32) {
                     let form = Form::op(Opcode::I64ExtendI32U, FormKind::Registers);
                     self.form(form, [temporary, temporary, 0, 0], 0)?;
@@ -219,6 +333,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.store_guest_slot(register, place_slot(pair[0]))?;
         }
         if kind == RECORD_EXIT {
+            self.count_exit()?;
             self.machine(Machine::StoreExitNumber, [0; 4], i64::from(exit.number))?;
         }
         match exit.kind {

@@ -7,6 +7,7 @@
 //!     lower, memory, compute   forms for the op        allocate   its operands to registers
 //!     edges      moves between blocks       calls      what lives across
 //!     leave      snapshots, behind the function's code
+//!     side       exits that go on in other code, and code that begins at an exit
 //!     patch      template, registers, holes, bytes
 //! ```
 //!
@@ -31,6 +32,7 @@ mod next_use;
 mod observe;
 mod positions;
 mod references;
+mod side;
 mod tags;
 mod terminate;
 mod workspace;
@@ -38,6 +40,9 @@ mod workspace;
 pub use observe::{Event, Location, Observer, Silent, ValueName};
 pub use positions::{CodePosition, Positions};
 pub use references::{Frame, ReferenceMaps, References, Safepoint};
+pub use side::{
+    compile_linkable, compile_linkable_observed, compile_side, exit_room, side_workspace_words,
+};
 
 use crate::code::CodeBuffer;
 use crate::error::{Error, Feature, Part, Place, Storage};
@@ -53,6 +58,7 @@ use crate::verify::Verified;
 use allocate::{Register, Registers};
 use edges::Plan;
 use leave::SHARED_STUBS;
+use side::Linking;
 use workspace::{BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, START, Workspace};
 
 /// What compilation is asked for.
@@ -82,6 +88,21 @@ pub struct Compiled {
     pub code_length: u32,
     /// The most bytes of machine stack that one call takes, return address included.
     pub frame_bytes: u32,
+    /// For [`crate::link`]: tells which exits the code can be linked to and from.
+    pub link: LinkDigests,
+}
+
+/// What [`crate::link`] compares before it links code: see [`Compiled::link`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkDigests {
+    /// Of the description of its exits; 0 if there is none.
+    pub(crate) stamp: u64,
+    /// Of the exit that it is a side trace for; 0 if it is none.
+    pub(crate) inherits: u64,
+    /// Of a bridge: the address that it jumps to; 0 if it is none.
+    pub(crate) target: u64,
+    /// Where that exit jumps to, as an offset in the code.
+    pub(crate) entry: u32,
 }
 
 /// How many words of workspace compiling this program needs.
@@ -140,9 +161,39 @@ pub fn compile_observed<O: Observer>(
     functions: &mut [FunctionCode],
     observer: &mut O,
 ) -> Result<Compiled, Error> {
+    let mut linking = Linking::NONE;
+    compile_program(
+        verified,
+        set,
+        options,
+        workspace,
+        code,
+        functions,
+        &mut linking,
+        observer,
+    )
+}
+
+#[allow(
+    clippy::too_many_arguments,
+    reason = "private; each is a part of the whole"
+)]
+fn compile_program<O: Observer>(
+    verified: &Verified,
+    set: &'static StencilSet,
+    options: &Options,
+    workspace: &mut [u32],
+    code: CodeBuffer,
+    functions: &mut [FunctionCode],
+    linking: &mut Linking,
+    observer: &mut O,
+) -> Result<Compiled, Error> {
     let program = verified.program();
     let storage = |storage, needed| Err(Error::Full { storage, needed });
-    let needed = workspace_words(verified);
+    let needed = match linking.from {
+        Some(_) => side_workspace_words(verified),
+        None => workspace_words(verified),
+    };
     if workspace.len() < needed {
         return storage(Storage::Workspace, needed);
     }
@@ -166,11 +217,14 @@ pub fn compile_observed<O: Observer>(
                 bodies,
                 shared,
                 patcher.reborrow(),
+                linking.reborrow(index == 0),
                 observer,
             )?;
             let done = function.run();
             place = function.place();
             let (code, frame) = done?;
+            let described = function.linking.counts();
+            linking.set_counts(described);
             patcher.set_offset(code.end);
             functions[index] = code;
             frame_bytes = frame_bytes.max(frame);
@@ -178,6 +232,7 @@ pub fn compile_observed<O: Observer>(
         Ok(Compiled {
             code_length: patcher.offset(),
             frame_bytes,
+            link: LinkDigests::default(),
         })
     })();
     result.map_err(|fault: Fault| fault.error(place, code_bytes(verified), needed))
@@ -243,6 +298,7 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     workspace: Workspace<'a>,
     bodies: &'a mut [u32],
     patcher: Patcher<'a>,
+    linking: Linking<'a>,
     observer: &'o mut O,
     shared: Shared,
     shared_stubs: [(u32, u32); SHARED_STUBS],
@@ -300,6 +356,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         bodies: &'a mut [u32],
         shared: Shared,
         patcher: Patcher<'a>,
+        linking: Linking<'a>,
         observer: &'o mut O,
     ) -> Result<Self, Fault> {
         let program = verified.program();
@@ -310,9 +367,10 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             program,
             verified,
             set,
-            workspace: Workspace::cut(words, program, function)?,
+            workspace: Workspace::cut(words, program, function, linking.kept_records())?,
             bodies,
             patcher,
+            linking,
             observer,
             shared,
             shared_stubs: [(NONE, 0); SHARED_STUBS],
@@ -372,26 +430,30 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         if O::ACTIVE {
             self.observe_live_ranges();
         }
-        let entry = self.patcher.offset();
-        self.emit_entry()?;
-        let body = self.patcher.offset();
-        let mut label = Label(self.bodies[self.function as usize]);
-        self.patcher.bind(&mut label)?;
-        self.bodies[self.function as usize] = label.0;
-        self.emit_prologue()?;
-        self.begin_entry_block()?;
+        self.begin_description();
+        let mut code = FunctionCode {
+            entry: self.patcher.offset(),
+            ..FunctionCode::default()
+        };
+        if let Some(site) = self.linking.from {
+            code.body = self.begin_side(site)?;
+        } else {
+            self.emit_entry()?;
+            code.body = self.patcher.offset();
+            let mut label = Label(self.bodies[self.function as usize]);
+            self.patcher.bind(&mut label)?;
+            self.bodies[self.function as usize] = label.0;
+            self.emit_prologue()?;
+            self.begin_entry_block()?;
+        }
         for place in 0..self.workspace.block_count {
             self.compile_block(place)?;
         }
-        let data = self.emit_stubs_and_tables(tail)?;
+        code.data = self.emit_stubs_and_tables(tail)?;
+        self.describe_heads()?;
+        self.settle_side(&mut code)?;
         let frame_bytes = self.settle_frame()?;
-        let end = self.patcher.offset();
-        let code = FunctionCode {
-            entry,
-            body,
-            data,
-            end,
-        };
+        code.end = self.patcher.offset();
         Ok((code, frame_bytes))
     }
 
@@ -555,11 +617,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
 
     /// Fills in the frame's size; gives what a call takes of the stack.
     fn settle_frame(&mut self) -> Result<u32, Fault> {
-        let file = &self.set.registers;
-        let words = self.outgoing_words + self.slot_count;
-        let wanted = words * 8 + file.return_address_size;
-        let taken = wanted.next_multiple_of(file.stack_alignment);
-        let frame = taken - file.return_address_size;
+        let frame = self.frame_bytes();
         self.observe(Event::Frame {
             words: frame / 8,
             outgoing: self.outgoing_words,
@@ -570,7 +628,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             next = self.patcher.word(hole)?;
             self.patcher.set_word(hole, frame)?;
         }
-        Ok(taken)
+        Ok(frame + self.set.registers.return_address_size)
     }
 
     /// Emits a machine form.
@@ -649,7 +707,10 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         } else {
             match value - self.op_count {
                 0 => ValueName::Slots,
-                region => ValueName::Region(region - 1),
+                region if region as usize <= self.program.regions.len() => {
+                    ValueName::Region(region - 1)
+                }
+                other => ValueName::Kept(other - 1 - self.program.regions.len() as u32),
             }
         }
     }

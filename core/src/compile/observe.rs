@@ -15,6 +15,8 @@ pub enum ValueName {
     Slots,
     /// The address of a region.
     Region(u32),
+    /// In a side trace: a value that the exit which it was compiled for keeps and does not name, by its number there.
+    Kept(u32),
 }
 
 /// Where a value can be.
@@ -22,7 +24,7 @@ pub enum ValueName {
 pub enum Location {
     /// A register: integer registers from 0, float registers from 32.
     Register(u32),
-    /// A spill slot.
+    /// A spill slot. In a side trace, those from 2^19 on are words of the parent's frame.
     Slot(u32),
     /// A word for the arguments of calls.
     Outgoing(u32),
@@ -58,6 +60,13 @@ pub enum Event {
     Entry {
         /// The register.
         register: u32,
+        /// The value.
+        value: ValueName,
+    },
+    /// A value is where the exit has it that the side trace at hand is for.
+    Inherit {
+        /// Here.
+        place: Location,
         /// The value.
         value: ValueName,
     },

@@ -173,15 +173,16 @@ fn take<'w>(words: &mut &'w mut [u32], count: usize) -> Result<&'w mut [u32], Fa
 }
 
 impl<'w> Workspace<'w> {
-    /// Cuts the tables for one function.
+    /// Cuts the tables for one function; `kept` values of a parent's exit have records behind the anchors.
     pub fn cut(
         mut words: &'w mut [u32],
         program: &Program,
         function: &Function,
+        kept: usize,
     ) -> Result<Workspace<'w>, Fault> {
         let ops = function.op_count as usize;
         let blocks = function.block_count as usize;
-        let anchors = anchors(program);
+        let anchors = anchors(program) + kept;
         let words = &mut words;
         Ok(Workspace {
             values: take(words, VALUE_WORDS * (ops + anchors))?

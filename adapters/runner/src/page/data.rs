@@ -324,6 +324,7 @@ impl Gather<'_> {
             }
             ValueName::Slots => "(guest slots)".to_string(),
             ValueName::Region(region) => format!("(@{})", named(&self.names.regions, region, "r")),
+            ValueName::Kept(number) => format!("(kept {number})"),
         }
     }
 

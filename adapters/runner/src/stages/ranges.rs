@@ -107,7 +107,11 @@ impl<'a> Ranges<'a> {
                     self.release_all(2 * self.position);
                 }
             }
-            Event::Entry { register, value } => self.hold(register, value, before),
+            Event::Entry { register, value }
+            | Event::Inherit {
+                place: Location::Register(register),
+                value,
+            } => self.hold(register, value, before),
             Event::Edge { at } => {
                 self.in_edge = true;
                 // Edges are the block's last op's, which may have made no code before them.
@@ -154,6 +158,7 @@ impl<'a> Ranges<'a> {
             }
             Event::Clobber { set } => self.lose(set, before + 1),
             Event::Copy { .. }
+            | Event::Inherit { .. }
             | Event::Function { .. }
             | Event::Stub { .. }
             | Event::Safepoint { .. }
