@@ -107,7 +107,10 @@ impl Counted {
         let op = self.ops[value as usize];
         let info = op.code.info();
         match info.shape {
-            Shape::Tag => format!("type of {}", self.origin(op.a)),
+            Shape::Tag if op.code == Opcode::I64TagTest => {
+                format!("type of {}", self.origin(op.a))
+            }
+            Shape::Tag => "condition of the program's own, boxed".into(),
             Shape::Unary => format!("{} of {}", info.name, self.origin(op.a)),
             Shape::Binary if op.code == Opcode::I64LtU => "index below length".into(),
             Shape::Binary => format!("condition ({})", info.name),
