@@ -14,8 +14,8 @@
 //! the same key, one does. What was not looked up since the hand of the clock came by is evicted first.
 //!
 //! **Quiescent points** are the embedder's to report, in a [`Session`] for each thread: a moment at which the thread runs no compiled
-//! code and has forgotten all addresses that it got here. The [`Epochs`] are the embedder's, so one set of them may serve several
-//! caches, and tables of the embedder's own.
+//! code and has forgotten all addresses that it got here. The epochs are the core's ([`Epochs`]), so one set of them serves a cache and
+//! tables of links alike.
 //!
 //! **Threads.** [`Cache`] is `Sync` if keys and code are `Send` and `Sync`, and so are all its methods: a lookup takes a lock for
 //! reading, everything else one for writing, for a time that is constant but for an insertion that evicts. A [`Session`] belongs to one thread
@@ -25,7 +25,8 @@
 //! No std: this crate needs `alloc`, through its tables.
 //!
 //! ```
-//! use patchjit_cache::{Cache, Epochs};
+//! use patchjit::link::Epochs;
+//! use patchjit_cache::Cache;
 //! use std::sync::atomic::AtomicU32;
 //!
 //! let words = [AtomicU32::new(0), AtomicU32::new(0)]; // two threads
@@ -49,10 +50,6 @@
 
 extern crate alloc;
 
-mod epochs;
-
-pub use epochs::{Epoch, Epochs};
-
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
@@ -61,6 +58,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::hash_map::Entry as MapEntry;
 use hashbrown::{HashMap, HashSet};
+use patchjit::link::{Epoch, Epochs};
 use spin::RwLock;
 
 /// Code that is kept.

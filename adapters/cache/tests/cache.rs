@@ -1,6 +1,7 @@
 //! A bound that holds, eviction that takes what is not used, and no code given back that a thread may run.
 
-use patchjit_cache::{Cache, Claim, Epochs, Refusal, Session};
+use patchjit::link::Epochs;
+use patchjit_cache::{Cache, Claim, Refusal, Session};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 const fn is_send<T: Send>() {}

@@ -3,11 +3,12 @@
 
 use patchjit::build::{Buffers, Builder};
 use patchjit::compile::{self, FunctionCode};
+use patchjit::link::Epochs;
 use patchjit::ops::Opcode;
 use patchjit::runtime::{Context, Status};
 use patchjit::types::Type;
 use patchjit::{call, verify};
-use patchjit_cache::{Cache, Epochs, Refusal};
+use patchjit_cache::{Cache, Refusal};
 use patchjit_memory::{Arena, Block};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -78,7 +78,7 @@ impl<'a> Epochs<'a> {
     }
 
     /// Begins another epoch; gives the one that ends, in which something was made unreachable.
-    pub(crate) fn end(&self) -> Epoch {
+    pub fn end(&self) -> Epoch {
         Epoch(self.now.fetch_add(2, Ordering::SeqCst))
     }
 
