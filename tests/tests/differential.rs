@@ -6,6 +6,7 @@
 use patchjit::compile::{self, Compiled};
 use patchjit::error::{Error, Storage};
 use patchjit::ops::Opcode;
+use patchjit::optimize::{self, Pass, Passes};
 use patchjit::verify;
 use patchjit_tests::arbitrary::compile_in;
 use patchjit_tests::differential::{Laboratory, Summary};
@@ -199,5 +200,25 @@ fn random_programs_survive_their_text() {
         assert_eq!(printed, text, "seed {seed}");
         assert_eq!(again.ops.len(), module.ops.len(), "seed {seed}");
         assert_eq!(again.blocks, module.blocks, "seed {seed}");
+    }
+}
+
+#[test]
+fn passes_over_boxes_and_memory_find_work_alone() {
+    for pass in [Pass::Boxes, Pass::Sink, Pass::Loads, Pass::Stores] {
+        let options = optimize::Options {
+            passes: Passes::NONE.with(pass),
+            fuel: None,
+        };
+        let mut steps = 0;
+        for seed in 0..300 {
+            let module = generate(seed).module();
+            let (_, report) = programs::optimized(&module, &options).expect("an optimized program");
+            steps += report.count(pass);
+            if steps >= 20 {
+                break;
+            }
+        }
+        assert!(steps >= 20, "{pass} makes {steps} steps in 300 programs");
     }
 }

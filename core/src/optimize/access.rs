@@ -35,6 +35,20 @@ impl Walk<'_, '_, '_, '_> {
             self.steps.did(Pass::Addresses, 1);
             (index, offset, scale) = address;
         }
+        let stores = Check::of(op.code).form == Form::Store;
+        let probe = Op {
+            aux: access_aux(op.region() as u16, scale),
+            a: index,
+            ..op
+        };
+        if stores {
+            let stored = self.name(op.b);
+            if self.is_stored(&probe, offset, stored) {
+                return Ok(NONE);
+            }
+        } else if let Some(value) = self.forwarded(&probe, offset) {
+            return Ok(value);
+        }
         let size = program.regions[op.region()].size;
         let last = last_index(size, offset, op.code.info().width, scale);
         let mut marked = op.is_in_bounds();
@@ -48,7 +62,6 @@ impl Walk<'_, '_, '_, '_> {
                 self.steps.did(Pass::Bounds, 1);
             }
         }
-        let stores = Check::of(op.code).form == Form::Store;
         let exit = if marked { NONE } else { self.exit(exit)? };
         let words = self.extra.push(offset)?;
         self.extra.push(exit)?;
@@ -60,6 +73,7 @@ impl Walk<'_, '_, '_, '_> {
             c: words,
             ..op
         })?;
+        self.note_access(value, offset);
         if let Some(last) = last
             && !marked
             && self.steps.may(Pass::Bounds)

@@ -39,8 +39,10 @@
 //! there. Every step must lower something that is bounded, or the walk is not linear.
 
 mod access;
+mod boxes;
 mod facts;
 mod learn;
+mod memory;
 mod operands;
 mod order;
 mod passes;
@@ -59,6 +61,7 @@ use crate::error::{Error, Storage as Which};
 use crate::ir::{Block, Exit, Function, NONE, Op, Program};
 use crate::verify::table::{Check, Form};
 use crate::verify::{self, Verified};
+use memory::Memory;
 use order::{find_aliases, prepare};
 use sweep::Output;
 use walk::{Phase, Steps, Walk};
@@ -261,6 +264,7 @@ pub fn optimize<'a>(
             edges,
             notes: 0,
             nesting: 0,
+            memory: Memory::EMPTY,
             source: function.first_op,
             ahead: function.op_count,
             block_start: function.first_op,

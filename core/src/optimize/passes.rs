@@ -44,6 +44,14 @@ passes! {
     Bounds "bounds";
     /// Sums and shifts that go into the offset or the scale of an access.
     Addresses "addresses";
+    /// Tests, unboxes and boxes of words of which it is known how they were boxed.
+    Boxes "boxes";
+    /// Boxes that only exits need, made on their paths.
+    Sink "sink";
+    /// Loads of what is known to be in a guest slot or region.
+    Loads "loads";
+    /// Stores of what is there, and stores that are overwritten before anybody looks.
+    Stores "stores";
     /// Divisions by constants.
     Strength "strength";
     /// Loops whose first round is made before them, so that what it checks and computes need not be done in each round. Counts ops.

@@ -14,7 +14,7 @@ use super::workspace::{
 };
 use crate::build::Table;
 use crate::error::Error;
-use crate::ir::{Block, Exit, Function, NONE, Op};
+use crate::ir::{Block, Exit, Function, NONE, Op, boxed_place, place_tag};
 use crate::ops::{Opcode, flags};
 use crate::verify::table::{Check, Form};
 
@@ -34,6 +34,21 @@ pub(super) struct Output<'o, 's> {
 fn has_effect(op: &Op) -> bool {
     let effects = flags::LEAVES | flags::WRITES | flags::CALLS | flags::TERMINATES;
     op.code.info().flags & effects != 0 || op.code == Opcode::Result
+}
+
+/// An entry of a snapshot whose value nothing else needed so far, with what the value was made of instead of it.
+fn sunk(draft: &[Op], pair: &[u32]) -> Option<[u32; 2]> {
+    let (place, op) = (pair[0], draft.get(pair[1] as usize)?);
+    if place_tag(place).is_some() {
+        return None;
+    }
+    let place = match op.code {
+        Opcode::I64Box | Opcode::I64BoxI32 | Opcode::I64BoxF64 => boxed_place(place, op.aux),
+        // The slot gets the same 64 bits.
+        Opcode::I64ReinterpretF64 | Opcode::F64ReinterpretI64 | Opcode::I64ExtendI32U => place,
+        _ => return None,
+    };
+    Some([place, op.a])
 }
 
 /// Marks a value. If the sweep is past it, it waits on the stack.
@@ -110,8 +125,15 @@ impl Walk<'_, '_, '_, '_> {
             let exit = self.exits.get_mut(*exit).ok_or(internal(line!()))?;
             if exit.entry_count & NEEDED == 0 {
                 let first = exit.snapshot as usize;
-                let pairs = &extra[first..first + 2 * exit.entry_count as usize];
-                for pair in pairs.chunks_exact(2) {
+                let pairs = &mut extra[first..first + 2 * exit.entry_count as usize];
+                for pair in pairs.chunks_exact_mut(2) {
+                    if values[pair[1] as usize][MARK] == 0
+                        && let Some(entry) = sunk(self.draft, pair)
+                        && !self.order.verbatim
+                        && self.steps.take(Pass::Sink)
+                    {
+                        pair.copy_from_slice(&entry);
+                    }
                     mark(values, stack, waiting, now, pair[1]);
                 }
                 exit.entry_count |= NEEDED;

@@ -6,6 +6,7 @@
 //!
 //! What stands in the draft is never taken back: an op that is not used is left out later ([`super::sweep`]).
 
+use super::memory::Memory;
 use super::operands;
 use super::order::{self, Order, SELF};
 use super::passes::{Pass, Passes, Report};
@@ -103,6 +104,8 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub notes: u32,
     /// How many parameters are being looked at.
     pub nesting: u32,
+    /// What guest slots and regions hold here.
+    pub memory: Memory,
     /// The op of the program that is walked.
     pub source: u32,
     /// How many ops of the program are in blocks that were not walked to their end.
@@ -209,6 +212,7 @@ impl Walk<'_, '_, '_, '_> {
         record[OUT_FIRST] = NONE;
         record[OUT_LAST] = NONE;
         self.block = self.program_block(block);
+        self.memory.forget();
         self.begin(block, out)?;
         let mut current = block;
         while let End::With(next) = self.body(current)? {
@@ -314,6 +318,24 @@ impl Walk<'_, '_, '_, '_> {
                     let value = self.access(op)?;
                     self.define(index, value);
                 }
+                Form::SlotGet => {
+                    let value = match self.forwarded(&op, op.c) {
+                        Some(value) => value,
+                        None => {
+                            let value = self.append(op)?;
+                            self.note_access(value, op.c);
+                            value
+                        }
+                    };
+                    self.define(index, value);
+                }
+                Form::SlotSet => {
+                    let op = self.renamed(op);
+                    if !self.is_stored(&op, op.c, op.a) {
+                        let value = self.append(op)?;
+                        self.note_access(value, op.c);
+                    }
+                }
                 _ => {
                     let op = self.copied(op)?;
                     let value = self.append(op)?;
@@ -328,7 +350,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// Whether the draft has room for some ops besides those that the program still has.
-    fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         let ahead = self.ahead - (self.source - self.block_start);
         (self.used + ahead + SPARE) as usize <= self.draft.len()
     }
@@ -420,6 +442,7 @@ impl Walk<'_, '_, '_, '_> {
             return Err(internal(line!()));
         };
         *place = op;
+        self.memory.pass(&op);
         record[MARK] = 0;
         record[CHAIN] = NONE;
         record[BLOCK] = self.block;
@@ -548,6 +571,11 @@ impl Walk<'_, '_, '_, '_> {
         let mut op = op;
         loop {
             let form = Check::of(op.code).form;
+            self.without_canonicalize(&mut op);
+            if let Some(float) = self.unboxed_float(&op) {
+                op = float;
+                continue;
+            }
             if form == Form::Select {
                 op = self.plain_condition(op);
             } else if form == Form::FunctionIndex {
@@ -559,6 +587,12 @@ impl Walk<'_, '_, '_, '_> {
                 op = self.ordered(op);
                 if let Some(bits) = self.fold(&op).flatten() {
                     return self.result(&op, bits);
+                }
+                if form == Form::Tag {
+                    if let Some(value) = self.unboxed(&op)? {
+                        return Ok(value);
+                    }
+                    break;
                 }
                 rules::apply(self.draft, &op)
             };

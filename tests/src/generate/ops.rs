@@ -236,6 +236,32 @@ impl Builder<'_> {
             op.operands.push(value);
         }
         op.exit = Some(self.exit());
+        let again = op.clone();
+        self.finish_access(op);
+        if !info.has(flags::ATOMIC) && self.random.percent(30) {
+            self.access_again(again);
+        }
+    }
+
+    /// The same place once more: a load of it, or a store of something else.
+    fn access_again(&mut self, mut op: DraftOp) {
+        let back = match op.code {
+            Opcode::I32Store => Some(Opcode::I32Load),
+            Opcode::I64Store => Some(Opcode::I64Load),
+            Opcode::F32Store => Some(Opcode::F32Load),
+            Opcode::F64Store => Some(Opcode::F64Load),
+            _ => None,
+        };
+        match back {
+            Some(code) if self.random.percent(60) => {
+                op.code = code;
+                op.operands.truncate(1);
+            }
+            _ if op.operands.len() > 1 => {
+                op.operands[1] = self.any_exact(op.code.info().operands[1]);
+            }
+            _ => {}
+        }
         self.finish_access(op);
     }
 
@@ -283,9 +309,27 @@ impl Builder<'_> {
         let free = (self.draft.slot_count - FREE_SLOT) as usize;
         let code =
             self.any_code(|code| matches!(code.info().shape, Shape::SlotGet | Shape::SlotSet));
+        let slot = u64::from(FREE_SLOT) + self.random.below(free) as u64;
+        self.slot_op(code, slot);
+        if self.random.percent(40) {
+            // The same slot once more, read or written as the same type.
+            let ty = code.info().result.unwrap_or(code.info().operands[0]);
+            let code = self.any_code(|code| {
+                let info = code.info();
+                match info.shape {
+                    Shape::SlotGet => info.result == Some(ty),
+                    Shape::SlotSet => info.operands[0] == ty,
+                    _ => false,
+                }
+            });
+            self.slot_op(code, slot);
+        }
+    }
+
+    fn slot_op(&mut self, code: Opcode, slot: u64) {
         let info = code.info();
         let mut op = DraftOp::new(code);
-        op.immediate = u64::from(FREE_SLOT) + self.random.below(free) as u64;
+        op.immediate = slot;
         match info.result {
             Some(ty) => {
                 let value = self.give(op, ty);

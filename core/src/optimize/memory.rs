@@ -1,0 +1,251 @@
+//! Guest slots and regions: loads that are known, stores that change nothing, stores that are overwritten.
+//!
+//! Along a chain of blocks that are walked one behind the other, a short list tells what memory holds: after a load what was loaded, after a
+//! store what was stored.
+//!
+//! The rule of aliases: guest slots and regions never overlap, nor do two regions, as they are named by the program; two
+//! accesses in one region are apart if their index is the same value at the same scale, or both are constants, and their bytes differ. Anything
+//! else that writes (calls, polls, atomics, fences, raw stores) may write all of it.
+//!
+//! A store is dropped if the next one covers it before anything could look: no load of its memory, no op that may leave or call, no
+//! end of the block stands between. What must be looked at for an op is at most [`MOST`] entries.
+
+use super::passes::Pass;
+use super::walk::Walk;
+use crate::ir::{NONE, Op};
+use crate::ops::{Opcode, Shape, flags};
+use crate::types::Type;
+use crate::verify::table::{Check, Form};
+
+/// How many places are known at most.
+const MOST: usize = 16;
+
+/// In place of a region: the guest slots.
+const SLOTS: u32 = NONE;
+
+/// Bytes somewhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    region: u32,
+    /// The index's value in the draft; 0 for slots.
+    index: u32,
+    scale: u8,
+    width: u8,
+    offset: u32,
+}
+
+/// What a place holds.
+#[derive(Clone, Copy)]
+struct Known {
+    place: Place,
+    value: u32,
+    ty: Type,
+    /// All bits of a slot are the value's, zero-extended: not so of a narrow value that was read.
+    whole: bool,
+    /// The store that put it there.
+    store: u32,
+    /// How often somebody could have looked when it did.
+    looks: u32,
+}
+
+const NOTHING: Known = Known {
+    place: Place {
+        region: 0,
+        index: NONE,
+        scale: 0,
+        width: 0,
+        offset: 0,
+    },
+    value: NONE,
+    ty: Type::I64,
+    whole: false,
+    store: NONE,
+    looks: 0,
+};
+
+/// What is known of memory.
+pub(super) struct Memory {
+    known: [Known; MOST],
+    next: u8,
+    looks: u32,
+}
+
+impl Memory {
+    pub const EMPTY: Memory = Memory {
+        known: [NOTHING; MOST],
+        next: 0,
+        looks: 0,
+    };
+
+    /// Nothing is known any more.
+    pub fn forget(&mut self) {
+        self.known = [NOTHING; MOST];
+        self.looks += 1;
+    }
+
+    /// Notes that an op stands in the draft now: what it may look at and what it may write.
+    #[inline]
+    pub fn pass(&mut self, op: &Op) {
+        let info = op.code.info();
+        let looks = flags::LEAVES | flags::READS | flags::CALLS | flags::TERMINATES;
+        if info.flags & (looks | flags::WRITES) == 0 {
+            return;
+        }
+        let plain = matches!(info.shape, Shape::Store | Shape::SlotSet)
+            && info.flags & (flags::ATOMIC | flags::RAW) == 0;
+        let quiet = plain && info.shape == Shape::Store && op.is_in_bounds();
+        self.looks += u32::from(info.flags & looks != 0 && !quiet);
+        if info.flags & (flags::WRITES | flags::CALLS | flags::ATOMIC) != 0 && !plain {
+            self.forget();
+        }
+    }
+
+    fn find(&self, place: &Place) -> Option<usize> {
+        let known = |known: &Known| known.value != NONE && known.place == *place;
+        self.known.iter().position(known)
+    }
+
+    fn remember(&mut self, known: Known) {
+        let at = match self.find(&known.place) {
+            Some(at) => at,
+            None => {
+                self.next = (self.next + 1) % MOST as u8;
+                usize::from(self.next)
+            }
+        };
+        self.known[at] = known;
+    }
+}
+
+impl Walk<'_, '_, '_, '_> {
+    /// Where a plain access with the draft's names reads or writes, and the type of what it moves; no type if it is narrower.
+    fn place_of(&self, op: &Op, offset: u32) -> (Place, Option<Type>) {
+        let info = op.code.info();
+        let ty = info.result.unwrap_or(match info.shape {
+            Shape::SlotSet => info.operands[0],
+            _ => info.operands[1],
+        });
+        if matches!(info.shape, Shape::SlotGet | Shape::SlotSet) {
+            let place = Place {
+                region: SLOTS,
+                index: 0,
+                scale: 0,
+                width: 8,
+                offset: op.c,
+            };
+            return (place, Some(ty));
+        }
+        let place = Place {
+            region: op.region() as u32,
+            index: op.a,
+            scale: op.scale(),
+            width: info.width,
+            offset,
+        };
+        let whole = u32::from(info.width) * 8 == ty.bits();
+        (place, whole.then_some(ty))
+    }
+
+    /// The value of a load whose place is known to hold it.
+    pub fn forwarded(&mut self, op: &Op, offset: u32) -> Option<u32> {
+        if !self.steps.may(Pass::Loads) {
+            return None;
+        }
+        let (place, ty) = self.place_of(op, offset);
+        let known = self.memory.known[self.memory.find(&place)?];
+        if Some(known.ty) != ty {
+            return None;
+        }
+        self.steps.did(Pass::Loads, 1);
+        Some(known.value)
+    }
+
+    /// Whether a store puts there what is there.
+    pub fn is_stored(&mut self, op: &Op, offset: u32, stored: u32) -> bool {
+        if !self.steps.may(Pass::Stores) {
+            return false;
+        }
+        let (place, ty) = self.place_of(op, offset);
+        let same = self.memory.find(&place).is_some_and(|at| {
+            let known = &self.memory.known[at];
+            known.value == stored && Some(known.ty) == ty && known.whole
+        });
+        if same {
+            self.steps.did(Pass::Stores, 1);
+        }
+        same
+    }
+
+    /// Notes what a load has loaded, or a store stored, that stands in the draft.
+    pub fn note_access(&mut self, at: u32, offset: u32) {
+        let op = self.draft[at as usize];
+        let (place, ty) = self.place_of(&op, offset);
+        let form = Check::of(op.code).form;
+        let loads = matches!(form, Form::Load | Form::SlotGet);
+        let value = match form {
+            Form::Load | Form::SlotGet => at,
+            Form::SlotSet => op.a,
+            _ => op.b,
+        };
+        if !loads {
+            self.drop_overwritten(&place);
+            for index in 0..MOST {
+                if self.may_overlap(&self.memory.known[index].place, &place) {
+                    self.memory.known[index] = NOTHING;
+                }
+            }
+        }
+        if let Some(ty) = ty {
+            let droppable = form == Form::SlotSet || form == Form::Store && op.is_in_bounds();
+            self.memory.remember(Known {
+                place,
+                value,
+                ty,
+                whole: !loads || place.region != SLOTS || ty.bits() == 64,
+                store: if droppable { at } else { NONE },
+                looks: self.memory.looks,
+            });
+        }
+    }
+
+    /// A store that this one covers, and at which nobody could look, is none.
+    fn drop_overwritten(&mut self, place: &Place) {
+        let Some(at) = self.memory.find(place) else {
+            return;
+        };
+        let known = self.memory.known[at];
+        if known.store == NONE || known.looks != self.memory.looks || !self.steps.take(Pass::Stores)
+        {
+            return;
+        }
+        // A constant that nothing uses stands in its place.
+        self.draft[known.store as usize] = Op {
+            code: Opcode::I32Const,
+            aux: 0,
+            a: 0,
+            b: 0,
+            c: 0,
+        };
+    }
+
+    fn may_overlap(&self, one: &Place, other: &Place) -> bool {
+        if one.region != other.region || one.index == NONE {
+            return false;
+        }
+        if one.region == SLOTS {
+            return one.offset == other.offset;
+        }
+        let start = |place: &Place| {
+            let index = self.constant_bits(place.index)?;
+            Some((u128::from(index) << place.scale) + u128::from(place.offset))
+        };
+        let (first, second) = if one.index == other.index && one.scale == other.scale {
+            (u128::from(one.offset), u128::from(other.offset))
+        } else if let (Some(first), Some(second)) = (start(one), start(other)) {
+            (first, second)
+        } else {
+            return true;
+        };
+        first < second + u128::from(other.width) && second < first + u128::from(one.width)
+    }
+}
