@@ -4,11 +4,11 @@
 //! path, and only there, they reach their guest slots. What must be remembered until the function's end stands at the
 //! far end of the code buffer, where the stubs will need more room than that. Exits without a snapshot share a stub.
 //!
-//! Where exits are described (`core/src/compile/side.rs`), the stub of an exit that can be linked begins with a jump to
+//! Where exits are described (`core/src/compile/describe.rs`), the stub of an exit that can be linked begins with a jump to
 //! what stands behind it. Linking it is writing another distance into that jump.
 
 use super::allocate::{INTS, Register, only};
-use super::side::{KeptFor, Stub};
+use super::describe::{KeptFor, Stub};
 use super::workspace::NO_REGISTER;
 use super::{Event, FunctionCompiler, Location, Observer};
 use crate::ir::{Exit, ExitKind, NONE, place_slot, place_tag};

@@ -22,6 +22,7 @@ mod allocate;
 mod brief;
 mod calls;
 mod compute;
+mod describe;
 mod edges;
 mod layout;
 mod leave;
