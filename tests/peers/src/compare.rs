@@ -13,14 +13,17 @@ use std::time::Duration;
 /// How many compilations and runs are timed.
 #[derive(Clone, Copy, Debug)]
 pub struct Rounds {
-    /// Compilations of each engine.
+    /// Turns of each engine at compiling.
     pub compile: usize,
     /// Runs of the bench line.
     pub run: usize,
-    /// Whether each compilation that is timed comes right after one that is not, by the same engine, and so finds
-    /// its own code and tables in the caches. If not, the engine before it has just used them.
+    /// Whether a turn is one compilation that is not timed and [`IN_A_ROW`] that are, so that the engine finds its own
+    /// code and tables in the caches. If not, it is a single one, and the engine before it has just used them.
     pub warm: bool,
 }
+
+/// How many compilations are timed in a turn.
+const IN_A_ROW: usize = 5;
 
 impl Default for Rounds {
     fn default() -> Rounds {
@@ -138,12 +141,16 @@ fn time_compilations(
             if engines[index].is_none() {
                 continue;
             }
+            let mut timed = 1;
             if rounds.warm {
                 maker.make(verified)?;
+                timed = IN_A_ROW;
             }
-            let made = maker.make(verified)?;
-            compile[index].extend(made.compilation);
-            translate[index].extend(made.translation);
+            for _ in 0..timed {
+                let made = maker.make(verified)?;
+                compile[index].extend(made.compilation);
+                translate[index].extend(made.translation);
+            }
         }
     }
     for (index, figures) in figures.iter_mut().enumerate() {
