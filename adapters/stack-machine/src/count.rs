@@ -4,7 +4,7 @@
 //! op how often it was executed: so guards per iteration are counted where they happen, and not estimated.
 
 use crate::heap::Heap;
-use patchjit::ir::{Op, Program, Tag};
+use patchjit::ir::{Op, Program, Tag, place_slot};
 use patchjit::ops::{Opcode, Shape, evaluate, evaluate_tag, flags};
 use patchjit::verify::Verified;
 
@@ -95,6 +95,8 @@ impl Counted {
         match info.shape {
             Shape::Guard | Shape::Branch => Some(self.condition(op.a)),
             Shape::Exit => None,
+            // The optimizer proved it, and no check is made.
+            Shape::Load | Shape::Store if op.is_in_bounds() => None,
             Shape::Load | Shape::Store if info.has(flags::LEAVES) => {
                 Some(format!("bounds of region {} ({})", op.region(), info.name))
             }
@@ -216,8 +218,16 @@ impl Counted {
         let exit = self.exits[exit as usize];
         let first = exit.snapshot as usize;
         let pairs = &self.extra[first..first + 2 * exit.entry_count as usize];
+        let program = Program {
+            ops: &self.ops,
+            extra: &self.extra,
+            exits: &self.exits,
+            tags: &self.tags,
+            ..Program::default()
+        };
         for pair in pairs.chunks_exact(2) {
-            slots[pair[0] as usize] = value(values, pair[1]);
+            let bits = program.snapshot_bits(pair[0], pair[1], value(values, pair[1]));
+            slots[place_slot(pair[0]) as usize] = bits;
         }
         exit.number
     }

@@ -4,6 +4,7 @@
 //!   for each function
 //!      order   blocks in an order in which dominators come first; parameters that are other values
 //!      walk    forward once: ops into a draft, operands renamed, rules and common subexpressions on the way
+//!      (ends   the same at the ends of blocks: known branches, edges)
 //!      sweep   backward once: what is needed; forward once: into the output
 //! ```
 //!
@@ -40,6 +41,7 @@
 
 mod access;
 mod boxes;
+mod ends;
 mod facts;
 mod learn;
 mod memory;
@@ -63,8 +65,9 @@ use crate::verify::table::{Check, Form};
 use crate::verify::{self, Verified};
 use memory::Memory;
 use order::{find_aliases, prepare};
+use passes::Steps;
 use sweep::Output;
-use walk::{Phase, Steps, Walk};
+use walk::{Phase, Walk};
 use workspace::{Sizes, Workspace, buckets};
 
 /// What the optimizer is asked for.

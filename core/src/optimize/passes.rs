@@ -146,3 +146,36 @@ impl Report {
         *counted = counted.saturating_add(count);
     }
 }
+
+/// Which steps may be made, and what was made of them.
+pub(super) struct Steps {
+    pub passes: Passes,
+    /// How many more steps may be made.
+    pub fuel: u32,
+    pub report: Report,
+}
+
+impl Steps {
+    /// Whether a pass may make a step.
+    #[inline]
+    pub fn may(&self, pass: Pass) -> bool {
+        self.passes.has(pass) && self.fuel != 0
+    }
+
+    /// That it made one, which changed so much.
+    #[inline]
+    pub fn did(&mut self, pass: Pass, count: u32) {
+        self.fuel = self.fuel.saturating_sub(1);
+        self.report.add(pass, count);
+    }
+
+    /// The same in one, for steps that are certain.
+    #[inline]
+    pub fn take(&mut self, pass: Pass) -> bool {
+        let may = self.may(pass);
+        if may {
+            self.did(pass, 1);
+        }
+        may
+    }
+}

@@ -17,7 +17,7 @@ pub struct Rounds {
     pub compile: usize,
     /// Runs of the bench line.
     pub run: usize,
-    /// Whether a turn is one compilation that is not timed and [`IN_A_ROW`] that are, so that the engine finds its own
+    /// Whether a turn is one compilation that is not timed and a few in a row that are, so that the engine finds its own
     /// code and tables in the caches. If not, it is a single one, and the engine before it has just used them.
     pub warm: bool,
 }
