@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!   layout     blocks in order, loops as spans of it
-//!   liveness   one interval for each value, next uses, what is fused
+//!   liveness   one interval for each value, what is fused
 //!   then one walk forward, which knows at each op which register holds what:
 //!     lower, memory, compute   forms for the op        allocate   its operands to registers
 //!     edges      moves between blocks       calls      what lives across
+//!     next_use   who is needed last, found when registers first run short
 //!     leave      snapshots, behind the function's code
 //!     side       exits that go on in other code, and code that begins at an exit
 //!     patch      template, registers, holes, bytes
