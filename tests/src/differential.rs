@@ -293,7 +293,7 @@ impl Laboratory {
             .map_err(|what| format!("allocation: {what}"))?;
         let bytes = bytes[MARGIN..MARGIN + length].to_vec();
         let code = Code { bytes, functions };
-        decode(&code)?;
+        decode(&code.functions, &code.bytes)?;
         let (again, second) = self.compile_silently(module, verified, &options)?;
         if second != compiled || again.bytes != code.bytes || again.functions != code.functions {
             return Err("gives other code the second time".to_string());
@@ -499,10 +499,10 @@ fn compare(
 }
 
 /// Every byte before a function's tables is an instruction.
-fn decode(code: &Code) -> Result<(), String> {
+pub fn decode(functions: &[FunctionCode], code: &[u8]) -> Result<(), String> {
     let mut start = 0;
-    for function in &code.functions {
-        let bytes = &code.bytes[start..function.data as usize];
+    for function in functions {
+        let bytes = &code[start..function.data as usize];
         let mut decoder = Decoder::with_ip(64, bytes, start as u64, DecoderOptions::NONE);
         while decoder.can_decode() {
             let instruction = decoder.decode();

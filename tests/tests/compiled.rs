@@ -1,6 +1,5 @@
 //! Every program, compiled: its allocation is checked, its code is decoded, its promises are kept.
 
-use iced_x86::{Decoder, DecoderOptions};
 use patchjit::call;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, Compiled, FunctionCode, Options};
@@ -12,6 +11,7 @@ use patchjit_cli::value;
 use patchjit_memory::Arena;
 use patchjit_stencils::X86_64_SYSV;
 use patchjit_tests::allocation::Checker;
+use patchjit_tests::differential::decode;
 use patchjit_tests::programs;
 use patchjit_tests::references::{self, MapStorage};
 use patchjit_text::{Module, Outcome, Promise};
@@ -64,23 +64,6 @@ fn compile(module: &Module) -> Result<Code, String> {
         compiled,
         _arena: arena,
     })
-}
-
-/// Every byte before a function's tables is an instruction.
-fn decode(code: &Code) -> Result<(), String> {
-    let mut start = 0;
-    for function in &code.functions {
-        let bytes = &code.bytes[start..function.data as usize];
-        let mut decoder = Decoder::with_ip(64, bytes, start as u64, DecoderOptions::NONE);
-        while decoder.can_decode() {
-            let instruction = decoder.decode();
-            if instruction.is_invalid() {
-                return Err(format!("undecodable bytes at {:#x}", instruction.ip()));
-            }
-        }
-        start = function.end as usize;
-    }
-    Ok(())
 }
 
 fn keep(module: &Module, code: &Code, promise: &Promise) -> Result<(), String> {
@@ -233,7 +216,7 @@ fn every_program_keeps_its_promises() {
                 }
             };
             assert!(code.compiled.frame_bytes >= 8);
-            if let Err(what) = decode(&code) {
+            if let Err(what) = decode(&code.functions, &code.bytes) {
                 failures.push(format!("{name}: {what}"));
             }
             for promise in &module.promises {
