@@ -13,7 +13,7 @@ pub static X86_64_SYSV: StencilSet = StencilSet {
     templates: &TEMPLATES,
     restrictions: &RESTRICTIONS,
     words: &WORDS,
-    masks: &MASKS,
+    masks: &ROWS,
 };
 
 #[rustfmt::skip]
@@ -1739,7 +1739,7 @@ static WORDS: [Word; 260] = [
 ];
 
 #[rustfmt::skip]
-static MASKS: [[u64; 16]; MASK_ROWS] = rows([
+static ROWS: [u64; MASKS] = rows([
     [0, 0, 0, 0],
     [0x0000010000000000, 0x0000020000000000, 0x0000040000000000, 0x0100000000000000],
     [0x0000080000000000, 0x0000100000000000, 0x0000200000000000, 0x0400000000000000],

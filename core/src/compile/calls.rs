@@ -100,7 +100,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let shift = Form::op(Opcode::I64Shl, FormKind::Immediate);
         self.form(shift, [cell, register, 0, 0], 4)?;
         self.load_context(scratch, offset::CELLS)?;
-        self.machine(Machine::Address, [cell, scratch, cell, 0], 0)?;
+        let form = Form::machine(Machine::Address);
+        self.form(form, [cell, scratch, cell, 0], 0)?;
         let load = Form::op(Opcode::I64RawLoad, FormKind::Immediate);
         self.form(load, [scratch, cell, 0, 0], 8)?;
         let form = Form::op(Opcode::I64Ne, FormKind::JumpImmediate);

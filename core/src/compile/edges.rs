@@ -30,8 +30,8 @@ use crate::stencil::Machine;
 pub(super) struct Plan {
     /// Registers that must get a value which they do not hold.
     targets: u64,
-    /// The value for each of them: an argument of the edge, or a value that lives through.
-    source: [u32; 64],
+    /// The value for each of them: an argument of the edge or of a call, or a value that lives through.
+    pub source: [u32; 64],
     /// Registers whose value must be in its spill slot on arrival and is not.
     stores: u64,
     /// Whether some parameter is in its spill slot.
@@ -370,19 +370,20 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if self.plans[number & 1].is_empty() {
             return Ok(());
         }
-        let plan = &self.plans[number & 1].clone();
-        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let plan = &self.plans[number & 1];
+        let (targets, stores, memory) = (plan.targets, plan.stores, plan.memory);
         if plan.charge {
             self.charge_fuel()?;
         }
-        for register in each(plan.stores) {
+        for register in each(stores) {
             let value = self.registers.value[register as usize];
             self.store_slot(register, value)?;
         }
-        if !plan.memory {
-            return self.emit_register_moves(plan.targets, &plan.source);
+        if !memory {
+            return self.emit_register_moves(targets, number);
         }
-        if !self.memory_hazard(edge, first, plan) {
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        if !self.memory_hazard(edge, first, number) {
             for (number, &argument) in edge.arguments.iter().enumerate() {
                 let parameter = first + number as u32;
                 if self.is_in_memory(parameter) && parameter != argument - self.first_op {
@@ -390,7 +391,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                     self.pass_to_memory(argument - self.first_op, Location::Slot(slot))?;
                 }
             }
-            return self.emit_register_moves(plan.targets, &plan.source);
+            return self.emit_register_moves(targets, number);
         }
         // Some argument is read from a slot that the edge writes: everything is read, into the words for the arguments
         // of calls, before anything is written.
@@ -401,7 +402,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 staged += 1;
             }
         }
-        self.emit_register_moves(plan.targets, &plan.source)?;
+        self.emit_register_moves(targets, number)?;
         staged = 0;
         for number in 0..edge.arguments.len() as u32 {
             if self.is_in_memory(first + number) {
@@ -419,7 +420,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Whether an argument is read from the slot of a parameter that the edge writes.
-    fn memory_hazard(&self, edge: Edge, first: u32, plan: &Plan) -> bool {
+    fn memory_hazard(&self, edge: Edge, first: u32, number: usize) -> bool {
+        let plan = &self.plans[number & 1];
         let count = edge.arguments.len() as u32;
         let reads_written = |value: u32| {
             value.wrapping_sub(first) < count
@@ -470,18 +472,17 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    /// Emits moves into a set of registers, all at once as it were.
-    pub(super) fn emit_register_moves(
-        &mut self,
-        targets: u64,
-        source: &[u32; 64],
-    ) -> Result<(), Fault> {
+    /// Emits moves of a plan's sources into a set of registers, all at once as it were.
+    pub(super) fn emit_register_moves(&mut self, targets: u64, plan: usize) -> Result<(), Fault> {
+        if targets == 0 {
+            return Ok(());
+        }
         // How many copies still read each register, and where each target's value is.
         let mut readers = [0u8; 64];
         let mut from = [NO_REGISTER as u8; 64];
         let mut copies = 0;
         for target in each(targets) {
-            let register = self.register_of(source[target as usize]);
+            let register = self.register_of(self.plans[plan & 1].source[target as usize]);
             if register != NO_REGISTER {
                 copies |= only(target);
                 from[target as usize] = register as u8;
@@ -525,7 +526,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
         }
         for target in each(targets & !copies) {
-            self.fetch(target, source[target as usize])?;
+            self.fetch(target, self.plans[plan & 1].source[target as usize])?;
         }
         Ok(())
     }
@@ -556,15 +557,17 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Begins a block: its label is bound, its entry map becomes the state.
     pub(super) fn enter_block(&mut self) -> Result<(), Fault> {
-        let record = self.workspace.blocks[self.block as usize];
+        let record = &mut self.workspace.blocks[self.block as usize];
         let mut label = Label(record[BLOCK_LABEL]);
         self.patcher.bind(&mut label)?;
-        self.workspace.blocks[self.block as usize][BLOCK_LABEL] = label.0;
+        record[BLOCK_LABEL] = label.0;
+        let starts = 2 * record[BLOCK_START];
+        let flags = record[BLOCK_FLAGS];
+        let (occupied, valid) = (pair(record, BLOCK_OCCUPIED), pair(record, BLOCK_VALID));
         self.observe(Event::Block {
             block: self.block + self.first_block,
             continues: self.continues,
         });
-        let starts = 2 * record[BLOCK_START];
         if self.continues {
             self.continues = false;
             for register in each(self.registers.occupied) {
@@ -576,16 +579,15 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.registers.pinned = 0;
             return Ok(());
         }
-        if record[BLOCK_FLAGS] & BLOCK_REACHED == 0 {
+        if flags & BLOCK_REACHED == 0 {
             return Err(internal(Part::Allocate, line!()));
         }
         for register in each(self.registers.occupied) {
             self.vacate(register);
         }
         self.registers.pinned = 0;
-        let valid = pair(&record, BLOCK_VALID);
-        for register in each(pair(&record, BLOCK_OCCUPIED)) {
-            let value = record[map_index(register)];
+        for register in each(occupied) {
+            let value = self.workspace.blocks[self.block as usize][map_index(register)];
             self.occupy(register, value, valid & only(register) != 0);
             self.observe(Event::Entry {
                 register,

@@ -250,7 +250,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             (false, Some(inverse)) => Form::op(inverse, kind),
             (false, None) => Form::op(condition.code, FormKind::JumpNot),
         };
-        self.form(form, condition.registers, condition.immediate.unwrap_or(0))
+        self.uniform(form, condition.registers, condition.immediate.unwrap_or(0))
     }
 
     /// Emits a form that has no result, with value operands in registers from operand 0 on.
@@ -273,7 +273,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.release_if_dead(input);
         }
         self.registers.pinned = 0;
-        self.form(form, registers, immediate)
+        self.uniform(form, registers, immediate)
     }
 
     /// Emits the checks in front of a division that the op table makes leave.

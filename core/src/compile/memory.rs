@@ -102,7 +102,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
         self.registers.pinned = 0;
         if !loads {
-            self.form(form, registers, displacement)?;
+            self.uniform(form, registers, displacement)?;
             return Ok(());
         }
         let allowed = self.allowed(family.allowed[0], value) & self.allocatable;
@@ -116,7 +116,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             _ => self.choose(open),
         };
         registers[0] = to;
-        self.form(form, registers, displacement)?;
+        self.family(family, registers, displacement)?;
         self.define(value, to);
         Ok(())
     }
@@ -131,11 +131,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let register = self.bring(index, anything)?;
         let immediate = Form::op(Opcode::I64GtU, FormKind::JumpImmediate);
         let holes = if i32::try_from(last).is_ok() {
-            self.form(immediate, [register, 0, 0, 0], last as i64)?
+            self.uniform(immediate, [register, 0, 0, 0], last as i64)?
         } else {
             self.make_integer(self.int_scratch, last)?;
             let form = Form::op(Opcode::I64GtU, FormKind::Jump);
-            self.form(form, [register, self.int_scratch, 0, 0], 0)?
+            self.uniform(form, [register, self.int_scratch, 0, 0], 0)?
         };
         self.leave_from(holes, access.exit, value)
     }

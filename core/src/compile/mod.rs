@@ -53,7 +53,8 @@ use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label, Patcher, internal, unsupported};
 use crate::runtime::{Status, offset};
 use crate::stencil::{
-    Family, Form, FormKind, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine, RegisterNumber, StencilSet,
+    Family, Form, FormKind, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine, RegisterNumber,
+    StencilSet,
 };
 use crate::types::Type;
 use crate::verify::Verified;
@@ -425,7 +426,6 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             &mut self.workspace,
         );
         self.find_live_ranges();
-        self.outgoing_words = self.count_outgoing_words();
         self.observe(Event::Function {
             function: self.function,
         });
@@ -490,27 +490,6 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
     /// Whether a function of the program may return after a deoptimizing exit.
     fn deoptimizes(&self, function: u32) -> bool {
         self.verified.may_deoptimize(function)
-    }
-
-    /// Words for host calls' arguments and results, and for a block's parameters on their way.
-    fn count_outgoing_words(&self) -> u32 {
-        let program = self.program;
-        let mut most = 0;
-        for place in 0..self.workspace.block_count {
-            let block = self.workspace.order[place as usize];
-            let record = self.block_record(block);
-            if block != 0 {
-                most = most.max(record.parameter_count);
-            }
-            for op in &program.ops[record.first_op as usize..][..record.op_count as usize] {
-                if op.code == Opcode::CallHost {
-                    let signature = program.hosts[op.a as usize].signature;
-                    let results = program.results(signature).len();
-                    most = most.max(program.list(op.b).len().max(results) as u32);
-                }
-            }
-        }
-        most
     }
 
     /// From the platform's C convention to the function's own, and back.
@@ -633,7 +612,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         Ok(frame + self.set.registers.return_address_size)
     }
 
-    /// Emits a machine form.
+    /// Emits a machine form whose code does not depend on which operands share a register.
     #[inline]
     fn machine(
         &mut self,
@@ -641,7 +620,21 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         registers: [Register; MAX_OPERANDS],
         immediate: i64,
     ) -> Result<Holes, Fault> {
-        self.form(Form::machine(machine), registers, immediate)
+        self.uniform(Form::machine(machine), registers, immediate)
+    }
+
+    /// The same for a form of an op: one without a result.
+    #[inline]
+    fn uniform(
+        &mut self,
+        form: Form,
+        registers: [Register; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Result<Holes, Fault> {
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        self.observe_emission(family, registers, immediate);
+        self.patcher
+            .emit_uniform(family, Lanes::new(registers), immediate)
     }
 
     /// Emits a form.
@@ -664,6 +657,18 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         registers: [Register; MAX_OPERANDS],
         immediate: i64,
     ) -> Result<Holes, Fault> {
+        self.observe_emission(family, registers, immediate);
+        self.patcher
+            .emit_family(family, Lanes::new(registers), immediate)
+    }
+
+    #[inline]
+    fn observe_emission(
+        &mut self,
+        family: &'static Family,
+        registers: [Register; MAX_OPERANDS],
+        immediate: i64,
+    ) {
         if O::ACTIVE {
             let at = self.patcher.offset();
             self.observe(Event::Emit {
@@ -674,7 +679,6 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
                 at,
             });
         }
-        self.patcher.emit_family(family, registers, immediate)
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use super::allocate::{INTS, each, only};
 use super::workspace::{BLOCK_POSITION, INFO, INFO_FLOAT};
 use super::{Event, FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
-use crate::ir::{Edge, NONE, Op};
+use crate::ir::{Edge, Op};
 use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label, internal, unsupported};
 use crate::stencil::{Form, FormKind, Machine};
@@ -119,7 +119,6 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Moves values to where the convention wants them; the state is not used afterwards.
     pub(super) fn move_arguments(&mut self, arguments: &[u32]) -> Result<(), Fault> {
-        let mut source = [NONE; 64];
         let mut targets = 0;
         let mut there = 0;
         let (mut ints, mut floats) = (0, 0);
@@ -132,10 +131,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             there |= only(register);
             if self.register_of(value) != register {
                 targets |= only(register);
-                source[register as usize] = value;
+                self.plans[0].source[register as usize] = value;
             }
         }
-        self.emit_register_moves(targets, &source)?;
+        self.emit_register_moves(targets, 0)?;
         if O::ACTIVE {
             let (mut ints, mut floats) = (0, 0);
             for (&argument, _) in arguments.iter().zip(each(there)) {
