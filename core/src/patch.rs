@@ -235,8 +235,8 @@ impl<'c> Patcher<'c> {
         let word = self.set.word(template.code[0], template.rows, registers);
         room[..8].copy_from_slice(&word.to_le_bytes());
         room[8..16].copy_from_slice(&template.code[1].to_le_bytes());
-        for (room, word) in room.as_chunks_mut().0.iter_mut().skip(1).zip(words) {
-            *room = self.set.word(word.code, word.rows, registers).to_le_bytes();
+        for (piece, word) in room.as_chunks_mut().0.iter_mut().skip(1).zip(words) {
+            *piece = self.set.word(word.code, word.rows, registers).to_le_bytes();
         }
         // A hole is zero in the template, so the immediate is laid over the eight bytes from where it begins.
         let at = (template.holes.immediate() & 63) as usize;

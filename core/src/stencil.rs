@@ -263,6 +263,8 @@ pub struct Family {
     pub distinct: u8,
     /// Registers whose content is lost, besides the output.
     pub clobbers: RegisterSet,
+    /// Those of them that must hold nothing for an op to be simple: all registers where an operand is tied.
+    pub hazards: RegisterSet,
     /// The widest immediate that some template takes.
     pub immediate: Immediate,
     /// Whether it has a jump target.
@@ -270,8 +272,12 @@ pub struct Family {
 }
 
 impl Family {
-    /// The family with its `starts` filled in from a set's templates.
+    /// The family with its `starts` filled in from a set's templates, and its `hazards`.
     pub const fn settled(mut self, templates: &[Template]) -> Family {
+        self.hazards = match self.tied {
+            ABSENT => self.clobbers,
+            _ => RegisterSet(u64::MAX),
+        };
         let mut at = self.first_template as usize + self.template_count as usize;
         while at > self.first_template as usize {
             at -= 1;
@@ -406,7 +412,7 @@ impl Lanes {
     #[inline(always)]
     const fn pattern(self) -> usize {
         // A lane is zero where the register is the same; taken from 2^15, it leaves the highest bit only then.
-        let others = self.0 ^ (self.0 & 0xffff) * 0x0001_0001_0001_0001;
+        let others = self.0 ^ ((self.0 & 0xffff) * 0x0001_0001_0001_0001);
         let equal = 0x8000_8000_8000_0000 - (others & !0xffff);
         // Bits 31, 47 and 63 come to stand side by side.
         let bits = equal >> 31 & 0x0001_0001_0001;

@@ -54,6 +54,7 @@ pub(crate) const fn family(
         tied,
         distinct,
         clobbers: RegisterSet(clobbers),
+        hazards: RegisterSet(clobbers),
         immediate,
         has_target: has_target != 0,
     }

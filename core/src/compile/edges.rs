@@ -26,7 +26,6 @@ use crate::patch::{Fault, Holes, Label, internal};
 use crate::stencil::Machine;
 
 /// What an edge must do before it arrives.
-#[derive(Clone)]
 pub(super) struct Plan {
     /// Registers that must get a value which they do not hold.
     targets: u64,
@@ -52,7 +51,7 @@ struct Map {
 impl Plan {
     pub(super) const EMPTY: Plan = Plan {
         targets: 0,
-        source: [NONE; 64],
+        source: [0; 64],
         stores: 0,
         memory: false,
         charge: false,
@@ -67,10 +66,10 @@ impl Plan {
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Plans an edge out of the block at hand; settles the target's entry map if this is the first to reach it.
     ///
-    /// The plan stands in [`Self::plans`] under a number, 0 or 1, until the edge is finished.
+    /// The plan stands in [`Tables::plans`](super::Tables) under a number, 0 or 1, until the edge is finished.
     pub(super) fn plan(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
         let target = edge.block - self.first_block;
-        let plan = &mut self.plans[number & 1];
+        let plan = &mut self.tables.plans[number & 1];
         plan.targets = 0;
         plan.stores = 0;
         plan.memory = false;
@@ -117,7 +116,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             };
             if self.register_of(wanted) != register {
                 targets |= only(register);
-                self.plans[number & 1].source[register as usize] = wanted;
+                self.tables.plans[number & 1].source[register as usize] = wanted;
             }
             if parameter >= count && valid & only(register) != 0 && !self.is_safe(value) {
                 // The block counted on the spill slot; if it is not compiled yet, it need not.
@@ -129,7 +128,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
         }
         for register in each(self.registers.occupied & !self.registers.valid) {
-            let value = self.registers.value[register as usize];
+            let value = self.tables.value[register as usize];
             if self.word(value, START) < starts
                 && self.word(value, END) >= starts
                 && !self.map_holds(record, occupied, value)
@@ -143,7 +142,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if !is_done {
             set_pair(settled, BLOCK_OCCUPIED, occupied);
         }
-        let plan = &mut self.plans[number & 1];
+        let plan = &mut self.tables.plans[number & 1];
         plan.targets = targets;
         plan.stores = stores;
         plan.memory = memory;
@@ -192,7 +191,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             valid: 0,
         };
         for register in each(self.registers.occupied) {
-            let value = self.registers.value[register as usize];
+            let value = self.tables.value[register as usize];
             if self.word(value, END) < starts {
                 continue;
             }
@@ -201,7 +200,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 && !self.is_worth_a_register(head, value)
             {
                 if !valid {
-                    self.plans[map.plan].stores |= only(register);
+                    self.tables.plans[map.plan].stores |= only(register);
                 }
                 continue;
             }
@@ -210,7 +209,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 map.valid |= only(register);
             } else if head.is_some_and(|head| self.workspace.loops[head][LOOP_CALLS] != 0) {
                 // Some call in the loop will want it stored: once, before the loop.
-                self.plans[map.plan].stores |= only(register);
+                self.tables.plans[map.plan].stores |= only(register);
                 map.valid |= only(register);
             }
         }
@@ -246,7 +245,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Notes that the edge must bring a value into a register.
     fn want(&mut self, map: &Map, register: Register, value: u32) {
-        let plan = &mut self.plans[map.plan];
+        let plan = &mut self.tables.plans[map.plan];
         plan.targets |= only(register);
         plan.source[register as usize] = value;
     }
@@ -322,7 +321,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 None => {
                     self.workspace.values[parameter as usize][PARAMETER_REGISTER] = NO_REGISTER;
                     self.slot_of(parameter)?;
-                    self.plans[map.plan].memory = true;
+                    self.tables.plans[map.plan].memory = true;
                     return Ok(());
                 }
             }
@@ -367,16 +366,16 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Emits what an edge must do; the state stays as it is at the block's end.
     pub(super) fn emit_plan(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
-        if self.plans[number & 1].is_empty() {
+        if self.tables.plans[number & 1].is_empty() {
             return Ok(());
         }
-        let plan = &self.plans[number & 1];
+        let plan = &self.tables.plans[number & 1];
         let (targets, stores, memory) = (plan.targets, plan.stores, plan.memory);
         if plan.charge {
             self.charge_fuel()?;
         }
         for register in each(stores) {
-            let value = self.registers.value[register as usize];
+            let value = self.tables.value[register as usize];
             self.store_slot(register, value)?;
         }
         if !memory {
@@ -421,7 +420,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Whether an argument is read from the slot of a parameter that the edge writes.
     fn memory_hazard(&self, edge: Edge, first: u32, number: usize) -> bool {
-        let plan = &self.plans[number & 1];
+        let plan = &self.tables.plans[number & 1];
         let count = edge.arguments.len() as u32;
         let reads_written = |value: u32| {
             value.wrapping_sub(first) < count
@@ -482,7 +481,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut from = [NO_REGISTER as u8; 64];
         let mut copies = 0;
         for target in each(targets) {
-            let register = self.register_of(self.plans[plan & 1].source[target as usize]);
+            let register = self.register_of(self.tables.plans[plan & 1].source[target as usize]);
             if register != NO_REGISTER {
                 copies |= only(target);
                 from[target as usize] = register as u8;
@@ -526,7 +525,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
         }
         for target in each(targets & !copies) {
-            self.fetch(target, self.plans[plan & 1].source[target as usize])?;
+            self.fetch(target, self.tables.plans[plan & 1].source[target as usize])?;
         }
         Ok(())
     }
@@ -571,7 +570,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if self.continues {
             self.continues = false;
             for register in each(self.registers.occupied) {
-                let value = self.registers.value[register as usize];
+                let value = self.tables.value[register as usize];
                 if self.word(value, END) < starts {
                     self.vacate(register);
                 }

@@ -66,8 +66,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let shared = key as usize % SHARED_STUBS;
         let can_link = self.can_link(&record, kind, value);
         let can_share = record.entry_count == 0 && !can_link;
-        if can_share && self.shared_stubs[shared].0 == key {
-            let at = self.shared_stubs[shared].1;
+        if can_share && self.tables.shared_stubs[shared].0 == key {
+            let at = self.tables.shared_stubs[shared].1;
             let mut label = Label(self.patcher.word(at)?);
             self.patcher.link(holes, &mut label)?;
             return self.patcher.set_word(at, label.0);
@@ -114,7 +114,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let at = self.patcher.tail();
         self.patcher.push_tail(kind | record.entry_count)?;
         if can_share {
-            self.shared_stubs[shared] = (key, at);
+            self.tables.shared_stubs[shared] = (key, at);
         }
         Ok(())
     }

@@ -6,7 +6,6 @@
 
 use super::allocate::{INTS, Register};
 use super::brief::Brief;
-use super::liveness::operands;
 use super::workspace::{IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SWAPPED, INFO_USES, is_fused};
 use super::{FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
@@ -15,17 +14,33 @@ use crate::ops::{Opcode, Shape, flags};
 use crate::patch::{Fault, Holes, Label, internal, unsupported};
 use crate::stencil::{Family, Form, FormKind, MAX_OPERANDS, Machine, StencilSet};
 
-/// A scalar op with its operands in the order that suits the forms: a constant is last, and an immediate if it fits.
+/// A scalar op with its operands, as indices in the function, in the order that suits the forms: a constant is last,
+/// and an immediate if it fits.
 #[derive(Clone, Copy)]
 pub(super) struct Scalar {
     pub code: Opcode,
     pub first: u32,
-    /// The second operand, where there is one in a register.
-    pub second: Option<u32>,
+    /// The second operand in a register, or the first again where there is none.
+    pub second: u32,
+    pub has_second: bool,
     /// The second operand otherwise.
     pub immediate: i64,
     /// Whether the record's operands are swapped.
     pub swapped: bool,
+}
+
+impl Scalar {
+    /// The operands in registers.
+    #[inline(always)]
+    pub fn inputs(&self) -> [u32; 2] {
+        [self.first, self.second]
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub fn count(&self) -> usize {
+        1 + usize::from(self.has_second)
+    }
 }
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
@@ -45,49 +60,65 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// A unary or binary op in the order that suits the forms, as the analysis decided.
     #[inline(always)]
     pub(super) fn scalar(&self, value: u32, op: &Op, facts: u32) -> Scalar {
-        let (first, second) = operands(op, facts);
         let swapped = facts & INFO_SWAPPED != 0;
-        let (code, immediate) = match facts & INFO_IMMEDIATE {
-            0 => (op.code, 0),
-            _ => (
-                immediate_code(op.code, swapped),
-                i64::from(self.word(value, IMMEDIATE) as i32),
-            ),
-        };
+        let first = if swapped { op.b } else { op.a } - self.first_op;
+        if facts & INFO_IMMEDIATE != 0 {
+            return Scalar {
+                code: immediate_code(op.code, swapped),
+                first,
+                second: first,
+                has_second: false,
+                immediate: i64::from(self.word(value, IMMEDIATE) as i32),
+                swapped,
+            };
+        }
+        let has_second = Brief::of(op.code).shape == Shape::Binary;
         Scalar {
-            code,
+            code: op.code,
             first,
-            second,
-            immediate,
+            second: if has_second {
+                op.b - self.first_op
+            } else {
+                first
+            },
+            has_second,
+            immediate: 0,
             swapped,
         }
     }
 
     /// Compiles one op that is not a terminator.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lower(&mut self, index: u32) -> Result<(), Fault> {
-        let op = self.program.ops[index as usize];
-        let value = index - self.first_op;
-        let brief = Brief::of(op.code);
+        let op = &self.program.ops[index as usize];
         self.registers.pinned = 0;
-        match brief.shape {
+        match Brief::of(op.code).shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => Ok(()),
-            Shape::Unary | Shape::Binary => self.lower_scalar(value, &op),
-            Shape::Tag => self.lower_tagged(value, &op),
-            Shape::Select => self.lower_select(value, &op),
-            Shape::Load | Shape::Store if brief.is_raw() => self.lower_raw(value, &op),
+            Shape::Unary | Shape::Binary => self.lower_scalar(index - self.first_op, op),
+            _ => self.lower_other(index - self.first_op, op),
+        }
+    }
+
+    /// The ops that are not most of a program.
+    #[inline(never)]
+    fn lower_other(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let brief = Brief::of(op.code);
+        match brief.shape {
+            Shape::Tag => self.lower_tagged(value, op),
+            Shape::Select => self.lower_select(value, op),
+            Shape::Load | Shape::Store if brief.is_raw() => self.lower_raw(value, op),
             Shape::Load | Shape::Store if !op.code.info().has(flags::ATOMIC) => {
-                self.lower_access(value, &op)
+                self.lower_access(value, op)
             }
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-                self.lower_atomic(value, &op)
+                self.lower_atomic(value, op)
             }
             Shape::Fence => {
                 self.form(Form::op(op.code, FormKind::Registers), [0; 4], 0)?;
                 Ok(())
             }
-            Shape::SlotGet => self.lower_slot_get(value, &op),
-            Shape::SlotSet => self.lower_slot_set(value, &op),
+            Shape::SlotGet => self.lower_slot_get(value, op),
+            Shape::SlotSet => self.lower_slot_set(value, op),
             Shape::Guard => {
                 let stays_if = op.code == Opcode::Guard;
                 let condition = self.prepare_condition(value, op.a)?;
@@ -96,7 +127,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                     self.release_if_dead(input);
                 }
                 self.leave_from(holes, op.c, value)?;
-                self.release_late(&op);
+                self.release_late(op);
                 Ok(())
             }
             Shape::Poll => {
@@ -104,19 +135,18 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 let holes = self.machine(Machine::Poll, [0; 4], 0)?;
                 self.observe_safepoint();
                 self.leave_from(holes, op.c, value)?;
-                self.release_late(&op);
+                self.release_late(op);
                 Ok(())
             }
-            Shape::Call | Shape::CallCell | Shape::CallIndirect => self.lower_call(value, &op),
-            Shape::CallHost => self.lower_host_call(value, &op),
+            Shape::Call | Shape::CallCell | Shape::CallIndirect => self.lower_call(value, op),
+            Shape::CallHost => self.lower_host_call(value, op),
             _ => Err(internal(Part::Select, line!())),
         }
     }
 
     #[inline(always)]
     fn lower_scalar(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
-        let brief = Brief::of(op.code);
-        let leaves = brief.leaves();
+        let leaves = Brief::of(op.code).leaves();
         let facts = self.word(value, INFO);
         if is_fused(facts) || (facts & INFO_USES == 0 && !leaves) {
             return Ok(());
@@ -129,20 +159,20 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let form = Form::op(scalar.code, kind);
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
         if leaves {
-            return self.lower_leaving(value, op, scalar, family);
+            return self.lower_leaving(value, op, &scalar, family);
         }
-        if self.compute_simply(value, scalar, family)? {
-            return Ok(());
+        if !self.compute_simply(value, &scalar, family)? {
+            self.compute_scalar(value, &scalar, family)?;
         }
-        self.compute_scalar(value, scalar, family)?;
         Ok(())
     }
 
+    #[inline(never)]
     fn lower_leaving(
         &mut self,
         value: u32,
         op: &Op,
-        scalar: Scalar,
+        scalar: &Scalar,
         family: &'static Family,
     ) -> Result<(), Fault> {
         self.check_division(value, op)?;
@@ -154,25 +184,16 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
+    #[inline(never)]
     fn compute_scalar(
         &mut self,
         value: u32,
-        scalar: Scalar,
+        scalar: &Scalar,
         family: &'static Family,
     ) -> Result<Holes, Fault> {
-        let first = scalar.first - self.first_op;
-        let inputs = [
-            first,
-            scalar.second.map_or(first, |second| second - self.first_op),
-        ];
-        let count = 1 + usize::from(scalar.second.is_some());
-        self.compute(
-            value,
-            family,
-            &inputs[..count],
-            scalar.immediate,
-            scalar.swapped,
-        )
+        let inputs = scalar.inputs();
+        let inputs = &inputs[..scalar.count()];
+        self.compute(value, family, inputs, scalar.immediate, scalar.swapped)
     }
 
     /// Brings a condition's operands into registers. They stay there: edges of the same op may pass them on.
@@ -198,11 +219,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let op = self.program.ops[condition as usize];
             let scalar = self.scalar(local, &op, facts);
             prepared.code = scalar.code;
-            inputs[0] = scalar.first - self.first_op;
+            inputs[0] = scalar.first;
             record = local;
             swapped = scalar.swapped;
-            if let Some(second) = scalar.second {
-                inputs[1] = second - self.first_op;
+            if scalar.has_second {
+                inputs[1] = scalar.second;
                 count = 2;
             } else if op.code.info().shape == Shape::Binary {
                 prepared.immediate = Some(scalar.immediate);

@@ -208,6 +208,7 @@ fn compile_program<O: Observer>(
     let mut patcher = Patcher::new(code.write, set);
     let mut frame_bytes = 0;
     let mut place = Place::Program;
+    let mut tables = Tables::EMPTY;
     let result = (|| {
         let shared = emit_shared(&mut patcher)?;
         for index in 0..program.functions.len() {
@@ -219,6 +220,7 @@ fn compile_program<O: Observer>(
                 words,
                 bodies,
                 shared,
+                &mut tables,
                 patcher.reborrow(),
                 linking.reborrow(index == 0),
                 observer,
@@ -293,6 +295,24 @@ fn emit(patcher: &mut Patcher, machine: Machine, immediate: i64) -> Result<Holes
     patcher.emit(Form::machine(machine), [0; MAX_OPERANDS], immediate)
 }
 
+/// Arrays that are not made anew for each function.
+struct Tables {
+    /// The value in each register that holds one.
+    value: [u32; 64],
+    /// What the edges at hand must do.
+    plans: [Plan; 2],
+    /// The last exits without a snapshot, and where the records of their stubs are.
+    shared_stubs: [(u32, u32); SHARED_STUBS],
+}
+
+impl Tables {
+    const EMPTY: Tables = Tables {
+        value: [0; 64],
+        plans: [const { Plan::EMPTY }; 2],
+        shared_stubs: [(NONE, 0); SHARED_STUBS],
+    };
+}
+
 /// Compiles one function.
 struct FunctionCompiler<'a, 'o, O: Observer> {
     program: &'a Program<'a>,
@@ -304,7 +324,7 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     linking: Linking<'a>,
     observer: &'o mut O,
     shared: Shared,
-    shared_stubs: [(u32, u32); SHARED_STUBS],
+    tables: &'a mut Tables,
     function: u32,
     first_op: u32,
     first_block: u32,
@@ -327,8 +347,6 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     now: u32,
     /// Who is where.
     registers: Registers,
-    /// What the edges at hand must do.
-    plans: [Plan; 2],
     /// Registers that suit the loop at hand.
     preferred: u64,
     /// The next block takes the state as it is.
@@ -358,10 +376,12 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         words: &'a mut [u32],
         bodies: &'a mut [u32],
         shared: Shared,
+        tables: &'a mut Tables,
         patcher: Patcher<'a>,
         linking: Linking<'a>,
         observer: &'o mut O,
     ) -> Result<Self, Fault> {
+        tables.shared_stubs = Tables::EMPTY.shared_stubs;
         let program = verified.program();
         let function = &program.functions[index];
         let file = &set.registers;
@@ -376,7 +396,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             linking,
             observer,
             shared,
-            shared_stubs: [(NONE, 0); SHARED_STUBS],
+            tables,
             function: index as u32,
             first_op: function.first_op,
             first_block: function.first_block,
@@ -395,7 +415,6 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             current_op: function.first_op,
             now: 0,
             registers: Registers::EMPTY,
-            plans: [const { Plan::EMPTY }; 2],
             preferred: !preserved,
             continues: false,
             knows_next_uses: false,

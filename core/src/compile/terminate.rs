@@ -47,7 +47,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let condition = self.prepare_condition(value, op.a)?;
         self.plan(yes, 0)?;
         self.plan(no, 1)?;
-        let (yes_is_free, no_is_free) = (self.plans[0].is_empty(), self.plans[1].is_empty());
+        let (yes_is_free, no_is_free) = (
+            self.tables.plans[0].is_empty(),
+            self.tables.plans[1].is_empty(),
+        );
         if yes_is_free && !(no_is_free && self.is_next(yes.block)) {
             let holes = self.jump_on(&condition, true)?;
             self.direct_edge(holes, yes)?;
@@ -131,7 +134,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             there |= only(register);
             if self.register_of(value) != register {
                 targets |= only(register);
-                self.plans[0].source[register as usize] = value;
+                self.tables.plans[0].source[register as usize] = value;
             }
         }
         self.emit_register_moves(targets, 0)?;

@@ -102,6 +102,7 @@ impl Tables {
                 tied: source.tied,
                 distinct: source.distinct,
                 clobbers: *clobbers,
+                hazards: *clobbers,
                 immediate: *source.immediates.last().ok_or("no immediate")?,
                 has_target: folded.iter().any(|template| !template.targets.is_empty()),
             };
