@@ -232,18 +232,23 @@ impl<'c> Patcher<'c> {
         let Ok(room) = <&mut [u8; MOST_TEMPLATE_BYTES]>::try_from(room) else {
             return Err(internal(Part::Patch, line!()));
         };
-        let word = self.set.word(template.code[0], template.rows, registers);
-        room[..8].copy_from_slice(&word.to_le_bytes());
-        room[8..16].copy_from_slice(&template.code[1].to_le_bytes());
-        for (piece, word) in room.as_chunks_mut().0.iter_mut().skip(1).zip(words) {
-            *piece = self.set.word(word.code, word.rows, registers).to_le_bytes();
+        // A hole is zero in the template, so the immediate is laid over what is there: before it is written, since reading
+        // back what was just written in other pieces takes long.
+        let first = self.set.word(template.code[0], template.rows, registers);
+        let [first, second] = template.hole.fill([first, template.code[1]], immediate);
+        room[..8].copy_from_slice(&first.to_le_bytes());
+        room[8..16].copy_from_slice(&second.to_le_bytes());
+        if !words.is_empty() {
+            let pieces = room.as_chunks_mut().0.iter_mut();
+            for (piece, word) in pieces.skip(1).zip(words) {
+                *piece = self.set.further_word(word, registers).to_le_bytes();
+            }
+            let at = (template.holes.immediate() & 63) as usize;
+            let hole: &mut [u8] = &mut room[at..at + 8];
+            let mask = template.immediate.mask();
+            let word = u64::from_le_bytes(hole.try_into().unwrap_or([0; 8]));
+            hole.copy_from_slice(&(word | (immediate as u64 & mask)).to_le_bytes());
         }
-        // A hole is zero in the template, so the immediate is laid over the eight bytes from where it begins.
-        let at = (template.holes.immediate() & 63) as usize;
-        let hole: &mut [u8] = &mut room[at..at + 8];
-        let mask = template.immediate.mask();
-        let word = u64::from_le_bytes(hole.try_into().unwrap_or([0; 8]));
-        hole.copy_from_slice(&(word | (immediate as u64 & mask)).to_le_bytes());
         self.at = start + u32::from(template.length);
         Ok(Holes {
             start,

@@ -314,6 +314,8 @@ pub struct Template {
     pub immediate: Immediate,
     /// Where the holes are.
     pub holes: HolesAt,
+    /// How the immediate comes into `code`.
+    pub hole: Hole,
     /// Bit k: operand k must be in the same register as operand 0.
     pub equal: u8,
     /// Bit k: operand k must be in another register than operand 0.
@@ -348,6 +350,45 @@ impl HolesAt {
     #[inline(always)]
     pub const fn immediate(self) -> u8 {
         (self.0.get() >> 16) as u8
+    }
+}
+
+/// How an immediate comes into the first 16 bytes of a template: its bits, rotated to where the hole is, under a mask for
+/// each of the two words. An index into all the ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole(u8);
+
+impl Hole {
+    /// The way for this kind of immediate at this place; none into these bytes if the place is not among them.
+    pub const fn new(kind: Immediate, at: u8) -> Hole {
+        if at < 16 {
+            Hole(kind as u8 * 16 + at)
+        } else {
+            Hole(0)
+        }
+    }
+
+    /// By index: the masks.
+    const MASKS: [[u64; 2]; 256] = {
+        let mut masks = [[0; 2]; 256];
+        let mut index = 0;
+        while index < 16 * Range::OF.len() {
+            let bits = (Range::OF[index / 16].mask as u128) << (8 * (index % 16));
+            masks[index] = [bits as u64, (bits >> 64) as u64];
+            index += 1;
+        }
+        masks
+    };
+
+    /// Lays an immediate over words that are zero in the hole.
+    #[inline(always)]
+    pub(crate) fn fill(self, words: [u64; 2], immediate: i64) -> [u64; 2] {
+        let masks = &Hole::MASKS[self.0 as usize];
+        let immediate = (immediate as u64).rotate_left(8 * u32::from(self.0));
+        [
+            words[0] | immediate & masks[0],
+            words[1] | immediate & masks[1],
+        ]
     }
 }
 
@@ -581,6 +622,15 @@ impl StencilSet {
         let first = template.first_word as usize;
         let words = first..first + template.word_count as usize;
         self.words.get(words).unwrap_or_default()
+    }
+
+    /// The same where most words have no register fields.
+    #[inline(always)]
+    pub(crate) fn further_word(&self, word: &Word, registers: Lanes) -> u64 {
+        match word.rows {
+            Rows(0) => word.code,
+            rows => self.word(word.code, rows, registers),
+        }
     }
 
     /// A word of code in some registers.

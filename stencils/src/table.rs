@@ -2,7 +2,7 @@
 
 pub(crate) use patchjit::stencil::{Family, Form, MASKS, MAX_OPERANDS, StencilSet, Template, Word};
 use patchjit::stencil::{
-    HolesAt, Immediate, NO_FAMILY, OperandKind, PATTERNS, RegisterFile, RegisterSet, Rows,
+    Hole, HolesAt, Immediate, NO_FAMILY, OperandKind, PATTERNS, RegisterFile, RegisterSet, Rows,
 };
 
 /// No family.
@@ -99,6 +99,7 @@ pub(crate) const fn template(
         length,
         immediate,
         holes: HolesAt::new(target_at, immediate_at),
+        hole: Hole::new(immediate, immediate_at),
         equal,
         unequal,
         restriction,

@@ -11,6 +11,7 @@
 //! A comparison whose only use is a branch or guard of the same block is *fused*: it makes
 //! no code of its own, and its operands are used where it is.
 
+use super::allocate::{FLOATS, INTS};
 use super::brief::{Brief, facts_of};
 use super::lower::immediate_of;
 use super::workspace::{
@@ -49,10 +50,19 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Fills in the values' records.
     pub(super) fn find_live_ranges(&mut self) {
         self.number_positions();
-        self.define_and_use();
-        if self.workspace.loop_count > 0 {
+        let values = self.define_and_use();
+        if self.workspace.loop_count > 0 && self.may_run_short(values) {
             self.measure_pressure();
+        } else {
+            self.widen_loops();
         }
+    }
+
+    /// Whether a bank has fewer registers than the function has values, both banks' counted as by [`one_of`]; if not, no
+    /// loop's pressure matters.
+    fn may_run_short(&self, values: u64) -> bool {
+        let has = |bank: u64| (self.allocatable & bank).count_ones();
+        values as u32 > has(INTS) || (values >> 32) as u32 > has(FLOATS)
     }
 
     /// Positions for blocks and loop ends.
@@ -83,8 +93,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Defines values, stretches intervals, counts uses, collects what loops need; finds how many words calls and the
-    /// parameters of a block need.
-    fn define_and_use(&mut self) {
+    /// parameters of a block need. Gives how many values there are, as [`one_of`] counts them; constants and anchors are
+    /// counted as often as loops use them.
+    fn define_and_use(&mut self) -> u64 {
         let reached = self.workspace.block_count;
         if reached != self.block_count {
             // Records of ops that nothing reaches still serve as records of positions.
@@ -98,6 +109,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             op_count: self.op_count,
             point: Point::default(),
             outgoing: 0,
+            values: 0,
             workspace: &mut self.workspace,
         };
         for at in 0..reached as usize {
@@ -105,7 +117,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let record = self.program.blocks[(self.first_block + block) as usize];
             pass.block(block, record);
         }
+        let values = pass.values;
         self.outgoing_words = pass.outgoing;
+        values
     }
 
     /// Counts live values at each position; a loop's pressure is the most inside it.
@@ -242,6 +256,8 @@ struct Forward<'f, 'w> {
     point: Point,
     /// The most words so far for what a call or a block is passed in memory.
     outgoing: u32,
+    /// How many values there are, as [`one_of`] counts them.
+    values: u64,
     workspace: &'f mut Workspace<'w>,
 }
 
@@ -273,6 +289,9 @@ impl Forward<'_, '_> {
         let start = if facts & INFO_REMATERIALIZED != 0 {
             0
         } else {
+            if brief.gives() {
+                self.values += one_of(facts);
+            }
             self.point.now
         };
         self.workspace.values[value as usize] = record_of(start, facts);
@@ -454,6 +473,7 @@ impl Forward<'_, '_> {
             if record[START] == 0 {
                 record[START] = self.point.now;
             }
+            self.values += one_of(record[INFO]);
             remember(
                 &mut self.workspace.loops[self.point.innermost as usize],
                 value,

@@ -381,34 +381,36 @@ pub(super) struct Condition {
 
 /// The immediate that a binary op's second operand becomes (or its first, the operands swapped), if it is a constant
 /// that the stencil set takes as an immediate.
+#[inline]
 pub(super) fn immediate_of(
     program: &Program,
     set: &StencilSet,
     op: &Op,
     swapped: bool,
 ) -> Option<i32> {
-    let constant = program.ops[if swapped { op.a } else { op.b } as usize];
+    let constant = &program.ops[if swapped { op.a } else { op.b } as usize];
     let bits = match constant.code {
         Opcode::I32Const | Opcode::I64Const => constant.constant(),
         Opcode::FunctionIndex => u64::from(constant.b),
         _ => return None,
     };
-    let info = op.code.info();
-    if swapped && !info.has(flags::COMMUTES) && op.code.swapped().is_none() {
+    let brief = Brief::of(op.code);
+    if swapped && !brief.swaps() {
         return None;
     }
-    let wide = info.operands[0].bits() == 64;
-    let value = if wide {
+    let wide = brief.is_wide();
+    let mut value = if wide {
         bits as i64
     } else {
         i64::from(bits as i32)
     };
-    let value = match op.code {
-        Opcode::I32Sub => i64::from((value as i32).wrapping_neg()),
-        Opcode::I64Sub => value.wrapping_neg(),
-        code if is_shift(code) => value & if wide { 63 } else { 31 },
-        _ => value,
-    };
+    if brief.shifts() {
+        value &= if wide { 63 } else { 31 };
+    } else if op.code == Opcode::I32Sub {
+        value = i64::from((value as i32).wrapping_neg());
+    } else if op.code == Opcode::I64Sub {
+        value = value.wrapping_neg();
+    }
     let form = Form::op(immediate_code(op.code, swapped), FormKind::Immediate);
     let takes = set.family(form)?.immediate.takes(value);
     i32::try_from(value).ok().filter(|_| takes)
@@ -423,22 +425,4 @@ fn immediate_code(code: Opcode, swapped: bool) -> Opcode {
         code if swapped => code.swapped().unwrap_or(code),
         code => code,
     }
-}
-
-/// Whether the second operand is a count modulo the width.
-fn is_shift(code: Opcode) -> bool {
-    use Opcode::*;
-    matches!(
-        code,
-        I32Shl
-            | I32ShrS
-            | I32ShrU
-            | I32Rotl
-            | I32Rotr
-            | I64Shl
-            | I64ShrS
-            | I64ShrU
-            | I64Rotl
-            | I64Rotr
-    )
 }

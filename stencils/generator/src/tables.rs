@@ -3,7 +3,7 @@
 use crate::bodies::{ALLOCATABLE_FLOATS, ALLOCATABLE_INTS, Bank, FamilySource, PRESERVED_INTS};
 use crate::fold::Folded;
 use patchjit::stencil::{
-    ABSENT, Family, Form, HolesAt, Immediate, MASK_ROWS, MASKS, MAX_OPERANDS, NO_FAMILY,
+    ABSENT, Family, Form, Hole, HolesAt, Immediate, MASK_ROWS, MASKS, MAX_OPERANDS, NO_FAMILY,
     OperandKind, PATTERNS, RegisterFile, RegisterSet, Rows, StencilSet, Template, Word,
 };
 use std::fmt::Write;
@@ -160,6 +160,7 @@ impl Tables {
                 std::array::from_fn(|i| folded.targets.get(i).copied().unwrap_or(ABSENT)),
                 folded.immediate_at.unwrap_or(ABSENT),
             ),
+            hole: Hole::new(folded.kind, folded.immediate_at.unwrap_or(ABSENT)),
         })
     }
 
