@@ -200,7 +200,7 @@ pub fn optimize<'a>(
     let kept = storage.ops.len().checked_sub(sizes.draft);
     let (ops, draft) = kept
         .and_then(|kept| storage.ops.split_at_mut_checked(kept))
-        .ok_or(Error::Full {
+        .ok_or_else(|| Error::Full {
             storage: Which::Ops,
             needed: self::storage(verified).ops,
         })?;
@@ -261,6 +261,7 @@ pub fn optimize<'a>(
             exits: &mut exits,
             first_exit,
             generation,
+            constants: [NONE; 2],
             phase: Phase::Outside,
             block: function.first_block,
             outs: 0,

@@ -13,8 +13,7 @@ use super::passes::{Pass, Steps};
 use super::rules::{self, Outcome, Term};
 use super::workspace::{
     BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, HEAD, INCOMING,
-    LEARNED, LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START,
-    PENDING, SOURCE, STATE, Workspace,
+    LINK, OUT, OUT_END, OUT_PARAMETERS, OUT_START, PENDING, Workspace,
 };
 use crate::build::Table;
 use crate::error::{Error, Part};
@@ -56,6 +55,8 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub first_exit: u32,
     /// Changes whenever names of values change their meaning, for what was noted of exits.
     pub generation: u32,
+    /// The first and the last constant that stands at the head of the function; [`NONE`] before there is one.
+    pub constants: [u32; 2],
     /// Whether a loop is peeled.
     pub phase: Phase,
     /// The block of the program whose ops are walked.
@@ -173,8 +174,6 @@ impl Walk<'_, '_, '_, '_> {
         self.outs += 1;
         let record = &mut self.workspace.outs[out as usize];
         record[OUT_START] = self.used;
-        record[OUT_FIRST] = NONE;
-        record[OUT_LAST] = NONE;
         self.block = self.program_block(block);
         self.memory.forget();
         self.begin(block, out)?;
@@ -397,7 +396,17 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// Adds an op to the draft.
+    #[inline]
     pub fn append(&mut self, op: Op) -> Result<u32, Error> {
+        if operands::traits_of(op.code) & operands::TOUCHES != 0 {
+            self.memory.pass(&op);
+        }
+        self.append_quiet(op)
+    }
+
+    /// The same for an op that has nothing to do with memory.
+    #[inline]
+    fn append_quiet(&mut self, op: Op) -> Result<u32, Error> {
         let index = self.used;
         let (Some(place), Some(record)) = (
             self.draft.get_mut(index as usize),
@@ -406,15 +415,10 @@ impl Walk<'_, '_, '_, '_> {
             return Err(internal(line!()));
         };
         *place = op;
-        self.memory.pass(&op);
-        record[MARK] = 0;
-        record[CHAIN] = NONE;
-        record[BLOCK] = self.block;
-        record[LINK] = NONE;
-        record[SOURCE] = self.source;
-        record[MOVED] = 0;
-        record[LEARNED] = NONE;
-        record[STATE] = 0;
+        *record = [NONE, self.block, NONE, 0];
+        if let Some(source) = self.workspace.sources.get_mut(index as usize) {
+            *source = self.source;
+        }
         self.used += 1;
         Ok(index)
     }
@@ -447,24 +451,16 @@ impl Walk<'_, '_, '_, '_> {
         if let Some(value) = self.find(hash, &op) {
             return Ok(value);
         }
-        let value = self.append(op)?;
+        let value = self.append_quiet(op)?;
         self.workspace.values[value as usize][BLOCK] = self.function.first_block;
-        self.move_to(value, 0);
+        if self.constants == [NONE; 2] {
+            self.constants = [value; 2];
+        } else {
+            self.workspace.values[self.constants[1] as usize][LINK] = value;
+            self.constants[1] = value;
+        }
         self.remember(hash, value);
         Ok(value)
-    }
-
-    /// Places a draft op at the head of an output block, behind those that were moved there before.
-    fn move_to(&mut self, value: u32, out: u32) {
-        self.workspace.values[value as usize][MOVED] = 1;
-        let record = &mut self.workspace.outs[out as usize];
-        let last = record[OUT_LAST];
-        record[OUT_LAST] = value;
-        if last == NONE {
-            record[OUT_FIRST] = value;
-        } else {
-            self.workspace.values[last as usize][LINK] = value;
-        }
     }
 
     #[inline]
@@ -587,7 +583,7 @@ impl Walk<'_, '_, '_, '_> {
                 }
             }
         }
-        let value = self.append(op)?;
+        let value = self.append_quiet(op)?;
         self.remember(hash, value);
         Ok(value)
     }

@@ -8,25 +8,18 @@ use crate::ir::{Function, NONE};
 use crate::verify::Verified;
 
 /// Words of a record in [`Workspace::values`].
-pub(super) const VALUE_WORDS: usize = 8;
-/// Of a draft op: whether it is used (0 or 1); later its place in the output.
-pub(super) const MARK: usize = 0;
+pub(super) const VALUE_WORDS: usize = 4;
 /// Of a draft op: the next one in its bucket of the hash table. Of a parameter: its block's record.
-pub(super) const CHAIN: usize = 1;
+pub(super) const CHAIN: usize = 0;
 /// Of a draft op: the block of the program in which it was made, which dominates all uses; [`NONE`] if nothing that is walked later may
 /// use it.
-pub(super) const BLOCK: usize = 2;
-/// Of a draft op that is placed in an earlier block: the next one there.
-pub(super) const LINK: usize = 3;
-/// Of a draft op: the op of the program from which it was made, for its position.
-pub(super) const SOURCE: usize = 4;
-/// Of a draft op: whether it stands in another block's list, where [`LINK`] leads on.
-pub(super) const MOVED: usize = 5;
-
+pub(super) const BLOCK: usize = 1;
 /// Of a draft op: the last note about its value in [`Workspace::notes`], or [`NONE`].
-pub(super) const LEARNED: usize = 6;
+pub(super) const LEARNED: usize = 2;
 /// Of a draft parameter: whether it was looked at: see [`super::learn`].
-pub(super) const STATE: usize = 7;
+pub(super) const STATE: usize = 3;
+/// Of a constant that stands at the head of the function: the next one there, 0 behind the last.
+pub(super) const LINK: usize = 3;
 
 /// Words of a record in [`Workspace::notes`].
 pub(super) const NOTE_WORDS: usize = NOTE_FACT + FACT_WORDS;
@@ -73,24 +66,23 @@ pub(super) const FLAG_CUT: u32 = 8;
 pub(super) const FLAG_PEELED: u32 = 16;
 
 /// Words of a record in [`Workspace::outs`].
-pub(super) const OUT_WORDS: usize = 5;
+pub(super) const OUT_WORDS: usize = 3;
 /// Of an output block: its first draft op.
 pub(super) const OUT_START: usize = 0;
 /// Of an output block: the draft op behind its last.
 pub(super) const OUT_END: usize = 1;
 /// Of an output block: how many of its first draft ops are parameters.
 pub(super) const OUT_PARAMETERS: usize = 2;
-/// Of an output block: the first and the last op that was moved to its head; [`NONE`] if none was.
-pub(super) const OUT_FIRST: usize = 3;
-/// See [`OUT_FIRST`].
-pub(super) const OUT_LAST: usize = 4;
-
 /// The tables.
 pub(super) struct Workspace<'w> {
     /// By op of the function: the value of the draft that stands for it; [`NONE`] before it is walked.
     pub map: &'w mut [u32],
     /// By op of the function, of parameters: what [`super::order`] found out.
     pub aliases: &'w mut [u32],
+    /// By op of the draft: whether it is used (0 or 1); later its place in the output.
+    pub marks: &'w mut [u32],
+    /// By op of the draft, if the program has source positions: the op of the program from which it was made.
+    pub sources: &'w mut [u32],
     /// A record for each draft op.
     pub values: &'w mut [[u32; VALUE_WORDS]],
     /// Heads of the chains of equal hashes; a power of two.
@@ -122,6 +114,7 @@ pub(super) struct Sizes {
     pub exits: usize,
     pub buckets: usize,
     pub notes: usize,
+    pub sources: usize,
 }
 
 impl Sizes {
@@ -141,13 +134,17 @@ impl Sizes {
             sizes.notes = sizes.notes.max(ops + 32);
             sizes.edges = sizes.edges.max(count_edges(verified, function));
         }
+        if !program.positions.is_empty() {
+            sizes.sources = sizes.draft;
+        }
         sizes
     }
 
     /// Words of the tables.
     pub fn words(&self) -> usize {
         self.ops
-            + self.draft * (VALUE_WORDS + 1)
+            + self.draft * (VALUE_WORDS + 2)
+            + self.sources
             + self.buckets
             + self.ops
             + self.blocks * (2 * (BLOCK_WORDS + OUT_WORDS) + 1)
@@ -184,6 +181,8 @@ impl<'w> Workspace<'w> {
         let workspace = Workspace {
             map: take(sizes.ops)?,
             aliases: take(sizes.ops)?,
+            marks: take(sizes.draft)?,
+            sources: take(sizes.sources)?,
             values: take(sizes.draft * VALUE_WORDS)?.as_chunks_mut().0,
             buckets: take(sizes.buckets)?,
             blocks: take(2 * sizes.blocks * BLOCK_WORDS)?.as_chunks_mut().0,
