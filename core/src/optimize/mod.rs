@@ -41,6 +41,7 @@
 
 mod access;
 mod boxes;
+mod classes;
 mod ends;
 mod facts;
 mod learn;

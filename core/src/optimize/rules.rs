@@ -322,7 +322,7 @@ const TWINS: [(Opcode, Opcode, Opcode); 4] = [
 ];
 
 /// Every op at 32 bits, in the lower half; whether that is another op, above.
-static NARROW: [u16; Opcode::COUNT] = {
+pub(super) static NARROW: [u16; Opcode::COUNT] = {
     let mut table = [0; Opcode::COUNT];
     let mut at = 0;
     while at < Opcode::COUNT {
@@ -361,7 +361,7 @@ static WIDENED: [u16; Opcode::COUNT] = {
 };
 
 /// In [`NARROW`]: the op is the wide one of two.
-const WIDE: u16 = 0x8000;
+pub(super) const WIDE: u16 = 0x8000;
 
 /// A width of integers or floats, 32 or 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -757,6 +757,7 @@ pub(super) fn condition(draft: &[Op], mut value: u32) -> (u32, bool) {
 mod tests {
     extern crate std;
 
+    use super::super::classes::is_of_interest;
     use super::*;
     use crate::ops::evaluate;
     use crate::types::Type;
@@ -1003,6 +1004,7 @@ mod tests {
                     else {
                         continue;
                     };
+                    assert!(is_of_interest(&draft.0, &op), "{rule:?} is not asked");
                     let ty = op.code.info().result.expect("a value");
                     let new = draft.of(outcome, ty);
                     lowers(rule, &draft.0, &op, outcome);

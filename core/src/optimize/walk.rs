@@ -6,8 +6,9 @@
 //!
 //! What stands in the draft is never taken back: an op that is not used is left out later ([`super::sweep`]).
 
+use super::classes::is_of_interest;
 use super::memory::Memory;
-use super::operands;
+use super::operands::{self, COMMUTES, LEAVES, TOUCHES, traits_of};
 use super::order::{Order, SELF};
 use super::passes::{Pass, Steps};
 use super::rules::{self, Outcome, Term};
@@ -35,6 +36,17 @@ pub(super) fn internal(line: u32) -> Error {
     Error::Internal {
         part: Part::Optimize,
         line,
+    }
+}
+
+/// What cannot happen, where nothing else can: the draft is full.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault;
+
+impl From<Fault> for Error {
+    #[cold]
+    fn from(Fault: Fault) -> Error {
+        internal(line!())
     }
 }
 
@@ -90,6 +102,12 @@ pub(super) enum Phase {
     Copy(u32, u32),
     /// In the loop behind its copy.
     Loop(u32, u32),
+}
+
+/// What rules made of an op.
+enum Simplified {
+    Value(u32),
+    Op(Op),
 }
 
 /// How a block of the program ends.
@@ -260,7 +278,17 @@ impl Walk<'_, '_, '_, '_> {
                     let value = self.constant_op(op)?;
                     self.define(index, value);
                 }
-                Form::Unary | Form::Binary | Form::Tag | Form::Select | Form::FunctionIndex => {
+                Form::Unary | Form::Tag => {
+                    let a = self.name(op.a);
+                    let value = self.pure(Op { a, ..op })?;
+                    self.define(index, value);
+                }
+                Form::Binary => {
+                    let (a, b) = (self.name(op.a), self.name(op.b));
+                    let value = self.pure(Op { a, b, ..op })?;
+                    self.define(index, value);
+                }
+                Form::Select | Form::FunctionIndex => {
                     let op = self.renamed(op);
                     let value = self.pure(op)?;
                     self.define(index, value);
@@ -397,8 +425,8 @@ impl Walk<'_, '_, '_, '_> {
 
     /// Adds an op to the draft.
     #[inline]
-    pub fn append(&mut self, op: Op) -> Result<u32, Error> {
-        if operands::traits_of(op.code) & operands::TOUCHES != 0 {
+    pub fn append(&mut self, op: Op) -> Result<u32, Fault> {
+        if traits_of(op.code) & TOUCHES != 0 {
             self.memory.pass(&op);
         }
         self.append_quiet(op)
@@ -406,13 +434,13 @@ impl Walk<'_, '_, '_, '_> {
 
     /// The same for an op that has nothing to do with memory.
     #[inline]
-    fn append_quiet(&mut self, op: Op) -> Result<u32, Error> {
+    fn append_quiet(&mut self, op: Op) -> Result<u32, Fault> {
         let index = self.used;
         let (Some(place), Some(record)) = (
             self.draft.get_mut(index as usize),
             self.workspace.values.get_mut(index as usize),
         ) else {
-            return Err(internal(line!()));
+            return Err(Fault);
         };
         *place = op;
         *record = [NONE, self.block, NONE, 0];
@@ -426,7 +454,7 @@ impl Walk<'_, '_, '_, '_> {
     // Values.
 
     /// A constant of a type.
-    pub fn constant(&mut self, ty: Type, bits: u64) -> Result<u32, Error> {
+    pub fn constant(&mut self, ty: Type, bits: u64) -> Result<u32, Fault> {
         let code = match ty {
             Type::I32 => Opcode::I32Const,
             Type::F32 => Opcode::F32Const,
@@ -443,7 +471,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// Constants stand once, at the head of the function: they make no code there, but where they are used.
-    fn constant_op(&mut self, op: Op) -> Result<u32, Error> {
+    fn constant_op(&mut self, op: Op) -> Result<u32, Fault> {
         if !self.steps.passes.has(Pass::Common) {
             return self.append(op);
         }
@@ -468,7 +496,7 @@ impl Walk<'_, '_, '_, '_> {
         rules::constant_of(&self.draft[value as usize])
     }
 
-    fn term(&mut self, ty: Type, term: Term) -> Result<u32, Error> {
+    fn term(&mut self, ty: Type, term: Term) -> Result<u32, Fault> {
         match term {
             Term::Value(value) => Ok(value),
             Term::Constant(bits) => self.constant(ty, bits),
@@ -482,7 +510,7 @@ impl Walk<'_, '_, '_, '_> {
         code: Opcode,
         a: Term,
         b: Option<Term>,
-    ) -> Result<Op, Error> {
+    ) -> Result<Op, Fault> {
         let info = code.info();
         let a = self.term(info.operands[0], a)?;
         let b = match b {
@@ -527,43 +555,12 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// The value of an op that only computes.
-    pub fn pure(&mut self, op: Op) -> Result<u32, Error> {
+    pub fn pure(&mut self, op: Op) -> Result<u32, Fault> {
         let mut op = op;
-        loop {
-            let form = Check::of(op.code).form;
-            self.without_canonicalize(&mut op);
-            if let Some(float) = self.unboxed_float(&op) {
-                op = float;
-                continue;
-            }
-            if form == Form::Select {
-                op = self.plain_condition(op);
-            } else if form == Form::FunctionIndex {
-                break;
-            }
-            let outcome = if form == Form::Select {
-                rules::select(self.draft, &op)
-            } else {
-                op = self.ordered(op);
-                if let Some(bits) = self.fold(&op).flatten() {
-                    return self.result(&op, bits);
-                }
-                if form == Form::Tag {
-                    if let Some(value) = self.unboxed(&op)? {
-                        return Ok(value);
-                    }
-                    break;
-                }
-                rules::apply(self.draft, &op)
-            };
-            let Some(outcome) = outcome else { break };
-            if !self.has_room() || !self.steps.take(Pass::Simplify) {
-                break;
-            }
-            match outcome {
-                Outcome::Value(value) => return Ok(value),
-                Outcome::Constant(bits) => return self.result(&op, bits),
-                Outcome::Op(code, a, b) => op = self.rewritten(NONE, code, a, b)?,
+        if is_of_interest(self.draft, &op) {
+            match self.simplified(op)? {
+                Simplified::Value(value) => return Ok(value),
+                Simplified::Op(simpler) => op = simpler,
             }
         }
         let hash = self.hash(&op);
@@ -588,6 +585,49 @@ impl Walk<'_, '_, '_, '_> {
         Ok(value)
     }
 
+    /// An op that only computes after all rules that apply, or the value that it is.
+    fn simplified(&mut self, op: Op) -> Result<Simplified, Fault> {
+        let mut op = op;
+        loop {
+            let form = Check::of(op.code).form;
+            self.without_canonicalize(&mut op);
+            if let Some(float) = self.unboxed_float(&op) {
+                op = float;
+                continue;
+            }
+            if form == Form::Select {
+                op = self.plain_condition(op);
+            } else if form == Form::FunctionIndex {
+                break;
+            }
+            let outcome = if form == Form::Select {
+                rules::select(self.draft, &op)
+            } else {
+                op = self.ordered(op);
+                if let Some(bits) = self.fold(&op).flatten() {
+                    return self.result(&op, bits).map(Simplified::Value);
+                }
+                if form == Form::Tag {
+                    if let Some(value) = self.unboxed(&op)? {
+                        return Ok(Simplified::Value(value));
+                    }
+                    break;
+                }
+                rules::apply(self.draft, &op)
+            };
+            let Some(outcome) = outcome else { break };
+            if !self.has_room() || !self.steps.take(Pass::Simplify) {
+                break;
+            }
+            match outcome {
+                Outcome::Value(value) => return Ok(Simplified::Value(value)),
+                Outcome::Constant(bits) => return self.result(&op, bits).map(Simplified::Value),
+                Outcome::Op(code, a, b) => op = self.rewritten(NONE, code, a, b)?,
+            }
+        }
+        Ok(Simplified::Op(op))
+    }
+
     /// A selection whose condition is no test for zero.
     fn plain_condition(&mut self, op: Op) -> Op {
         let (value, opposite) = rules::condition(self.draft, op.a);
@@ -604,8 +644,8 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// An op's own type as a constant.
-    fn result(&mut self, op: &Op, bits: u64) -> Result<u32, Error> {
-        let ty = op.result().ok_or(internal(line!()))?;
+    fn result(&mut self, op: &Op, bits: u64) -> Result<u32, Fault> {
+        let ty = op.result().ok_or(Fault)?;
         self.constant(ty, bits)
     }
 
@@ -636,10 +676,10 @@ impl Walk<'_, '_, '_, '_> {
     /// The value of an op that leaves for some operands. Its exit is the program's.
     fn leaving(&mut self, op: Op) -> Result<u32, Error> {
         let mut op = op;
-        loop {
+        while is_of_interest(self.draft, &op) {
             op = self.ordered(op);
             match self.fold(&op) {
-                Some(Some(bits)) => return self.result(&op, bits),
+                Some(Some(bits)) => return Ok(self.result(&op, bits)?),
                 // It always leaves: what comes behind it never runs.
                 Some(None) => break,
                 None => {}
@@ -652,11 +692,11 @@ impl Walk<'_, '_, '_, '_> {
             }
             match outcome {
                 Outcome::Value(value) => return Ok(value),
-                Outcome::Constant(bits) => return self.result(&op, bits),
+                Outcome::Constant(bits) => return Ok(self.result(&op, bits)?),
                 Outcome::Op(code, a, b) => op = self.rewritten(op.c, code, a, b)?,
             }
             if !op.code.info().has(flags::LEAVES) {
-                return self.pure(op);
+                return Ok(self.pure(op)?);
             }
         }
         let hash = self.hash(&op);
@@ -666,7 +706,7 @@ impl Walk<'_, '_, '_, '_> {
         if let Some((pass, proved)) = self.prove_check(&op) {
             self.steps.did(pass, 1);
             if !proved.code.info().has(flags::LEAVES) {
-                return self.pure(proved);
+                return Ok(self.pure(proved)?);
             }
             // An unsigned division may be cheaper still.
             return self.leaving(proved);
@@ -740,7 +780,7 @@ impl Walk<'_, '_, '_, '_> {
 
     // Common subexpressions.
 
-    fn common_or_append(&mut self, op: Op) -> Result<u32, Error> {
+    fn common_or_append(&mut self, op: Op) -> Result<u32, Fault> {
         let hash = self.hash(&op);
         if let Some(value) = self.find_common(hash, &op) {
             return Ok(value);
@@ -753,13 +793,13 @@ impl Walk<'_, '_, '_, '_> {
     /// The bucket of an op. What commutes hashes alike both ways; exits do not matter.
     #[inline]
     pub fn hash(&self, op: &Op) -> u32 {
-        let info = op.code.info();
-        let (a, b) = if info.has(flags::COMMUTES) {
+        let traits = traits_of(op.code);
+        let (a, b) = if traits & COMMUTES != 0 {
             (op.a ^ op.b, op.a.wrapping_add(op.b))
         } else {
             (op.a, op.b)
         };
-        let c = if info.has(flags::LEAVES) { 0 } else { op.c };
+        let c = if traits & LEAVES != 0 { 0 } else { op.c };
         let mut hash = a.wrapping_mul(0x9e37_79b1) ^ b.wrapping_mul(0x85eb_ca77).rotate_left(13);
         hash ^= c.wrapping_mul(0xc2b2_ae3d).rotate_left(7);
         hash = (hash ^ op.code as u32 ^ u32::from(op.aux) << 16).wrapping_mul(0x27d4_eb2f);
@@ -768,8 +808,8 @@ impl Walk<'_, '_, '_, '_> {
 
     /// A value of the draft that is the same as the op's and known here.
     pub fn find(&self, hash: u32, op: &Op) -> Option<u32> {
-        let info = op.code.info();
-        let (leaves, commutes) = (info.has(flags::LEAVES), info.has(flags::COMMUTES));
+        let traits = traits_of(op.code);
+        let (leaves, commutes) = (traits & LEAVES != 0, traits & COMMUTES != 0);
         let mut value = self.workspace.buckets[hash as usize];
         for _ in 0..LONGEST_CHAIN {
             if value == NONE {

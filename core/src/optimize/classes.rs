@@ -1,0 +1,172 @@
+//! Which ops cannot have a cheaper form, told by what gives their operands: most ops are passed on at once.
+//!
+//! Ops that some rule ([`super::rules`]) looks for beneath another have a bit each, constants and what can be inverted one for all of them. An op is
+//! of interest if a bit of its operands is among those that its rules ask for. That is necessary, not sufficient: the rules are asked then.
+
+use super::boxes::takes_any_nan;
+use super::rules::{NARROW, RULES, WIDE, When};
+use crate::ir::Op;
+use crate::ops::{ALL, Opcode, Shape};
+
+/// Constants.
+const CONSTANTS: u32 = 1 << 29;
+/// What has an inverse.
+const INVERTS: u32 = 1 << 30;
+/// Every op.
+const ANY: u32 = 1 << 31;
+/// How many bits there are for single ops. If there are more of those, they share.
+const SINGLE: u32 = 29;
+
+/// By op, its bits.
+static CLASSES: [u32; Opcode::COUNT] = classes();
+
+/// What an op's rules ask for.
+#[derive(Clone, Copy)]
+struct Interest {
+    left: u32,
+    right: u32,
+    /// Also if both operands are the same value.
+    same: bool,
+}
+
+static INTERESTS: [Interest; Opcode::COUNT] = interests();
+
+/// Whether an op over values of the draft may have a cheaper form.
+#[inline(always)]
+pub(super) fn is_of_interest(draft: &[Op], op: &Op) -> bool {
+    let interest = &INTERESTS[op.code as usize];
+    // An op with one operand has 0 in place of the other, and asks for nothing there.
+    let left = CLASSES[draft[op.a as usize].code as usize];
+    let right = CLASSES[draft[op.b as usize].code as usize];
+    (interest.left & left) | (interest.right & right) != 0 || (interest.same && op.a == op.b)
+}
+
+const fn narrow(code: Opcode) -> usize {
+    (NARROW[code as usize] & !WIDE) as usize
+}
+
+/// The op that a condition asks for beneath one of the operands.
+const fn beneath(when: When) -> Option<Opcode> {
+    match when {
+        When::Left(code)
+        | When::Right(code)
+        | When::LeftConstant(code)
+        | When::LeftWith(code, _)
+        | When::LeftEndsWithRight(code)
+        | When::LeftBeginsWithRight(code) => Some(code),
+        When::RightMasked => Some(Opcode::I32And),
+        _ => None,
+    }
+}
+
+const fn classes() -> [u32; Opcode::COUNT] {
+    let mut table = [ANY; Opcode::COUNT];
+    let mut next = 0;
+    let mut at = 0;
+    // Those of which no rule but another step knows, then those of the rules.
+    let others = [
+        Opcode::I64BoxF64,
+        Opcode::F64Canonicalize,
+        Opcode::I32Shl,
+        Opcode::I32ShrU,
+    ];
+    while at < others.len() + RULES.len() {
+        let code = if at < others.len() {
+            Some(others[at])
+        } else {
+            beneath(RULES[at - others.len()].when)
+        };
+        if let Some(code) = code
+            && table[narrow(code)] == ANY
+        {
+            table[narrow(code)] |= 1 << (next % SINGLE);
+            next += 1;
+        }
+        at += 1;
+    }
+    at = 0;
+    while at < table.len() {
+        let code = ALL[at];
+        table[at] = table[narrow(code)];
+        if matches!(code.info().shape, Shape::Constant) {
+            table[at] |= CONSTANTS;
+        }
+        if code.inverse().is_some() || matches!(code, Opcode::I32Eqz | Opcode::I64Eqz) {
+            table[at] |= INVERTS;
+        }
+        at += 1;
+    }
+    table
+}
+
+/// The bits of one op alone.
+const fn single(classes: &[u32; Opcode::COUNT], code: Opcode) -> u32 {
+    classes[narrow(code)] & ((1 << SINGLE) - 1)
+}
+
+const fn interests() -> [Interest; Opcode::COUNT] {
+    let classes = classes();
+    let mut table = [Interest {
+        left: 0,
+        right: 0,
+        same: false,
+    }; Opcode::COUNT];
+    let mut at = 0;
+    while at < RULES.len() {
+        let rule = &RULES[at];
+        let interest = &mut table[rule.on as usize];
+        match rule.when {
+            When::RightIs(_)
+            | When::RightIsFloat(_)
+            | When::RightConstant
+            | When::RightPower
+            | When::RightReciprocal
+            | When::RightWide
+            | When::TruthAndRightIs(_)
+            | When::InvertsAndRightIs(_) => interest.right |= CONSTANTS,
+            When::LeftIs(_) => interest.left |= CONSTANTS,
+            When::LeftInverts => interest.left |= INVERTS,
+            When::Same => interest.same = true,
+            When::Rotation => {
+                interest.left |= single(&classes, Opcode::I32Shl);
+                interest.left |= single(&classes, Opcode::I32ShrU);
+            }
+            When::Right(code) => interest.right |= single(&classes, code),
+            When::RightMasked => interest.right |= single(&classes, Opcode::I32And),
+            When::Left(code)
+            | When::LeftConstant(code)
+            | When::LeftWith(code, _)
+            | When::LeftEndsWithRight(code)
+            | When::LeftBeginsWithRight(code) => interest.left |= single(&classes, code),
+        }
+        at += 1;
+    }
+    at = 0;
+    while at < table.len() {
+        let code = ALL[at];
+        table[at] = table[narrow(code)];
+        at += 1;
+    }
+    at = 0;
+    while at < table.len() {
+        let code = ALL[at];
+        let interest = &mut table[at];
+        match code.info().shape {
+            // Folding, and constants to the right.
+            Shape::Unary | Shape::Binary => interest.left |= CONSTANTS,
+            Shape::Select | Shape::Tag => interest.left |= ANY,
+            _ => {}
+        }
+        if takes_any_nan(code) {
+            interest.left |= single(&classes, Opcode::F64Canonicalize);
+            if code.info().operand_count > 1 {
+                interest.right |= single(&classes, Opcode::F64Canonicalize);
+            }
+        }
+        if matches!(code, Opcode::F64ReinterpretI64) {
+            interest.left |= single(&classes, Opcode::I64BoxF64);
+        }
+        at += 1;
+    }
+    table
+}
