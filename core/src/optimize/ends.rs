@@ -127,10 +127,18 @@ impl Walk<'_, '_, '_, '_> {
             c: other,
             ..op
         })?;
-        for (edge, holds) in [(taken, true), (other, false)] {
-            if let Some(block) = self.only_reached_by(edge) {
-                self.learn_condition(value, holds, block);
+        let ways = [
+            (true, self.only_reached_by(taken)),
+            (false, self.only_reached_by(other)),
+        ];
+        match ways {
+            [(one, Some(first)), (not, Some(second))] => {
+                self.learn_condition(value, &[(one, first), (not, second)]);
             }
+            [(one, Some(block)), _] | [_, (one, Some(block))] => {
+                self.learn_condition(value, &[(one, block)]);
+            }
+            _ => {}
         }
         Ok(End::Here)
     }

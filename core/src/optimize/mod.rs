@@ -64,6 +64,7 @@ use crate::error::{Error, Storage as Which};
 use crate::ir::{Block, Exit, Function, NONE, Op, Program};
 use crate::verify::table::{Check, Form};
 use crate::verify::{self, Verified};
+use learn::Asked;
 use memory::Memory;
 use order::{find_aliases, prepare};
 use passes::Steps;
@@ -268,6 +269,7 @@ pub fn optimize<'a>(
             outs: 0,
             edges,
             notes: 0,
+            asked: Asked::NONE,
             nesting: 0,
             memory: Memory::EMPTY,
             source: function.first_op,

@@ -26,6 +26,8 @@ pub(super) const CONSTANT: u16 = 1 << 8;
 pub(super) const LEAVES: u16 = 1 << 9;
 /// Its operands may be swapped: [`flags::COMMUTES`].
 pub(super) const COMMUTES: u16 = 1 << 10;
+/// What is known of its operands, or the op alone, may say something of its value, an integer.
+pub(super) const TELLS: u16 = 1 << 11;
 
 static TRAITS: [u16; Opcode::COUNT] = {
     let mut table = [0; Opcode::COUNT];
@@ -74,6 +76,22 @@ static TRAITS: [u16; Opcode::COUNT] = {
         }
         if info.flags & (effects | flags::READS | flags::ATOMIC) != 0 {
             traits |= TOUCHES;
+        }
+        let tells = match form_of(at) {
+            Form::Load | Form::RawLoad => match info.result {
+                Some(ty) => 8 * (info.width as u32) < ty.bits(),
+                None => false,
+            },
+            Form::Unary
+            | Form::UnaryLeaves
+            | Form::Binary
+            | Form::BinaryLeaves
+            | Form::Tag
+            | Form::Select => true,
+            _ => false,
+        };
+        if tells {
+            traits |= TELLS;
         }
         if info.has(flags::LEAVES) {
             traits |= LEAVES;

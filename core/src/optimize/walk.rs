@@ -7,6 +7,7 @@
 //! What stands in the draft is never taken back: an op that is not used is left out later ([`super::sweep`]).
 
 use super::classes::is_of_interest;
+use super::learn::Asked;
 use super::memory::Memory;
 use super::operands::{self, COMMUTES, LEAVES, TOUCHES, traits_of};
 use super::order::{Order, SELF};
@@ -79,6 +80,8 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub edges: u32,
     /// How many notes there are.
     pub notes: u32,
+    /// The facts that were asked for last.
+    pub asked: Asked,
     /// How many parameters are being looked at.
     pub nesting: u32,
     /// What guest slots and regions hold here.
@@ -761,7 +764,7 @@ impl Walk<'_, '_, '_, '_> {
         op.c = self.exit(op.c)?;
         let value = self.append(op)?;
         self.remember(hash, value);
-        self.learn_condition(op.a, op.code == Opcode::Guard, self.block);
+        self.learn_condition(op.a, &[(op.code == Opcode::Guard, self.block)]);
         Ok(false)
     }
 
