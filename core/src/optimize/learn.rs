@@ -505,6 +505,9 @@ impl Walk<'_, '_, '_, '_> {
     /// What holds of a loop's parameter in every round, where `begins` holds in the first.
     fn carried(&mut self, op: &Op, block: u32, begins: Fact) -> Fact {
         let width = width_of(op);
+        if begins == Fact::top(width) {
+            return begins;
+        }
         let program = self.program;
         let local = (block - self.function.first_block) as usize;
         let position = self.workspace.blocks[local][POSITION];
@@ -583,6 +586,9 @@ impl Walk<'_, '_, '_, '_> {
             };
             if let Some(by) = by {
                 let by = self.old_fact(by, head, 1);
+                if by == Fact::top(width) {
+                    return (by, None);
+                }
                 let within = self
                     .conditions(parameter, argument, head, width)
                     .meet(width, bound);
