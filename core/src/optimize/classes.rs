@@ -4,7 +4,7 @@
 //! of interest if a bit of its operands is among those that its rules ask for. That is necessary, not sufficient: the rules are asked then.
 
 use super::boxes::takes_any_nan;
-use super::rules::{NARROW, RULES, WIDE, When};
+use super::rules::{NARROW, RULES, Rule, WIDE, When};
 use crate::ir::Op;
 use crate::ops::{ALL, Opcode, Shape};
 
@@ -104,6 +104,74 @@ const fn single(classes: &[u32; Opcode::COUNT], code: Opcode) -> u32 {
     classes[narrow(code)] & ((1 << SINGLE) - 1)
 }
 
+/// The classes of which both operands must have one each for a rule to apply.
+#[derive(Clone, Copy)]
+pub(super) struct Needs {
+    left: u32,
+    right: u32,
+}
+
+impl Needs {
+    /// Of each of these rules.
+    pub const fn of<const COUNT: usize>(rules: &[Rule; COUNT]) -> [Needs; COUNT] {
+        let classes = classes();
+        let mut table = [Needs {
+            left: ANY,
+            right: ANY,
+        }; COUNT];
+        let mut at = 0;
+        while at < COUNT {
+            table[at] = needs(&classes, rules[at].when);
+            at += 1;
+        }
+        table
+    }
+
+    /// Whether these ops may be the operands.
+    #[inline(always)]
+    pub fn are_met(&self, left: &Op, right: &Op) -> bool {
+        self.left & CLASSES[left.code as usize] != 0
+            && self.right & CLASSES[right.code as usize] != 0
+    }
+}
+
+const fn needs(classes: &[u32; Opcode::COUNT], when: When) -> Needs {
+    let mut needs = Needs {
+        left: ANY,
+        right: ANY,
+    };
+    match when {
+        When::RightIs(_)
+        | When::RightIsFloat(_)
+        | When::RightConstant
+        | When::RightPower
+        | When::RightReciprocal
+        | When::RightWide
+        | When::TruthAndRightIs(_) => needs.right = CONSTANTS,
+        When::InvertsAndRightIs(_) => {
+            needs.left = INVERTS;
+            needs.right = CONSTANTS;
+        }
+        When::LeftIs(_) => needs.left = CONSTANTS,
+        When::LeftInverts => needs.left = INVERTS,
+        When::Same => {}
+        When::Rotation => {
+            needs.left = single(classes, Opcode::I32Shl) | single(classes, Opcode::I32ShrU);
+        }
+        When::Right(code) => needs.right = single(classes, code),
+        When::RightMasked => needs.right = single(classes, Opcode::I32And),
+        When::LeftConstant(code) => {
+            needs.left = single(classes, code);
+            needs.right = CONSTANTS;
+        }
+        When::Left(code)
+        | When::LeftWith(code, _)
+        | When::LeftEndsWithRight(code)
+        | When::LeftBeginsWithRight(code) => needs.left = single(classes, code),
+    }
+    needs
+}
+
 const fn interests() -> [Interest; Opcode::COUNT] {
     let classes = classes();
     let mut table = [Interest {
@@ -115,29 +183,16 @@ const fn interests() -> [Interest; Opcode::COUNT] {
     while at < RULES.len() {
         let rule = &RULES[at];
         let interest = &mut table[rule.on as usize];
-        match rule.when {
-            When::RightIs(_)
-            | When::RightIsFloat(_)
-            | When::RightConstant
-            | When::RightPower
-            | When::RightReciprocal
-            | When::RightWide
-            | When::TruthAndRightIs(_)
-            | When::InvertsAndRightIs(_) => interest.right |= CONSTANTS,
-            When::LeftIs(_) => interest.left |= CONSTANTS,
-            When::LeftInverts => interest.left |= INVERTS,
-            When::Same => interest.same = true,
-            When::Rotation => {
-                interest.left |= single(&classes, Opcode::I32Shl);
-                interest.left |= single(&classes, Opcode::I32ShrU);
-            }
-            When::Right(code) => interest.right |= single(&classes, code),
-            When::RightMasked => interest.right |= single(&classes, Opcode::I32And),
-            When::Left(code)
-            | When::LeftConstant(code)
-            | When::LeftWith(code, _)
-            | When::LeftEndsWithRight(code)
-            | When::LeftBeginsWithRight(code) => interest.left |= single(&classes, code),
+        let needs = needs(&classes, rule.when);
+        // One of the two will do, the one that says more.
+        if needs.left & (ANY | INVERTS) == 0 {
+            interest.left |= needs.left;
+        } else if needs.right & ANY == 0 {
+            interest.right |= needs.right;
+        } else if needs.left & ANY == 0 {
+            interest.left |= needs.left;
+        } else {
+            interest.same = true;
         }
         at += 1;
     }

@@ -204,11 +204,8 @@ impl Walk<'_, '_, '_, '_> {
 
     /// Makes an edge of one of the program's. Its block stays the program's until the sweep.
     fn edge(&mut self, at: u32) -> Result<u32, Error> {
-        let at = self.without_detour(at);
+        let (at, target) = self.without_detour(at);
         let edge = self.program.edge(at);
-        let target = self.target(at);
-        let record = &mut self.workspace.blocks[target as usize];
-        record[PENDING] -= 1;
         let new = self.extra.push(target)?;
         self.extra.push(edge.arguments.len() as u32)?;
         for &argument in edge.arguments {
@@ -217,21 +214,22 @@ impl Walk<'_, '_, '_, '_> {
         }
         let number = self.edges;
         self.edges += 1;
-        let incoming = &mut self.workspace.blocks[target as usize][INCOMING];
-        self.workspace.edges[number as usize] = [new, self.block, *incoming];
-        *incoming = number;
+        let record = &mut self.workspace.blocks[target as usize];
+        record[PENDING] -= 1;
+        self.workspace.edges[number as usize] = [new, self.block, record[INCOMING]];
+        record[INCOMING] = number;
         Ok(new)
     }
 
     /// Follows blocks that only jump, but not into loops: what leads there is where a loop's ops may be moved.
-    fn without_detour(&mut self, at: u32) -> u32 {
+    /// Gives the record of the block that is reached, too.
+    fn without_detour(&mut self, at: u32) -> (u32, u32) {
         let program = self.program;
-        let mut at = at;
+        let (mut at, mut target) = (at, self.target(at));
         if self.order.verbatim {
-            return at;
+            return (at, target);
         }
         for _ in 0..LONGEST_DETOUR {
-            let target = self.target(at);
             let block = &program.blocks[self.program_block(target) as usize];
             if block.op_count != 1
                 || self.workspace.blocks[target as usize][FLAGS] & FLAG_LOOP != 0
@@ -253,8 +251,8 @@ impl Walk<'_, '_, '_, '_> {
             }
             self.workspace.blocks[target as usize][PENDING] -= 1;
             self.workspace.blocks[next as usize][PENDING] += 1;
-            at = op.b;
+            (at, target) = (op.b, next);
         }
-        at
+        (at, target)
     }
 }

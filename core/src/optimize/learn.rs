@@ -231,6 +231,9 @@ impl Walk<'_, '_, '_, '_> {
             Form::Binary | Form::BinaryLeaves => {
                 let (narrow, width) = narrowed_with_width(op.code);
                 let a = operand(self, op.a);
+                if a == Fact::top(width) && matches!(narrow, Opcode::I32Add | Opcode::I32Sub) {
+                    return a;
+                }
                 let b = operand(self, op.b);
                 facts::value_of(width, narrow, &a, &b)
             }
@@ -387,6 +390,13 @@ impl Walk<'_, '_, '_, '_> {
 
     /// Whether a condition is not zero here, if that is known.
     pub fn truth(&mut self, condition: u32) -> Option<bool> {
+        let compares = self.draft[condition as usize]
+            .code
+            .info()
+            .has(flags::COMPARES);
+        if compares && self.workspace.values[condition as usize][LEARNED] == NONE {
+            return None;
+        }
         let fact = self.fact(condition);
         if fact.is_empty() {
             None

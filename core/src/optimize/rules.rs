@@ -8,6 +8,7 @@
 //! Rules are written for 32 bits, and serve 64 bits too: opcodes, constants and shift counts are taken at the width of the op
 //! that is at hand.
 
+use super::classes::Needs;
 use crate::ir::Op;
 use crate::ops::{Opcode, flags};
 
@@ -300,7 +301,7 @@ static FIRST: [u16; Opcode::COUNT + 1] = {
 };
 
 /// The rules sorted by op, those of one op in the order of the table.
-static SORTED: [Rule; RULES.len()] = {
+const SORTED_RULES: [Rule; RULES.len()] = {
     let mut sorted = [RULES[0]; RULES.len()];
     let mut next = FIRST;
     let mut at = 0;
@@ -312,6 +313,11 @@ static SORTED: [Rule; RULES.len()] = {
     }
     sorted
 };
+
+static SORTED: [Rule; RULES.len()] = SORTED_RULES;
+
+/// What each of them needs.
+static NEEDS: [Needs; RULES.len()] = Needs::of(&SORTED_RULES);
 
 /// Spans of ops that there are at both widths in the same order: the first at 32 bits, the last, the first at 64 bits.
 const TWINS: [(Opcode, Opcode, Opcode); 4] = [
@@ -498,8 +504,9 @@ pub(super) fn apply(draft: &[Op], op: &Op) -> Option<Outcome> {
     let site = Site::new(draft, op, width);
     SORTED[first..end]
         .iter()
-        .find(|rule| site.fits(rule.when))
-        .and_then(|rule| site.outcome(rule))
+        .zip(&NEEDS[first..end])
+        .find(|(rule, needs)| needs.are_met(site.left, site.right) && site.fits(rule.when))
+        .and_then(|(rule, _)| site.outcome(rule))
 }
 
 /// An op over values of the draft, with what rules ask about it.
@@ -1005,6 +1012,7 @@ mod tests {
                         continue;
                     };
                     assert!(is_of_interest(&draft.0, &op), "{rule:?} is not asked");
+                    assert!(apply(&draft.0, &op).is_some(), "{rule:?} is passed by");
                     let ty = op.code.info().result.expect("a value");
                     let new = draft.of(outcome, ty);
                     lowers(rule, &draft.0, &op, outcome);
