@@ -1,5 +1,6 @@
 //! Where the operands of an op are: in its record, or in words that it names.
 
+use super::prove::is_provable;
 use crate::ir::{NONE, Op};
 use crate::ops::{ALL, Opcode, flags};
 use crate::verify::table::{Check, Form};
@@ -28,6 +29,8 @@ pub(super) const LEAVES: u16 = 1 << 9;
 pub(super) const COMMUTES: u16 = 1 << 10;
 /// What is known of its operands, or the op alone, may say something of its value, an integer.
 pub(super) const TELLS: u16 = 1 << 11;
+/// Facts about its operands may tell its value, or a cheaper op: see [`super::prove`].
+pub(super) const PROVABLE: u16 = 1 << 12;
 
 static TRAITS: [u16; Opcode::COUNT] = {
     let mut table = [0; Opcode::COUNT];
@@ -92,6 +95,9 @@ static TRAITS: [u16; Opcode::COUNT] = {
         };
         if tells {
             traits |= TELLS;
+        }
+        if info.has(flags::COMPARES) || is_provable(ALL[at]) {
+            traits |= PROVABLE;
         }
         if info.has(flags::LEAVES) {
             traits |= LEAVES;

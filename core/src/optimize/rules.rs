@@ -553,6 +553,8 @@ impl<'d> Site<'d> {
         self.left.code.inverse().is_some() || matches!(self.left.code, O::I32Eqz | O::I64Eqz)
     }
 
+    /// Not inlined: else all that conditions may ask is worked out before the first one is looked at.
+    #[inline(never)]
     fn fits(&self, when: When) -> bool {
         let bits = self.width.bits();
         match when {
@@ -618,6 +620,7 @@ impl<'d> Site<'d> {
         (count < whole && other < whole && count + other == whole).then_some((up.a, count))
     }
 
+    #[inline(never)]
     fn outcome(&self, rule: &Rule) -> Option<Outcome> {
         let (op, left) = (self.op, self.left);
         let width = self.width;

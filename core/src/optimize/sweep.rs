@@ -16,8 +16,9 @@ use super::workspace::{
 };
 use crate::build::Table;
 use crate::error::Error;
-use crate::ir::{Block, Exit, Function, NONE, Op, boxed_place, place_tag};
+use crate::ir::{Block, Exit, Function, NONE, Op, Program, boxed_place, place_tag};
 use crate::ops::Opcode;
+use core::ops::Range;
 
 /// In an exit's entry count: some op that is needed names it.
 const NEEDED: u32 = 1 << 31;
@@ -69,7 +70,7 @@ impl Walk<'_, '_, '_, '_> {
         let mut waiting = 0;
         for now in (0..used).rev() {
             let op = &self.draft[now];
-            let marks = &mut self.workspace.marks[..used];
+            let marks = &mut *self.workspace.marks;
             let traits = traits_of(op.code);
             if traits & EFFECT != 0 || everything {
                 marks[now] = 1;
@@ -237,23 +238,53 @@ impl Walk<'_, '_, '_, '_> {
                 };
             }
         }
+        self.copy_ops(
+            behind_parameters as usize..record[OUT_END] as usize,
+            first_block,
+            output,
+        )?;
+        output.blocks.push(Block {
+            first_op,
+            op_count: output.ops.used as u32 - first_op,
+            parameter_count,
+        })?;
+        Ok(())
+    }
+
+    /// Copies what is needed of these ops, which are no parameters, with the names that their operands have in the output.
+    fn copy_ops(
+        &mut self,
+        values: Range<usize>,
+        first_block: u32,
+        output: &mut Output,
+    ) -> Result<(), Error> {
         // Where constants are at the head of the function, all are.
         let placed = if self.constants[0] == NONE {
             0
         } else {
             CONSTANT
         };
-        for value in behind_parameters..record[OUT_END] {
-            if !self.is_needed(value) {
+        let verbatim = self.order.verbatim;
+        let positions = !output.positions.slots.is_empty();
+        let Workspace {
+            marks,
+            sources,
+            stack,
+            blocks,
+            ..
+        } = &mut *self.workspace;
+        let marks = &mut **marks;
+        let extra = self.extra.filled_mut();
+        for (draft, value) in self.draft[values.clone()].iter().zip(values) {
+            if marks[value] == 0 && !verbatim {
                 continue;
             }
-            let mut op = self.draft[value as usize];
-            let traits = traits_of(op.code);
+            let traits = traits_of(draft.code);
             if traits & placed != 0 {
                 continue;
             }
-            let marks = &*self.workspace.marks;
-            if traits & (LISTED | EXITS | EDGES) == 0 {
+            let mut op = *draft;
+            if traits & LISTED == 0 {
                 if traits & A != 0 {
                     op.a = marks[op.a as usize];
                 }
@@ -264,15 +295,37 @@ impl Walk<'_, '_, '_, '_> {
                     op.c = marks[op.c as usize];
                 }
             } else {
-                self.rename(&mut op, traits, first_block);
+                for_each_operand(&mut op, extra, |operand| {
+                    *operand = marks[*operand as usize];
+                });
             }
-            self.put(value, op, output)?;
+            if traits & EXITS != 0
+                && let Some(exit) = exit_of(&mut op, extra)
+            {
+                *exit = stack[(*exit - self.first_exit) as usize];
+            }
+            if traits & EDGES != 0 {
+                for_each_edge(&op, extra, |extra, at| {
+                    let at = at as usize;
+                    let target = &blocks[extra[at] as usize];
+                    extra[at] = first_block + target[OUT];
+                    let count = extra[at + 1] as usize;
+                    let mut kept = 0;
+                    for index in 0..count {
+                        if verbatim || marks[target[HEAD] as usize + index] != 0 {
+                            extra[at + 2 + kept] = marks[extra[at + 2 + index] as usize];
+                            kept += 1;
+                        }
+                    }
+                    extra[at + 1] = kept as u32;
+                });
+            }
+            marks[value] = output.ops.push(op)?;
+            if positions {
+                let position = position_of(self.program, sources, value);
+                output.positions.push(position)?;
+            }
         }
-        output.blocks.push(Block {
-            first_op,
-            op_count: output.ops.used as u32 - first_op,
-            parameter_count,
-        })?;
         Ok(())
     }
 
@@ -281,44 +334,20 @@ impl Walk<'_, '_, '_, '_> {
         self.order.verbatim || self.workspace.marks[value as usize] != 0
     }
 
-    /// The names in the output of what an op that is no parameter names.
-    fn rename(&mut self, op: &mut Op, traits: u16, first_block: u32) {
-        let extra = self.extra.filled_mut();
-        let marks = &*self.workspace.marks;
-        for_each_operand(op, extra, |operand| {
-            *operand = marks[*operand as usize];
-        });
-        if let Some(exit) = exit_of(op, extra) {
-            *exit = self.workspace.stack[(*exit - self.first_exit) as usize];
-        }
-        if traits & EDGES != 0 {
-            let (blocks, verbatim) = (&*self.workspace.blocks, self.order.verbatim);
-            for_each_edge(op, extra, |extra, at| {
-                let at = at as usize;
-                let target = &blocks[extra[at] as usize];
-                extra[at] = first_block + target[OUT];
-                let count = extra[at + 1] as usize;
-                let mut kept = 0;
-                for index in 0..count {
-                    if verbatim || marks[target[HEAD] as usize + index] != 0 {
-                        extra[at + 2 + kept] = marks[extra[at + 2 + index] as usize];
-                        kept += 1;
-                    }
-                }
-                extra[at + 1] = kept as u32;
-            });
-        }
-    }
-
     /// Writes an op to the output and notes its place.
-    #[inline]
     fn put(&mut self, value: u32, op: Op, output: &mut Output) -> Result<(), Error> {
         self.workspace.marks[value as usize] = output.ops.push(op)?;
         if !output.positions.slots.is_empty() {
-            let source = self.workspace.sources.get(value as usize);
-            let position = source.and_then(|&source| self.program.positions.get(source as usize));
-            output.positions.push(position.copied().unwrap_or(NONE))?;
+            let position = position_of(self.program, self.workspace.sources, value as usize);
+            output.positions.push(position)?;
         }
         Ok(())
     }
+}
+
+/// The source position of the op from which one of the draft was made.
+fn position_of(program: &Program, sources: &[u32], value: usize) -> u32 {
+    let source = sources.get(value);
+    let position = source.and_then(|&source| program.positions.get(source as usize));
+    position.copied().unwrap_or(NONE)
 }

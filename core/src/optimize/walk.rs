@@ -9,7 +9,7 @@
 use super::classes::is_of_interest;
 use super::learn::Asked;
 use super::memory::Memory;
-use super::operands::{self, COMMUTES, LEAVES, TOUCHES, traits_of};
+use super::operands::{self, COMMUTES, LEAVES, PROVABLE, TOUCHES, traits_of};
 use super::order::{Order, SELF};
 use super::passes::{Pass, Steps};
 use super::rules::{self, Outcome, Term};
@@ -570,25 +570,36 @@ impl Walk<'_, '_, '_, '_> {
         if let Some(value) = self.find_common(hash, &op) {
             return Ok(value);
         }
-        if let Some(outcome) = self.prove(&op)
-            && self.has_room()
+        if traits_of(op.code) & PROVABLE != 0
+            && let Some(value) = self.proved(&op)?
         {
-            self.steps.did(Pass::Facts, 1);
-            match outcome {
-                Outcome::Value(value) => return Ok(value),
-                Outcome::Constant(bits) => return self.result(&op, bits),
-                Outcome::Op(code, a, b) => {
-                    let op = self.rewritten(NONE, code, a, b)?;
-                    return self.common_or_append(op);
-                }
-            }
+            return Ok(value);
         }
         let value = self.append_quiet(op)?;
         self.remember(hash, value);
         Ok(value)
     }
 
+    /// The value of an op that facts tell, as a step.
+    #[inline(never)]
+    fn proved(&mut self, op: &Op) -> Result<Option<u32>, Fault> {
+        let Some(outcome) = self.prove(op).filter(|_| self.has_room()) else {
+            return Ok(None);
+        };
+        self.steps.did(Pass::Facts, 1);
+        let value = match outcome {
+            Outcome::Value(value) => value,
+            Outcome::Constant(bits) => self.result(op, bits)?,
+            Outcome::Op(code, a, b) => {
+                let op = self.rewritten(NONE, code, a, b)?;
+                self.common_or_append(op)?
+            }
+        };
+        Ok(Some(value))
+    }
+
     /// An op that only computes after all rules that apply, or the value that it is.
+    #[inline(never)]
     fn simplified(&mut self, op: Op) -> Result<Simplified, Fault> {
         let mut op = op;
         loop {
