@@ -168,7 +168,7 @@ impl Fact {
     }
 
     /// With the three told of each other.
-    fn told(self, width: Width) -> Fact {
+    pub fn told(self, width: Width) -> Fact {
         // The width is a constant in each.
         if width.bits() == 64 {
             self.told_at(Width::of_bits(64))
@@ -517,29 +517,35 @@ pub(super) fn decide(narrow: Opcode, a: &Fact, b: &Fact) -> Option<bool> {
     }
 }
 
-/// What a comparison that holds says of its first operand.
+/// What a comparison that holds says of its first operand. Nothing is told yet: it is to be met with what is known, or told.
 pub(super) fn implied(width: Width, narrow: Opcode, b: &Fact) -> Fact {
     use Opcode::*;
     let top = Fact::top(width);
     let (least, most, mask) = (width.least(), width.most(), width.mask());
+    let signed = |low, high| Fact { low, high, ..top };
+    let unsigned = |floor, ceiling| Fact {
+        floor,
+        ceiling,
+        ..top
+    };
     match narrow {
         I32Eq => *b,
         I32Ne => match b.known() {
-            Some(0) => Fact::unsigned(width, 1, mask),
-            Some(bits) if bits == mask => Fact::unsigned(width, 0, mask - 1),
-            Some(bits) if width.signed(bits) == most => Fact::signed(width, least, most - 1),
-            Some(bits) if width.signed(bits) == least => Fact::signed(width, least + 1, most),
+            Some(0) => unsigned(1, mask),
+            Some(bits) if bits == mask => unsigned(0, mask - 1),
+            Some(bits) if width.signed(bits) == most => signed(least, most - 1),
+            Some(bits) if width.signed(bits) == least => signed(least + 1, most),
             _ => top,
         },
         I32Eqz => Fact::constant(width, 0),
-        I32LtS if b.high > least => Fact::signed(width, least, b.high - 1),
-        I32LeS => Fact::signed(width, least, b.high),
-        I32GtS if b.low < most => Fact::signed(width, b.low + 1, most),
-        I32GeS => Fact::signed(width, b.low, most),
-        I32LtU if b.ceiling > 0 => Fact::unsigned(width, 0, b.ceiling - 1),
-        I32LeU => Fact::unsigned(width, 0, b.ceiling),
-        I32GtU if b.floor < mask => Fact::unsigned(width, b.floor + 1, mask),
-        I32GeU => Fact::unsigned(width, b.floor, mask),
+        I32LtS if b.high > least => signed(least, b.high - 1),
+        I32LeS => signed(least, b.high),
+        I32GtS if b.low < most => signed(b.low + 1, most),
+        I32GeS => signed(b.low, most),
+        I32LtU if b.ceiling > 0 => unsigned(0, b.ceiling - 1),
+        I32LeU => unsigned(0, b.ceiling),
+        I32GtU if b.floor < mask => unsigned(b.floor + 1, mask),
+        I32GeU => unsigned(b.floor, mask),
         _ => top,
     }
 }

@@ -708,7 +708,7 @@ impl Walk<'_, '_, '_, '_> {
         };
         let (narrow, width) = narrowed_with_width(code);
         let other = self.old_fact(other, head, 2);
-        facts::implied(width, narrow, &other)
+        facts::implied(width, narrow, &other).told(width)
     }
 
     /// What holds of a value of the program on an edge, by the branch that ends its block.
