@@ -101,6 +101,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut occupied = pair(record, BLOCK_OCCUPIED);
         let mut valid = pair(record, BLOCK_VALID);
         let (mut targets, mut stores) = (0, 0);
+        // Registers whose value the map wants where it is.
+        let mut stays = 0;
         for register in each(occupied) {
             let value = record[map_index(register)];
             let parameter = value.wrapping_sub(first);
@@ -117,6 +119,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             if self.register_of(wanted) != register {
                 targets |= only(register);
                 self.tables.plans[number & 1].source[register as usize] = wanted;
+            } else if wanted == value {
+                stays |= only(register);
             }
             if parameter >= count && valid & only(register) != 0 && !self.is_safe(value) {
                 // The block counted on the spill slot; if it is not compiled yet, it need not.
@@ -127,7 +131,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 }
             }
         }
-        for register in each(self.registers.occupied & !self.registers.valid) {
+        for register in each(self.registers.occupied & !self.registers.valid & !stays) {
             let value = self.tables.value[register as usize];
             if self.word(value, START) < starts
                 && self.word(value, END) >= starts
@@ -581,17 +585,27 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if flags & BLOCK_REACHED == 0 {
             return Err(internal(Part::Allocate, line!()));
         }
-        for register in each(self.registers.occupied) {
+        let map = &self.workspace.blocks[self.block as usize];
+        let mut gone = self.registers.occupied & !occupied;
+        for register in each(self.registers.occupied & occupied) {
+            if self.tables.value[register as usize] != map[map_index(register)] {
+                gone |= only(register);
+            }
+        }
+        for register in each(gone) {
             self.vacate(register);
         }
-        self.registers.pinned = 0;
-        for register in each(occupied) {
+        for register in each(occupied & !self.registers.occupied) {
             let value = self.workspace.blocks[self.block as usize][map_index(register)];
-            self.occupy(register, value, valid & only(register) != 0);
-            self.observe(Event::Entry {
-                register,
-                value: self.value_name(value),
-            });
+            self.occupy(register, value, false);
+        }
+        self.registers.valid = valid;
+        self.registers.pinned = 0;
+        if O::ACTIVE {
+            for register in each(occupied) {
+                let value = self.value_name(self.tables.value[register as usize]);
+                self.observe(Event::Entry { register, value });
+            }
         }
         Ok(())
     }
