@@ -70,6 +70,11 @@ impl Label {
     pub const UNUSED: Label = Label(0);
     const BOUND: u32 = 1 << 31;
 
+    /// A label that is bound to an offset.
+    pub fn at(offset: u32) -> Label {
+        Label(offset | Label::BOUND)
+    }
+
     /// The offset that this label is bound to.
     pub fn offset(self) -> Option<u32> {
         (self.0 & Label::BOUND != 0).then_some(self.0 & !Label::BOUND)

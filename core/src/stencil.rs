@@ -126,11 +126,48 @@ pub enum Machine {
     ChargeFuel,
     /// Jumps to the target if the context's `interrupt` is not zero.
     Poll,
+    /// `[in]`: jumps to the target if the operand's lowest byte is the immediate's.
+    JumpByteEq,
+    /// `[in]`: jumps to the target if it is not.
+    JumpByteNe,
+    /// `[a, b]`: compares two i32. Like the next ones it leaves its outcome in the processor's flags, for the form to
+    /// choose by which is next; a target without flags has none of these.
+    CompareI32,
+    /// `[a, b]`: compares two i64.
+    CompareI64,
+    /// `[a]`: compares an i32 with the immediate.
+    CompareI32Immediate,
+    /// `[a]`: compares an i64 with the immediate.
+    CompareI64Immediate,
+    /// `[a, b]`: compares two f32.
+    CompareF32,
+    /// `[a, b]`: compares two f64.
+    CompareF64,
+    /// `[out, x, y]`: x if `a` was equal to `b` in the comparison right before, else y.
+    ChooseEq,
+    /// The same if `a` was not equal.
+    ChooseNe,
+    /// The same if `a` was less than `b` as a signed number.
+    ChooseLtS,
+    /// The same for less, unsigned.
+    ChooseLtU,
+    /// The same for greater, signed.
+    ChooseGtS,
+    /// The same for greater, unsigned or of floats.
+    ChooseGtU,
+    /// The same for less or equal, signed.
+    ChooseLeS,
+    /// The same for less or equal, unsigned.
+    ChooseLeU,
+    /// The same for greater or equal, signed.
+    ChooseGeS,
+    /// The same for greater or equal, unsigned or of floats.
+    ChooseGeU,
 }
 
 impl Machine {
     /// How many machine forms there are.
-    pub const COUNT: usize = Machine::Poll as usize + 1;
+    pub const COUNT: usize = Machine::ChooseGeU as usize + 1;
 
     /// All of them, in the order of their encoding.
     #[rustfmt::skip]
@@ -141,6 +178,8 @@ impl Machine {
             FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpBitsSet, JumpBitsClear, Jump, JumpTable,
             Landing, Unreachable, FrameEnter, FrameLeave, Return, Deoptimize, FrameGrow, FrameShrink, CallDirect,
             CallThrough, CallHost, Entry, EntryResume, EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, Poll,
+            JumpByteEq, JumpByteNe, CompareI32, CompareI64, CompareI32Immediate, CompareI64Immediate, CompareF32, CompareF64,
+            ChooseEq, ChooseNe, ChooseLtS, ChooseLtU, ChooseGtS, ChooseGtU, ChooseLeS, ChooseLeU, ChooseGeS, ChooseGeU,
         ]
     };
 }

@@ -433,10 +433,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             }
             _ => [record.a, record.b, record.c][..info.operand_count.min(2) as usize].to_vec(),
         };
-        if info.shape == Shape::Select {
-            operands.push(record.c);
-        }
-        if matches!(info.shape, Shape::Guard | Shape::Branch)
+        if matches!(info.shape, Shape::Guard | Shape::Branch | Shape::Select)
             && !read.contains(&ValueName::Op(record.a))
             && program.ops[record.a as usize]
                 .code
@@ -447,6 +444,9 @@ impl<'c, 'a> Walk<'c, 'a> {
             operands = [comparison.a, comparison.b]
                 [..comparison.code.info().operand_count as usize]
                 .to_vec();
+        }
+        if info.shape == Shape::Select {
+            operands.extend([record.b, record.c]);
         }
         operands.retain(|&operand| {
             !program.ops[operand as usize]

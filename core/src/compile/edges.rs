@@ -14,10 +14,10 @@
 
 use super::allocate::{FLOATS, INTS, Register, each, only};
 use super::workspace::{
-    BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION, BLOCK_PREDECESSORS,
-    BLOCK_REACHED, BLOCK_START, BLOCK_VALID, END, LOCATION, LOOP_CALLS, LOOP_CALLS_HOST,
-    LOOP_CONSTANTS, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE,
-    NO_REGISTER, PARAMETER_REGISTER, START, map_index,
+    BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LANDS, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION,
+    BLOCK_PREDECESSORS, BLOCK_REACHED, BLOCK_START, BLOCK_TESTS, BLOCK_VALID, END, LOCATION,
+    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CONSTANTS, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD,
+    LOOP_INT_PRESSURE, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, START, map_index,
 };
 use super::{Event, FunctionCompiler, Location, Observer};
 use crate::error::Part;
@@ -211,8 +211,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.put_in_map(&mut map, register, value);
             if valid {
                 map.valid |= only(register);
-            } else if head.is_some_and(|head| self.workspace.loops[head][LOOP_CALLS] != 0) {
-                // Some call in the loop will want it stored: once, before the loop.
+            } else if head.is_some_and(|head| {
+                self.workspace.loops[head][LOOP_CALLS] != 0
+                    || self.pressure_is_high(head, self.bank(value))
+            }) {
+                // Something in the loop will want it stored, a call or what needs its register: once, before the loop.
                 self.tables.plans[map.plan].stores |= only(register);
                 map.valid |= only(register);
             }
@@ -353,7 +356,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 continue;
             }
             let preferred = self.preference(head);
+            let stays = if current == NO_REGISTER {
+                0
+            } else {
+                only(current)
+            };
             let sets = [
+                open & preferred & stays,
                 open & preferred & !self.registers.occupied,
                 open & preferred,
                 open,
@@ -364,7 +373,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let register = self.choose(set);
             self.put_in_map(map, register, value);
             map.valid |= only(register);
-            self.want(map, register, value);
+            if register != current {
+                self.want(map, register, value);
+            }
         }
     }
 
@@ -543,6 +554,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if self.workspace.blocks[target][BLOCK_POSITION] != self.position_in_order + 1
             || !self.falls_through
         {
+            if self.workspace.blocks[target][BLOCK_FLAGS] & BLOCK_TESTS != 0 {
+                self.repeat_test(target)?;
+            }
             let holes = self.machine(Machine::Jump, [0; 4], 0)?;
             self.link_to_block(holes, edge.block)?;
         }
@@ -571,6 +585,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             block: self.block + self.first_block,
             continues: self.continues,
         });
+        if flags & BLOCK_LANDS != 0 {
+            self.current_op = self.block_record(self.block).first_op;
+            self.machine(Machine::Landing, [0; 4], 0)?;
+        }
         if self.continues {
             self.continues = false;
             for register in each(self.registers.occupied) {
@@ -585,6 +603,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if flags & BLOCK_REACHED == 0 {
             return Err(internal(Part::Allocate, line!()));
         }
+        self.bounded_count = 0;
         let map = &self.workspace.blocks[self.block as usize];
         let mut gone = self.registers.occupied & !occupied;
         for register in each(self.registers.occupied & occupied) {

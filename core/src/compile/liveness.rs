@@ -8,18 +8,19 @@
 //! Positions are doubled: op number p of the order reads its operands at 2p; what its exit's snapshot names is kept
 //! until 2p + 1, so that the op's result does not take its place.
 //!
-//! A comparison whose only use is a branch or guard of the same block is *fused*: it makes
+//! A comparison whose only uses are branches, guards and selects of the same block is *fused*: it makes
 //! no code of its own, and its operands are used where it is.
 
 use super::allocate::{FLOATS, INTS};
 use super::brief::{Brief, facts_of};
+use super::choose::can_choose;
 use super::lower::immediate_of;
 use super::workspace::{
     BLOCK_LOOP, BLOCK_START, END, IMMEDIATE, INFO, INFO_CONDITION, INFO_FLOAT, INFO_HINT_PARAMETER,
-    INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SWAPPED, INFO_USES,
-    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH, LOOP_END,
-    LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, LOOP_PARENT,
-    LOOP_START_POSITION, LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, Workspace,
+    INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SUCCEEDS, INFO_SWAPPED,
+    INFO_USES, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH,
+    LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, LOOP_PARENT,
+    LOOP_START_POSITION, LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, Workspace, is_fused,
 };
 use super::{FunctionCompiler, Observer};
 use crate::ir::{Block, NONE, Op, Program};
@@ -106,6 +107,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             program: self.program,
             set: self.set,
             first_op: self.first_op,
+            first_block: self.first_block,
             op_count: self.op_count,
             point: Point::default(),
             outgoing: 0,
@@ -251,6 +253,7 @@ struct Forward<'f, 'w> {
     program: &'f Program<'f>,
     set: &'static StencilSet,
     first_op: u32,
+    first_block: u32,
     op_count: u32,
     /// Where the pass is.
     point: Point,
@@ -361,7 +364,11 @@ impl Forward<'_, '_> {
         let first = op.a.wrapping_sub(self.first_op);
         match info.shape {
             Shape::Select => {
-                self.keep(first);
+                if can_choose(self.set, op.code, self.program.ops[op.a as usize].code) {
+                    self.keep_condition(op.a);
+                } else {
+                    self.keep(first);
+                }
                 self.keep(op.b - self.first_op);
                 self.keep(op.c - self.first_op);
             }
@@ -388,7 +395,10 @@ impl Forward<'_, '_> {
                 self.keep(first);
                 self.keep(self.op_count);
             }
-            Shape::Jump => self.keep_edge(op.b),
+            Shape::Jump => {
+                self.keep_edge(op.b);
+                self.find_successors(op.b);
+            }
             Shape::Switch => {
                 self.keep(first);
                 let count = self.program.extra[op.b as usize];
@@ -481,13 +491,17 @@ impl Forward<'_, '_> {
         }
     }
 
-    /// A use as a condition: should it be fused, the comparison's operands are used here as well.
+    /// A use as a condition: should it be fused, the comparison's operands are used here as well. Further uses as a
+    /// condition do not count as long as there are no others.
     fn keep_condition(&mut self, condition: u32) {
-        self.keep(condition - self.first_op);
         let local = condition - self.first_op;
+        let is_near = local >= self.point.first;
+        if !is_near || !is_fused(self.workspace.values[local as usize][INFO]) {
+            self.keep(local);
+        }
         let op = self.program.ops[condition as usize];
         let facts = self.workspace.values[local as usize][INFO];
-        if facts & INFO_USES == 1 && Brief::of(op.code).compares() && local >= self.point.first {
+        if facts & INFO_USES == 1 && Brief::of(op.code).compares() && is_near {
             self.workspace.values[local as usize][INFO] |= INFO_CONDITION;
             let (first, second) = operands(&op, facts);
             self.keep(first - self.first_op);
@@ -509,6 +523,31 @@ impl Forward<'_, '_> {
                 if parameter >> (32 - INFO_HINT_SHIFT) == 0 {
                     self.hint(argument, INFO_HINT_PARAMETER | parameter << INFO_HINT_SHIFT);
                 }
+            }
+        }
+    }
+
+    /// At the end of a loop's round: a parameter of the loop's head that what it becomes was computed from, or after
+    /// its last use, is not needed from there on, though code behind the loop may use it. So its register is free for
+    /// what it becomes.
+    fn find_successors(&mut self, edge: u32) {
+        let edge = self.program.edge(edge);
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let head = edge.block - self.first_block;
+        let starts = 2 * self.workspace.blocks[head as usize][BLOCK_START];
+        if self.point.innermost == NONE || starts != self.point.loop_start {
+            return;
+        }
+        for (parameter, &argument) in (first..).zip(edge.arguments) {
+            let argument = argument - self.first_op;
+            let [start, _, _, _, info, ..] = self.workspace.values[argument as usize];
+            if argument >= self.point.first
+                && info & INFO_HINTED != 0
+                && info & INFO_HINT_PARAMETER != 0
+                && info >> INFO_HINT_SHIFT == parameter
+                && self.workspace.values[parameter as usize][END] <= start
+            {
+                self.workspace.values[argument as usize][INFO] |= INFO_SUCCEEDS;
             }
         }
     }

@@ -6,7 +6,9 @@
 
 use super::allocate::{INTS, Register};
 use super::brief::Brief;
-use super::workspace::{IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SWAPPED, INFO_USES, is_fused};
+use super::workspace::{
+    IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SUCCEEDS, INFO_SWAPPED, INFO_USES, is_fused,
+};
 use super::{FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
 use crate::ir::{NONE, Op, Program};
@@ -91,19 +93,22 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     #[inline(always)]
     pub(super) fn lower(&mut self, index: u32) -> Result<(), Fault> {
         let op = &self.program.ops[index as usize];
+        let value = index - self.first_op;
         self.registers.pinned = 0;
         match Brief::of(op.code).shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => Ok(()),
-            Shape::Unary | Shape::Binary => self.lower_scalar(index - self.first_op, op),
-            _ => self.lower_other(index - self.first_op, op),
+            _ if self.word(value, INFO) & INFO_SUCCEEDS != 0 => self.lower_successor(value, op),
+            Shape::Unary | Shape::Binary => self.lower_scalar(value, op),
+            _ => self.lower_other(value, op),
         }
     }
 
     /// The ops that are not most of a program.
     #[inline(never)]
-    fn lower_other(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+    pub(super) fn lower_other(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let brief = Brief::of(op.code);
         match brief.shape {
+            Shape::Unary | Shape::Binary => self.lower_scalar(value, op),
             Shape::Tag => self.lower_tagged(value, op),
             Shape::Select => self.lower_select(value, op),
             Shape::Load | Shape::Store if brief.is_raw() => self.lower_raw(value, op),
@@ -206,7 +211,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut prepared = Condition {
             code: Opcode::Branch,
             immediate: None,
-            bits: None,
+            low: None,
             registers: [0; MAX_OPERANDS],
             inputs: [NONE; 2],
         };
@@ -254,23 +259,16 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         condition: &Condition,
         taken_if: bool,
     ) -> Result<Holes, Fault> {
-        if let Some((mask, if_set)) = condition.bits {
-            let machine = if taken_if == if_set {
-                Machine::JumpBitsSet
-            } else {
-                Machine::JumpBitsClear
+        if let Some(test) = condition.low {
+            let (machine, immediate) = match test {
+                LowTest::Bits { mask, set } if taken_if == set => (Machine::JumpBitsSet, mask),
+                LowTest::Bits { mask, .. } => (Machine::JumpBitsClear, mask),
+                LowTest::Byte(byte) if taken_if => (Machine::JumpByteEq, byte),
+                LowTest::Byte(byte) => (Machine::JumpByteNe, byte),
             };
-            return self.machine(machine, condition.registers, i64::from(mask));
+            return self.machine(machine, condition.registers, i64::from(immediate as i8));
         }
-        let kind = match condition.immediate {
-            Some(_) => FormKind::JumpImmediate,
-            None => FormKind::Jump,
-        };
-        let form = match (taken_if, condition.code.inverse()) {
-            (true, _) => Form::op(condition.code, kind),
-            (false, Some(inverse)) => Form::op(inverse, kind),
-            (false, None) => Form::op(condition.code, FormKind::JumpNot),
-        };
+        let form = condition.jump_form(taken_if);
         self.uniform(form, condition.registers, condition.immediate.unwrap_or(0))
     }
 
@@ -344,6 +342,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if self.word(value, INFO) & INFO_USES == 0 {
             return Ok(());
         }
+        if is_fused(self.word(op.a - self.first_op, INFO)) {
+            return self.lower_choice(value, op);
+        }
         let inputs = [
             op.a - self.first_op,
             op.b - self.first_op,
@@ -369,14 +370,38 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 }
 
+/// A test of an operand's lowest byte.
+#[derive(Clone, Copy)]
+pub(super) enum LowTest {
+    /// Some bit of the mask, which is below 0x80, is set, or none is.
+    Bits { mask: u8, set: bool },
+    /// The byte is this.
+    Byte(u8),
+}
+
 /// A condition whose operands are in registers.
 pub(super) struct Condition {
     pub code: Opcode,
     pub immediate: Option<i64>,
-    /// Instead of a comparison: it holds if some bit of these is set in the operand, or if none is.
-    pub bits: Option<(u8, bool)>,
+    /// Instead of a comparison.
+    pub low: Option<LowTest>,
     pub registers: [Register; MAX_OPERANDS],
-    inputs: [u32; 2],
+    pub inputs: [u32; 2],
+}
+
+impl Condition {
+    /// The form of a comparison that jumps if it holds, or if it does not.
+    pub fn jump_form(&self, taken_if: bool) -> Form {
+        let kind = match self.immediate {
+            Some(_) => FormKind::JumpImmediate,
+            None => FormKind::Jump,
+        };
+        match (taken_if, self.code.inverse()) {
+            (true, _) => Form::op(self.code, kind),
+            (false, Some(inverse)) => Form::op(inverse, kind),
+            (false, None) => Form::op(self.code, FormKind::JumpNot),
+        }
+    }
 }
 
 /// The immediate that a binary op's second operand becomes (or its first, the operands swapped), if it is a constant

@@ -22,6 +22,7 @@
 mod allocate;
 mod brief;
 mod calls;
+mod choose;
 mod compute;
 mod describe;
 mod edges;
@@ -34,6 +35,7 @@ mod next_use;
 mod observe;
 mod positions;
 mod references;
+mod rounds;
 mod side;
 mod tags;
 mod terminate;
@@ -313,6 +315,9 @@ impl Tables {
     };
 }
 
+/// How many checked indices are remembered.
+const BOUNDED: usize = 4;
+
 /// Compiles one function.
 struct FunctionCompiler<'a, 'o, O: Observer> {
     program: &'a Program<'a>,
@@ -353,6 +358,9 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     continues: bool,
     /// Where values are used next has been found.
     knows_next_uses: bool,
+    /// Indices that checks on every way to this place have found to be at most so much.
+    bounded: [(u32, u64); BOUNDED],
+    bounded_count: usize,
     /// The last edge of the block may fall into the next block.
     falls_through: bool,
     /// Words at the stack pointer for the arguments of calls; spill slots follow.
@@ -418,6 +426,8 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             preferred: !preserved,
             continues: false,
             knows_next_uses: false,
+            bounded: [(NONE, 0); BOUNDED],
+            bounded_count: 0,
             falls_through: true,
             outgoing_words: 0,
             slot_count: 0,

@@ -86,7 +86,7 @@ impl Backward<'_> {
         let first = op.a.wrapping_sub(self.first_op);
         match info.shape {
             Shape::Select => {
-                self.chain(value, 0, first, point);
+                self.condition(value, op.a, point);
                 self.chain(value, 1, op.b - self.first_op, point);
                 self.chain(value, 2, op.c - self.first_op, point);
             }
