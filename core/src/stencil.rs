@@ -74,7 +74,7 @@ pub enum Machine {
     FrameStoreFloat,
     /// `[out, base, index, scale]`: base + index * scale + immediate.
     Address,
-    /// `[in]`: jumps to the target if one of the bits of the immediate, 0 to 127, is set in the operand.
+    /// `[in]`: jumps to the target if one of the lowest eight bits of the immediate is set in the operand.
     JumpBitsSet,
     /// `[in]`: jumps to the target if none of them is.
     JumpBitsClear,
@@ -143,6 +143,8 @@ pub enum Machine {
     CompareF32,
     /// `[a, b]`: compares two f64.
     CompareF64,
+    /// `[in]`: compares with zero those of an operand's lowest eight bits that the immediate has.
+    CompareBits,
     /// `[out, x, y]`: x if `a` was equal to `b` in the comparison right before, else y.
     ChooseEq,
     /// The same if `a` was not equal.
@@ -179,6 +181,7 @@ impl Machine {
             Landing, Unreachable, FrameEnter, FrameLeave, Return, Deoptimize, FrameGrow, FrameShrink, CallDirect,
             CallThrough, CallHost, Entry, EntryResume, EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, Poll,
             JumpByteEq, JumpByteNe, CompareI32, CompareI64, CompareI32Immediate, CompareI64Immediate, CompareF32, CompareF64,
+            CompareBits,
             ChooseEq, ChooseNe, ChooseLtS, ChooseLtU, ChooseGtS, ChooseGtU, ChooseLeS, ChooseLeU, ChooseGeS, ChooseGeU,
         ]
     };

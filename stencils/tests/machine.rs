@@ -98,6 +98,10 @@ fn bits_of_operands_jump() {
                     (7, u64::MAX),
                     (0x7f, 0x80),
                     (0x7f, 0x40),
+                    (-0x80, 0x7f),
+                    (-0x80, 0x180),
+                    (-1, 0xff00),
+                    (-1, 0x10),
                 ] {
                     pages.clear();
                     let start = pages.add(&callable(template, &registers, mask));
@@ -106,7 +110,8 @@ fn bits_of_operands_jump() {
                     before.ints[registers[0] as usize] = value;
                     let mut after = before.clone();
                     run(start, &mut after);
-                    assert_eq!(after.jumped == 1, (value & mask as u64 != 0) == if_set);
+                    let is_set = value & u64::from(mask as u8) != 0;
+                    assert_eq!(after.jumped == 1, is_set == if_set);
                     check_kept("bits", family, &registers, &before, &after);
                 }
             }
@@ -218,6 +223,10 @@ fn comparisons_choose() {
             holds(choose, [a as i64, b as i64], [a, b])
         });
     }
+    compare_and_choose(CompareBits, &[ChooseEq, ChooseNe], |choose, a, b| {
+        let bits = a as u8 & b as u8;
+        holds(choose, [bits, 0], [bits, 0])
+    });
     let floats = [ChooseGtU, ChooseGeU];
     compare_and_choose(CompareF32, &floats, |choose, a, b| {
         let [a, b] = [a, b].map(|bits| f32::from_bits(bits as u32));

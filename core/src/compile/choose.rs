@@ -4,6 +4,7 @@
 //! moves that leave the flags alone stand between the two forms: everything is brought and freed before. Constant time.
 
 use super::allocate::{Register, only};
+use super::lower::LowTest;
 use super::{FunctionCompiler, Observer};
 use crate::error::Feature;
 use crate::ir::{NONE, Op};
@@ -55,6 +56,8 @@ fn choice_of(code: Opcode) -> Option<Choice> {
         F64Ge => ([CompareF64; 2], ChooseGeU, false),
         F64Lt => ([CompareF64; 2], ChooseGtU, true),
         F64Le => ([CompareF64; 2], ChooseGeU, true),
+        // Of which bits are tested.
+        I32And => ([CompareBits; 2], ChooseNe, false),
         _ => return None,
     };
     Some(Choice {
@@ -80,7 +83,18 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     #[inline(never)]
     pub(super) fn lower_choice(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let condition = self.prepare_condition(value, op.a)?;
-        let choice = choice_of(condition.code).ok_or(unsupported(Feature::Op))?;
+        let choice = match condition.low {
+            Some(LowTest::Bits { set, .. }) => Choice {
+                compare: [Machine::CompareBits; 2],
+                choose: if set {
+                    Machine::ChooseNe
+                } else {
+                    Machine::ChooseEq
+                },
+                swapped: false,
+            },
+            _ => choice_of(condition.code).ok_or(unsupported(Feature::Op))?,
+        };
         let form = Form::machine(choice.choose);
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
         let [a, b, ..] = condition.registers;
@@ -113,7 +127,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             _ if open & only(registers[1]) != 0 => registers[1],
             _ => self.choose(open),
         };
-        let (compare, immediate) = match condition.immediate {
+        let bits = match condition.low {
+            Some(LowTest::Bits { mask, .. }) => Some(i64::from(mask as i8)),
+            _ => None,
+        };
+        let (compare, immediate) = match bits.or(condition.immediate) {
             Some(immediate) => (choice.compare[1], immediate),
             // A comparison with zero has one operand.
             None if condition.inputs[1] == NONE => (choice.compare[1], 0),

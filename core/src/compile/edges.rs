@@ -16,8 +16,9 @@ use super::allocate::{FLOATS, INTS, Register, each, only};
 use super::workspace::{
     BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LANDS, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION,
     BLOCK_PREDECESSORS, BLOCK_REACHED, BLOCK_START, BLOCK_TESTS, BLOCK_VALID, END, LOCATION,
-    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CONSTANTS, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD,
-    LOOP_INT_PRESSURE, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, START, map_index,
+    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_END_POSITION,
+    LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER,
+    START, map_index,
 };
 use super::{Event, FunctionCompiler, Location, Observer};
 use crate::error::Part;
@@ -182,9 +183,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let starts = 2 * record[BLOCK_START];
         let head = self.loop_headed_by(record);
         if head.is_some_and(|head| {
-            [INTS, FLOATS]
-                .iter()
-                .any(|&b| self.pressure_is_high(head, b))
+            self.calls_program(head)
+                || [INTS, FLOATS]
+                    .iter()
+                    .any(|&b| self.pressure_is_high(head, b))
         }) {
             self.need_next_uses();
         }
@@ -292,8 +294,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let used = next >= starts && next < record[LOOP_END_POSITION];
         // A next use that is not known counts as a use, unless the value is for free.
         let unknown = next < starts;
-        used || (unknown || !self.pressure_is_high(head, self.bank(value)))
-            && !self.is_rematerialized(value)
+        let has_room = !self.calls_program(head) && !self.pressure_is_high(head, self.bank(value));
+        used || (unknown || has_room) && !self.is_rematerialized(value)
+    }
+
+    /// Whether functions of the program are called in a loop, which keep no registers.
+    fn calls_program(&self, head: usize) -> bool {
+        self.workspace.loops[head][LOOP_CALLS] & LOOP_CALLS_PROGRAM != 0
     }
 
     /// Decides where a parameter lives at its block's entry.
@@ -343,13 +350,22 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Loads what a loop uses and what can be made again into registers before the loop, while there are enough.
     fn bring_constants(&mut self, head: usize, map: &mut Map) {
+        // What a call in the loop would take out of its register again is made where it is used.
+        let mut lost = if self.calls_program(head) {
+            INTS | FLOATS
+        } else if self.workspace.loops[head][LOOP_CALLS] & LOOP_CALLS_HOST != 0 {
+            !self.preserved
+        } else {
+            0
+        };
+        lost &= self.allocatable;
         for number in 0..super::workspace::LOOP_CONSTANT_COUNT {
             let value = self.workspace.loops[head][LOOP_CONSTANTS + number];
             if value == NONE {
                 break;
             }
             let bank = self.bank(value);
-            let open = self.allocatable & bank & !map.occupied;
+            let open = self.allocatable & bank & !map.occupied & !lost;
             let current = self.register_of(value);
             let there = current != NO_REGISTER && map.occupied & only(current) != 0;
             if there || open.count_ones() <= 2 || self.pressure_is_high(head, bank) {

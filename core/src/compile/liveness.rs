@@ -18,13 +18,14 @@ use super::lower::immediate_of;
 use super::workspace::{
     BLOCK_LOOP, BLOCK_START, END, IMMEDIATE, INFO, INFO_CONDITION, INFO_FLOAT, INFO_HINT_PARAMETER,
     INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SUCCEEDS, INFO_SWAPPED,
-    INFO_USES, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH,
-    LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, LOOP_PARENT,
-    LOOP_START_POSITION, LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, Workspace, is_fused,
+    INFO_TESTS_BITS, INFO_USES, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS,
+    LOOP_DEPTH, LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE,
+    LOOP_PARENT, LOOP_START_POSITION, LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, Workspace,
+    is_fused,
 };
 use super::{FunctionCompiler, Observer};
 use crate::ir::{Block, NONE, Op, Program};
-use crate::ops::{Shape, flags};
+use crate::ops::{Opcode, Shape, flags};
 use crate::stencil::StencilSet;
 
 /// The records of all values of a function.
@@ -109,7 +110,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             first_op: self.first_op,
             first_block: self.first_block,
             op_count: self.op_count,
+            block: 0,
             point: Point::default(),
+            last_way_out: 0,
             outgoing: 0,
             values: 0,
             workspace: &mut self.workspace,
@@ -256,7 +259,10 @@ struct Forward<'f, 'w> {
     first_block: u32,
     op_count: u32,
     /// Where the pass is.
+    block: u32,
     point: Point,
+    /// Twice the position of the last op of a block with an edge that leads out of the block's innermost loop.
+    last_way_out: u32,
     /// The most words so far for what a call or a block is passed in memory.
     outgoing: u32,
     /// How many values there are, as [`one_of`] counts them.
@@ -266,6 +272,7 @@ struct Forward<'f, 'w> {
 
 impl Forward<'_, '_> {
     fn block(&mut self, block: u32, record: Block) {
+        self.block = block;
         self.point = point_of(self.workspace, block, record.first_op - self.first_op);
         if self.point.innermost != NONE {
             let depth = self.point.depth as usize;
@@ -501,13 +508,51 @@ impl Forward<'_, '_> {
         }
         let op = self.program.ops[condition as usize];
         let facts = self.workspace.values[local as usize][INFO];
-        if facts & INFO_USES == 1 && Brief::of(op.code).compares() && is_near {
-            self.workspace.values[local as usize][INFO] |= INFO_CONDITION;
-            let (first, second) = operands(&op, facts);
+        if facts & INFO_USES == 1
+            && is_near
+            && (Brief::of(op.code).compares() || self.tests_bits(local, op.code))
+        {
+            let mut fused = INFO_CONDITION;
+            let (mut first, second) = operands(&op, facts);
+            let tested = first - self.first_op;
+            let test = self.program.ops[first as usize];
+            let tested_facts = self.workspace.values[tested as usize][INFO];
+            if self.compares_with_zero(local, op.code)
+                && tested >= self.point.first
+                && self.tests_bits(tested, test.code)
+                && (tested_facts & INFO_USES == 1 || facts & INFO_TESTS_BITS != 0)
+            {
+                // The bits are tested where the outcome is used.
+                self.workspace.values[tested as usize][INFO] |= INFO_CONDITION;
+                fused |= INFO_TESTS_BITS;
+                (first, _) = operands(&test, tested_facts);
+            }
+            self.workspace.values[local as usize][INFO] |= fused;
             self.keep(first - self.first_op);
             if let Some(second) = second {
                 self.keep(second - self.first_op);
             }
+        }
+    }
+
+    /// Whether a value is some of an operand's lowest eight bits.
+    fn tests_bits(&self, value: u32, code: Opcode) -> bool {
+        let record = &self.workspace.values[value as usize];
+        matches!(code, Opcode::I32And | Opcode::I64And)
+            && record[INFO] & INFO_IMMEDIATE != 0
+            && (1..=0xff).contains(&record[IMMEDIATE])
+    }
+
+    /// Whether a comparison tells zero from everything else.
+    fn compares_with_zero(&self, value: u32, code: Opcode) -> bool {
+        use Opcode::*;
+        let record = &self.workspace.values[value as usize];
+        match code {
+            I32Eqz | I64Eqz => true,
+            I32Eq | I64Eq | I32Ne | I64Ne => {
+                record[INFO] & INFO_IMMEDIATE != 0 && record[IMMEDIATE] == 0
+            }
+            _ => false,
         }
     }
 
@@ -516,6 +561,12 @@ impl Forward<'_, '_> {
     fn keep_edge(&mut self, edge: u32) {
         let edge = self.program.edge(edge);
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let target = (edge.block - self.first_block) as usize;
+        let starts = 2 * self.workspace.blocks[target][BLOCK_START];
+        let stays = starts > self.point.now && starts < self.point.loop_end;
+        if !stays && starts != self.point.loop_start {
+            self.last_way_out = self.point.now;
+        }
         for (parameter, &argument) in (first..).zip(edge.arguments) {
             let argument = argument - self.first_op;
             if self.workspace.values[argument as usize][INFO] & INFO_REMATERIALIZED == 0 {
@@ -538,10 +589,16 @@ impl Forward<'_, '_> {
         if self.point.innermost == NONE || starts != self.point.loop_start {
             return;
         }
+        // Where all of the loop has been seen, the value may be from before, if no way out lies between.
+        let since = if self.point.now + 1 == self.point.loop_end {
+            self.last_way_out
+        } else {
+            2 * self.workspace.blocks[self.block as usize][BLOCK_START]
+        };
         for (parameter, &argument) in (first..).zip(edge.arguments) {
             let argument = argument - self.first_op;
             let [start, _, _, _, info, ..] = self.workspace.values[argument as usize];
-            if argument >= self.point.first
+            if start >= since
                 && info & INFO_HINTED != 0
                 && info & INFO_HINT_PARAMETER != 0
                 && info >> INFO_HINT_SHIFT == parameter

@@ -7,7 +7,8 @@
 use super::allocate::{INTS, Register};
 use super::brief::Brief;
 use super::workspace::{
-    IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SUCCEEDS, INFO_SWAPPED, INFO_USES, is_fused,
+    IMMEDIATE, INFO, INFO_CONDITION, INFO_IMMEDIATE, INFO_SUCCEEDS, INFO_SWAPPED, INFO_TESTS_BITS,
+    INFO_USES, is_fused,
 };
 use super::{FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
@@ -127,7 +128,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             Shape::Guard => {
                 let stays_if = op.code == Opcode::Guard;
                 let condition = self.prepare_condition(value, op.a)?;
+                let begins = self.begins_with_guard();
                 let holes = self.jump_on(&condition, !stays_if)?;
+                if begins {
+                    self.remember_test(&condition, stays_if, self.here());
+                }
                 for input in condition.inputs.into_iter().filter(|&input| input != NONE) {
                     self.release_if_dead(input);
                 }
@@ -157,6 +162,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             return Ok(());
         }
         let scalar = self.scalar(value, op, facts);
+        if facts & INFO_TESTS_BITS != 0 {
+            self.lower_bits(scalar.first)?;
+        }
         let kind = match facts & INFO_IMMEDIATE {
             0 => FormKind::Registers,
             _ => FormKind::Immediate,
@@ -169,6 +177,23 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if !self.compute_simply(value, &scalar, family)? {
             self.compute_scalar(value, &scalar, family)?;
         }
+        Ok(())
+    }
+
+    /// Compiles what a comparison compares with zero that was to be fused and is not: something else uses it, too.
+    #[inline(never)]
+    fn lower_bits(&mut self, value: u32) -> Result<(), Fault> {
+        let facts = self.word(value, INFO);
+        if !is_fused(facts) {
+            return Ok(());
+        }
+        self.workspace.values[value as usize][INFO] &= !INFO_CONDITION;
+        let op = self.program.ops[(value + self.first_op) as usize];
+        let scalar = self.scalar(value, &op, facts);
+        let form = Form::op(scalar.code, FormKind::Immediate);
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        self.compute_scalar(value, &scalar, family)?;
+        self.registers.pinned = 0;
         Ok(())
     }
 
@@ -227,7 +252,23 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             inputs[0] = scalar.first;
             record = local;
             swapped = scalar.swapped;
-            if scalar.has_second {
+            let mask = if facts & INFO_TESTS_BITS != 0 {
+                record = scalar.first;
+                let test = self.program.ops[(record + self.first_op) as usize];
+                let scalar = self.scalar(record, &test, self.word(record, INFO));
+                inputs[0] = scalar.first;
+                swapped = scalar.swapped;
+                let set = matches!(prepared.code, Opcode::I32Ne | Opcode::I64Ne);
+                Some((scalar.immediate, set))
+            } else if matches!(op.code, Opcode::I32And | Opcode::I64And) {
+                Some((scalar.immediate, true))
+            } else {
+                None
+            };
+            if let Some((mask, set)) = mask {
+                let mask = mask as u8;
+                prepared.low = Some(LowTest::Bits { mask, set });
+            } else if scalar.has_second {
                 inputs[1] = scalar.second;
                 count = 2;
             } else if op.code.info().shape == Shape::Binary {
@@ -259,17 +300,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         condition: &Condition,
         taken_if: bool,
     ) -> Result<Holes, Fault> {
-        if let Some(test) = condition.low {
-            let (machine, immediate) = match test {
-                LowTest::Bits { mask, set } if taken_if == set => (Machine::JumpBitsSet, mask),
-                LowTest::Bits { mask, .. } => (Machine::JumpBitsClear, mask),
-                LowTest::Byte(byte) if taken_if => (Machine::JumpByteEq, byte),
-                LowTest::Byte(byte) => (Machine::JumpByteNe, byte),
-            };
-            return self.machine(machine, condition.registers, i64::from(immediate as i8));
-        }
-        let form = condition.jump_form(taken_if);
-        self.uniform(form, condition.registers, condition.immediate.unwrap_or(0))
+        let (form, immediate) = condition.jump(taken_if);
+        self.uniform(form, condition.registers, immediate)
     }
 
     /// Emits a form that has no result, with value operands in registers from operand 0 on.
@@ -373,7 +405,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 /// A test of an operand's lowest byte.
 #[derive(Clone, Copy)]
 pub(super) enum LowTest {
-    /// Some bit of the mask, which is below 0x80, is set, or none is.
+    /// Some bit of the mask is set, or none is.
     Bits { mask: u8, set: bool },
     /// The byte is this.
     Byte(u8),
@@ -390,17 +422,27 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// The form of a comparison that jumps if it holds, or if it does not.
-    pub fn jump_form(&self, taken_if: bool) -> Form {
+    /// The form that jumps if it holds, or if it does not, and its immediate.
+    pub fn jump(&self, taken_if: bool) -> (Form, i64) {
+        if let Some(test) = self.low {
+            let (machine, byte) = match test {
+                LowTest::Bits { mask, set } if taken_if == set => (Machine::JumpBitsSet, mask),
+                LowTest::Bits { mask, .. } => (Machine::JumpBitsClear, mask),
+                LowTest::Byte(byte) if taken_if => (Machine::JumpByteEq, byte),
+                LowTest::Byte(byte) => (Machine::JumpByteNe, byte),
+            };
+            return (Form::machine(machine), i64::from(byte as i8));
+        }
         let kind = match self.immediate {
             Some(_) => FormKind::JumpImmediate,
             None => FormKind::Jump,
         };
-        match (taken_if, self.code.inverse()) {
+        let form = match (taken_if, self.code.inverse()) {
             (true, _) => Form::op(self.code, kind),
             (false, Some(inverse)) => Form::op(inverse, kind),
             (false, None) => Form::op(self.code, FormKind::JumpNot),
-        }
+        };
+        (form, self.immediate.unwrap_or(0))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What makes the rounds of loops short.
 //!
-//! A loop whose head is nothing but its test is tested again where it comes round: one jump a round, back to the body,
+//! A loop whose head is nothing but its test, or begins with a guard, is tested again where it comes round: one jump a round, back to the body,
 //! instead of two. What a parameter of the head becomes is made in the parameter's register where that is not needed any
 //! longer in this round, even if code behind the loop uses the parameter.
 //!
@@ -10,7 +10,7 @@ use super::lower::Condition;
 use super::workspace::{
     BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LOOP, BLOCK_POSITION, BLOCK_TEST_FORM, BLOCK_TEST_IMMEDIATE,
     BLOCK_TEST_REGISTERS, BLOCK_TEST_TARGET, BLOCK_TESTS, END, INFO, INFO_HINT_SHIFT, LOOP_END,
-    LOOP_HEAD,
+    LOOP_HEAD, LOOP_WORDS,
 };
 use super::{FunctionCompiler, Observer};
 use crate::ir::{Edge, NONE, Op};
@@ -46,18 +46,26 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    /// Whether nothing of the block at hand has been emitted yet and it is the head of a loop of which one way out of
-    /// its branch leads on and the other one out. Then says whether the first one leads on.
-    pub(super) fn begins_with_test(&self, yes: Edge, no: Edge) -> Option<bool> {
+    /// The loop whose head the block at hand is, if nothing of the block has been emitted yet.
+    fn fresh_loop(&self) -> Option<&[u32; LOOP_WORDS]> {
         let record = &self.workspace.blocks[self.block as usize];
         let innermost = record[BLOCK_LOOP];
         if innermost == NONE || Label(record[BLOCK_LABEL]).offset() != Some(self.patcher.offset()) {
             return None;
         }
         let round = &self.workspace.loops[innermost as usize];
-        if round[LOOP_HEAD] != self.position_in_order {
-            return None;
-        }
+        (round[LOOP_HEAD] == self.position_in_order).then_some(round)
+    }
+
+    /// Whether a loop begins with the guard whose condition has just been prepared.
+    pub(super) fn begins_with_guard(&self) -> bool {
+        self.fresh_loop().is_some()
+    }
+
+    /// Whether a loop begins with the branch whose condition has just been prepared, and one way out of it leads on and
+    /// the other one out. Then says whether the first one leads on.
+    pub(super) fn begins_with_test(&self, yes: Edge, no: Edge) -> Option<bool> {
+        let round = self.fresh_loop()?;
         let leads_on = |edge: Edge| {
             let target = &self.workspace.blocks[(edge.block - self.first_block) as usize];
             (round[LOOP_HEAD]..=round[LOOP_END]).contains(&target[BLOCK_POSITION])
@@ -73,13 +81,14 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Remembers how the test of the head at hand is made again: it jumps if the condition is this, to a place in the
     /// code or to a block.
     pub(super) fn remember_test(&mut self, condition: &Condition, taken_if: bool, target: u32) {
-        let Ok(immediate) = i32::try_from(condition.immediate.unwrap_or(0)) else {
+        let (form, immediate) = condition.jump(taken_if);
+        let Ok(immediate) = i32::try_from(immediate) else {
             return;
         };
         let [first, second, ..] = condition.registers;
         let record = &mut self.workspace.blocks[self.block as usize];
         record[BLOCK_FLAGS] |= BLOCK_TESTS;
-        record[BLOCK_TEST_FORM] = condition.jump_form(taken_if).0.into();
+        record[BLOCK_TEST_FORM] = form.0.into();
         record[BLOCK_TEST_REGISTERS] = first | second << 8;
         record[BLOCK_TEST_IMMEDIATE] = immediate as u32;
         record[BLOCK_TEST_TARGET] = target;

@@ -52,10 +52,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.tables.plans[0].is_empty(),
             self.tables.plans[1].is_empty(),
         );
-        let leads_on = match condition.low {
-            None => self.begins_with_test(yes, no),
-            Some(_) => None,
-        };
+        let leads_on = self.begins_with_test(yes, no);
         if yes_is_free && !(no_is_free && self.is_next(yes.block)) {
             let holes = self.jump_on(&condition, true)?;
             match leads_on {

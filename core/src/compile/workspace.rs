@@ -53,8 +53,10 @@ pub(super) const INFO_HINT_PARAMETER: u32 = 1 << 7;
 /// In `INFO` of a value whose hint is a parameter: the parameter is not needed any longer where this value is made, and
 /// nowhere before the block's end.
 pub(super) const INFO_SUCCEEDS: u32 = 1 << 10;
+/// In `INFO` of a fused comparison with zero: its operand is a test of bits, and fused as well.
+pub(super) const INFO_TESTS_BITS: u32 = 1 << 11;
 /// Where the hint begins in `INFO`.
-pub(super) const INFO_HINT_SHIFT: u32 = 11;
+pub(super) const INFO_HINT_SHIFT: u32 = 12;
 
 /// Whether a value makes code where it is used, as a condition, and not where it is defined.
 #[inline(always)]

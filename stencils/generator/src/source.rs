@@ -160,15 +160,9 @@ fn asm_statement(family: &FamilySource, variant: &Variant, text: &str) -> String
             }
         });
         if has_operand {
-            // Behind another prefix, which the assembler takes as an instruction of its own.
-            let prefix = ["lock ", "rep "]
-                .into_iter()
-                .find(|&prefix| line.starts_with(prefix));
-            line = match prefix.and_then(|prefix| line.split_once(prefix)) {
-                Some((_, rest)) => {
-                    let prefix = prefix.unwrap_or_default().trim_end();
-                    format!("{prefix}; {{{{rex}}}} {rest}")
-                }
+            // Behind a lock prefix, which the assembler takes as an instruction of its own.
+            line = match line.strip_prefix("lock ") {
+                Some(line) => format!("lock; {{{{rex}}}} {line}"),
                 None => format!("{{{{rex}}}} {line}"),
             };
         }
