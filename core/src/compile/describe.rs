@@ -181,7 +181,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             };
             self.describe(Carried {
                 slot: place_slot(pair[0]),
-                boxed: place_tag(pair[0]).is_some(),
+                boxed: place_tag(pair[0]).map_or(0, |tag| tag + 1),
                 ty: program.ops[pair[1] as usize].result().unwrap_or(Type::I64),
                 place,
             });
