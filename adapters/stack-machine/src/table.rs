@@ -6,7 +6,7 @@
 use patchjit::optimize::Passes;
 use patchjit::tier::hotness::Schedule;
 use patchjit_worked_host::bytecode::Checked;
-use patchjit_worked_host::compile::Compiler;
+use patchjit_worked_host::compile::{Compiler, Request};
 use patchjit_worked_host::count::Check;
 use patchjit_worked_host::host::{Event, Host, Options, Statistics};
 use patchjit_worked_host::machine::{Machine, Stop};
@@ -45,7 +45,12 @@ pub(crate) fn show(names: &[String]) -> Result<(), Box<dyn Error>> {
         for (head, compiled) in host.traces() {
             for (how, passes) in [("recorded", Passes::NONE), ("optimized", Passes::ALL)] {
                 let text = compiled.log.with(|trace| {
-                    Compiler::default().prepare(trace, None, passes, |verified, _, _| {
+                    let request = Request {
+                        first_exit: 0,
+                        forced: None,
+                        passes,
+                    };
+                    Compiler::default().prepare(trace, request, |verified, _, _| {
                         patchjit_text::print(verified.program(), None)
                     })
                 })?;
