@@ -1,7 +1,8 @@
 //! The ends of blocks: known conditions, jumps through blocks that only jump, edges.
 //!
 //! Takes a terminator and the draft up to it; promises the terminator in the draft with its edges, or that the walk goes on in a
-//! block that nothing else enters. Costs constant time for each edge and edge argument.
+//! block that nothing else enters. A branch to a block that only leaves becomes a guard: what it leaves with is stored behind the function's code
+//! then, nothing is kept for it in registers further on, and the other way falls through. Costs constant time for each edge and edge argument.
 
 use super::order;
 use super::passes::Pass;
@@ -119,6 +120,26 @@ impl Walk<'_, '_, '_, '_> {
             self.drop_edge(other);
             return self.jump(taken);
         }
+        for (code, leaves, on) in [
+            (Opcode::GuardNot, taken, other),
+            (Opcode::Guard, other, taken),
+        ] {
+            if let Some(exit) = self.only_leaves(leaves)
+                && self.steps.take(Pass::Exits)
+            {
+                self.drop_edge(leaves);
+                let guard = Op {
+                    code,
+                    aux: 0,
+                    a: value,
+                    b: 0,
+                    c: exit,
+                };
+                let hash = self.hash(&guard);
+                self.append_guard(hash, guard)?;
+                return self.jump(on);
+            }
+        }
         let taken = self.edge(taken)?;
         let other = self.edge(other)?;
         self.append(Op {
@@ -141,6 +162,15 @@ impl Walk<'_, '_, '_, '_> {
             _ => {}
         }
         Ok(End::Here)
+    }
+
+    /// The exit of the block that an edge of the program leads to, if that does nothing but leave.
+    fn only_leaves(&self, at: u32) -> Option<u32> {
+        let block = self.program.extra[at as usize];
+        let block = &self.program.blocks[block as usize];
+        let op = order::terminator(self.program, block);
+        let leaves = block.op_count == 1 && op.code == Opcode::Exit && !self.order.verbatim;
+        leaves.then_some(op.c)
     }
 
     /// The block of the program that a new edge leads to, if no other edge does or will.

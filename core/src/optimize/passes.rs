@@ -34,6 +34,8 @@ passes! {
     Common "cse";
     /// Branches that are known, jumps to jumps, blocks that only one block leads to.
     Branches "branches";
+    /// Branches to blocks that only leave: guards do the same.
+    Exits "exits";
     /// What ranges, bits and passed conditions say: comparisons that are known, masks that change nothing.
     Facts "facts";
     /// Guards that cannot fail.

@@ -772,11 +772,17 @@ impl Walk<'_, '_, '_, '_> {
             }
             return Ok(!passes);
         }
+        self.append_guard(hash, op)?;
+        Ok(false)
+    }
+
+    /// A guard that is not known, over the draft's names but for its exit, which is the program's.
+    pub fn append_guard(&mut self, hash: u32, mut op: Op) -> Result<(), Error> {
         op.c = self.exit(op.c)?;
         let value = self.append(op)?;
         self.remember(hash, value);
         self.learn_condition(op.a, &[(op.code == Opcode::Guard, self.block)]);
-        Ok(false)
+        Ok(())
     }
 
     /// Whether a condition is not zero, if that is known, and the pass that may use it: branches where it is a constant, else facts
