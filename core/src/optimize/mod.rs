@@ -33,6 +33,8 @@
 //!   parameters before is what `order.rs` found out, and nothing else.
 //! * *Loops that are peeled* (`peel.rs`) are walked twice, as `Phase` says. Between the two, notes and values of the first walk get other
 //!   blocks; a table of a pass that has blocks in it goes through `move_to_head`, too, or is emptied there.
+//! * *Loops around*: `innermost` says which loop that is not peeled an op is in. What moves before it (`hoist.rs`) stands in the draft where it
+//!   was met, with the block there that it moves to.
 //! * *An effect is not needed* (a store that is overwritten): the draft is never taken back, so such an op is unmarked in `sweep.rs`,
 //!   which goes backward over the draft.
 //!
@@ -44,6 +46,7 @@ mod boxes;
 mod classes;
 mod ends;
 mod facts;
+mod hoist;
 mod learn;
 mod memory;
 mod operands;
@@ -264,6 +267,9 @@ pub fn optimize<'a>(
             first_exit,
             generation,
             constants: [NONE; 2],
+            innermost: NONE,
+            clean: false,
+            moved: false,
             phase: Phase::Outside,
             block: function.first_block,
             outs: 0,

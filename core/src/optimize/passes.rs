@@ -56,6 +56,8 @@ passes! {
     Stores "stores";
     /// Divisions by constants.
     Strength "strength";
+    /// Ops and guards that are the same in every round of a loop, before it.
+    Hoist "hoist";
     /// Loops whose first round is made before them, so that what it checks and computes need not be done in each round. Counts ops.
     Peel "peel";
     /// Block parameters that always get the same value.

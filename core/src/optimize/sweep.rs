@@ -12,7 +12,7 @@ use super::operands::{
 use super::passes::Pass;
 use super::walk::{Walk, internal};
 use super::workspace::{
-    CHAIN, HEAD, INCOMING, LINK, OUT, OUT_END, OUT_PARAMETERS, OUT_START, Workspace,
+    CHAIN, HEAD, INCOMING, LINK, OUT, OUT_END, OUT_FIRST, OUT_PARAMETERS, OUT_START, Workspace,
 };
 use crate::build::Table;
 use crate::error::Error;
@@ -232,17 +232,15 @@ impl Walk<'_, '_, '_, '_> {
                 if self.is_needed(constant) {
                     self.put(constant, self.draft[constant as usize], output)?;
                 }
-                constant = match self.workspace.values[constant as usize][LINK] {
-                    0 => NONE,
-                    next => next,
-                };
+                constant = self.workspace.values[constant as usize][LINK];
             }
         }
-        self.copy_ops(
-            behind_parameters as usize..record[OUT_END] as usize,
-            first_block,
-            output,
-        )?;
+        let (first, end) = (behind_parameters as usize, record[OUT_END] as usize);
+        if record[OUT_FIRST] == NONE {
+            self.copy_ops(first..end, false, first_block, output)?;
+        } else {
+            self.copy_with_moved(first..end, record[OUT_FIRST], first_block, output)?;
+        }
         output.blocks.push(Block {
             first_op,
             op_count: output.ops.used as u32 - first_op,
@@ -251,10 +249,32 @@ impl Walk<'_, '_, '_, '_> {
         Ok(())
     }
 
-    /// Copies what is needed of these ops, which are no parameters, with the names that their operands have in the output.
+    /// The same for the ops of a block to which others were moved: these come before what ends it.
+    #[cold]
+    fn copy_with_moved(
+        &mut self,
+        values: Range<usize>,
+        mut moved: u32,
+        first_block: u32,
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        let last = values.end - 1;
+        self.copy_ops(values.start..last, false, first_block, output)?;
+        while moved != NONE {
+            let at = moved as usize;
+            self.copy_ops(at..at + 1, true, first_block, output)?;
+            moved = self.workspace.values[at][LINK];
+        }
+        self.copy_ops(last..last + 1, false, first_block, output)
+    }
+
+    /// Copies what is needed of these ops, which are no parameters, with the names that their operands have in the output: those that
+    /// stand where they are in the draft, or those that were moved.
+    #[inline]
     fn copy_ops(
         &mut self,
         values: Range<usize>,
+        moved: bool,
         first_block: u32,
         output: &mut Output,
     ) -> Result<(), Error> {
@@ -267,6 +287,7 @@ impl Walk<'_, '_, '_, '_> {
         let verbatim = self.order.verbatim;
         let positions = !output.positions.slots.is_empty();
         let Workspace {
+            values: records,
             marks,
             sources,
             stack,
@@ -274,13 +295,14 @@ impl Walk<'_, '_, '_, '_> {
             ..
         } = &mut *self.workspace;
         let marks = &mut **marks;
+        let skips = self.moved && !moved;
         let extra = self.extra.filled_mut();
         for (draft, value) in self.draft[values.clone()].iter().zip(values) {
             if marks[value] == 0 && !verbatim {
                 continue;
             }
             let traits = traits_of(draft.code);
-            if traits & placed != 0 {
+            if traits & placed != 0 || (skips && records[value][LINK] != 0) {
                 continue;
             }
             let mut op = *draft;

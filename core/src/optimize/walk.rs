@@ -9,13 +9,13 @@
 use super::classes::is_of_interest;
 use super::learn::Asked;
 use super::memory::Memory;
-use super::operands::{self, COMMUTES, LEAVES, PROVABLE, TOUCHES, traits_of};
+use super::operands::{self, COMMUTES, EFFECT, LEAVES, PROVABLE, TOUCHES, traits_of};
 use super::order::{Order, SELF};
 use super::passes::{Pass, Steps};
 use super::rules::{self, Outcome, Term};
 use super::workspace::{
     BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, HEAD, INCOMING,
-    LINK, OUT, OUT_END, OUT_PARAMETERS, OUT_START, PENDING, Workspace,
+    LINK, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING, Workspace,
 };
 use crate::build::Table;
 use crate::error::{Error, Part};
@@ -70,6 +70,12 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub generation: u32,
     /// The first and the last constant that stands at the head of the function; [`NONE`] before there is one.
     pub constants: [u32; 2],
+    /// The record of the head of the innermost loop that is walked and not peeled, or [`NONE`].
+    pub innermost: u32,
+    /// Whether nothing that shows was done since that head began, and the block is its own.
+    pub clean: bool,
+    /// Whether any op was moved before a loop.
+    pub moved: bool,
     /// Whether a loop is peeled.
     pub phase: Phase,
     /// The block of the program whose ops are walked.
@@ -195,6 +201,9 @@ impl Walk<'_, '_, '_, '_> {
         self.outs += 1;
         let record = &mut self.workspace.outs[out as usize];
         record[OUT_START] = self.used;
+        record[OUT_FIRST] = NONE;
+        record[OUT_LAST] = NONE;
+        self.enter_loop(block);
         self.block = self.program_block(block);
         self.memory.forget();
         self.begin(block, out)?;
@@ -429,15 +438,17 @@ impl Walk<'_, '_, '_, '_> {
     /// Adds an op to the draft.
     #[inline]
     pub fn append(&mut self, op: Op) -> Result<u32, Fault> {
-        if traits_of(op.code) & TOUCHES != 0 {
+        let traits = traits_of(op.code);
+        if traits & TOUCHES != 0 {
             self.memory.pass(&op);
+            self.clean &= traits & EFFECT == 0;
         }
         self.append_quiet(op)
     }
 
     /// The same for an op that has nothing to do with memory.
     #[inline]
-    fn append_quiet(&mut self, op: Op) -> Result<u32, Fault> {
+    pub fn append_quiet(&mut self, op: Op) -> Result<u32, Fault> {
         let index = self.used;
         let (Some(place), Some(record)) = (
             self.draft.get_mut(index as usize),
@@ -484,6 +495,7 @@ impl Walk<'_, '_, '_, '_> {
         }
         let value = self.append_quiet(op)?;
         self.workspace.values[value as usize][BLOCK] = self.function.first_block;
+        self.workspace.values[value as usize][LINK] = NONE;
         if self.constants == [NONE; 2] {
             self.constants = [value; 2];
         } else {
@@ -573,6 +585,13 @@ impl Walk<'_, '_, '_, '_> {
         if traits_of(op.code) & PROVABLE != 0
             && let Some(value) = self.proved(&op)?
         {
+            return Ok(value);
+        }
+        if self.innermost != NONE
+            && self.is_made_before(&op)
+            && let Some(value) = self.hoisted(&op)?
+        {
+            self.remember(hash, value);
             return Ok(value);
         }
         let value = self.append_quiet(op)?;
@@ -778,8 +797,18 @@ impl Walk<'_, '_, '_, '_> {
 
     /// A guard that is not known, over the draft's names but for its exit, which is the program's.
     pub fn append_guard(&mut self, hash: u32, mut op: Op) -> Result<(), Error> {
-        op.c = self.exit(op.c)?;
-        let value = self.append(op)?;
+        let moved = if self.clean {
+            self.hoisted_guard(&op)?
+        } else {
+            None
+        };
+        let value = match moved {
+            Some(value) => value,
+            None => {
+                op.c = self.exit(op.c)?;
+                self.append(op)?
+            }
+        };
         self.remember(hash, value);
         self.learn_condition(op.a, &[(op.code == Opcode::Guard, self.block)]);
         Ok(())

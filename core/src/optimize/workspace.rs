@@ -18,7 +18,8 @@ pub(super) const BLOCK: usize = 1;
 pub(super) const LEARNED: usize = 2;
 /// Of a draft parameter: whether it was looked at: see [`super::learn`].
 pub(super) const STATE: usize = 3;
-/// Of a constant that stands at the head of the function: the next one there, 0 behind the last.
+/// Of a draft op that is placed elsewhere, at the head of the function or before a loop: the next one there, [`NONE`] behind the last;
+/// of others that are no parameters 0, which is never the next.
 pub(super) const LINK: usize = 3;
 
 /// Words of a record in [`Workspace::notes`].
@@ -31,7 +32,7 @@ pub(super) const NOTE_NEXT: usize = 1;
 pub(super) const NOTE_FACT: usize = 2;
 
 /// Words of a record in [`Workspace::blocks`].
-pub(super) const BLOCK_WORDS: usize = 10;
+pub(super) const BLOCK_WORDS: usize = 11;
 /// Of a block: its place in the order of the walk; [`NONE`] where no way leads.
 pub(super) const POSITION: usize = 0;
 /// Of a block: edges to it that the walk has not come to.
@@ -53,6 +54,14 @@ pub(super) const COMING: usize = 8;
 /// Of the head of a loop that is peeled: the place in the order of the loop's last block; after that, the first of the notes about what its parameters
 /// begin with.
 pub(super) const PEEL: usize = 9;
+/// Of the head of a loop that is not peeled, when it is walked: the place in the order of the loop's last block.
+pub(super) const LOOP_END: usize = TRIED;
+/// The same: the head of the loop around it, or [`NONE`].
+pub(super) const LOOP_OUTER: usize = FROM;
+/// The same: the block of the program from which the loop is entered, if ops may be placed at its end; or [`NONE`].
+pub(super) const PREHEADER: usize = PEEL;
+/// The same: how many values are carried round the loop or through it, as [`super::hoist`] counts.
+pub(super) const CARRIED: usize = 10;
 
 /// In [`FLAGS`]: an edge comes back to it.
 pub(super) const FLAG_LOOP: u32 = 1;
@@ -66,13 +75,18 @@ pub(super) const FLAG_CUT: u32 = 8;
 pub(super) const FLAG_PEELED: u32 = 16;
 
 /// Words of a record in [`Workspace::outs`].
-pub(super) const OUT_WORDS: usize = 3;
+pub(super) const OUT_WORDS: usize = 5;
 /// Of an output block: its first draft op.
 pub(super) const OUT_START: usize = 0;
 /// Of an output block: the draft op behind its last.
 pub(super) const OUT_END: usize = 1;
 /// Of an output block: how many of its first draft ops are parameters.
 pub(super) const OUT_PARAMETERS: usize = 2;
+/// Of an output block: the first and the last draft op that is placed at its end, before what ends it; [`NONE`] if none is.
+pub(super) const OUT_FIRST: usize = 3;
+/// See [`OUT_FIRST`].
+pub(super) const OUT_LAST: usize = 4;
+
 /// The tables.
 pub(super) struct Workspace<'w> {
     /// By op of the function: the value of the draft that stands for it; [`NONE`] before it is walked.
