@@ -499,7 +499,7 @@ impl Lanes {
         let equal = 0x8000_8000_8000_0000 - (others & !0xffff);
         // Bits 31, 47 and 63 come to stand side by side.
         let bits = equal >> 31 & 0x0001_0001_0001;
-        ((bits * (1 << 32 | 1 << 17 | 1 << 2)) >> 32) as usize % PATTERNS
+        (bits.wrapping_mul(1 << 32 | 1 << 17 | 1 << 2) >> 32) as usize % PATTERNS
     }
 }
 
