@@ -1,6 +1,7 @@
 //! Which ops cannot have a cheaper form, told by what gives their operands: most ops are passed on at once.
 //!
-//! Ops that some rule ([`super::rules`]) looks for beneath another have a bit each, constants and what can be inverted one for all of them. An op is
+//! Ops that some rule ([`super::rules`]) looks for beneath another have a bit each, what can be inverted one for all of them, and constants one
+//! for each kind that rules ask for. An op is
 //! of interest if a bit of its operands is among those that its rules ask for. That is necessary, not sufficient: the rules are asked then.
 
 use super::boxes::takes_any_nan;
@@ -14,8 +15,18 @@ const CONSTANTS: u32 = 1 << 29;
 const INVERTS: u32 = 1 << 30;
 /// Every op.
 const ANY: u32 = 1 << 31;
+/// Constants that are 0.
+const ZERO: u32 = 1 << 28;
+/// Constants that are 1.
+const ONE: u32 = 1 << 27;
+/// Constants that are -1 at one of the widths.
+const MINUS_ONE: u32 = 1 << 26;
+/// Constants that are powers of two, but for 1.
+const POWER: u32 = 1 << 25;
+/// Constants that are at least as great as the lesser width.
+const WIDE_COUNT: u32 = 1 << 24;
 /// How many bits there are for single ops. If there are more of those, they share.
-const SINGLE: u32 = 29;
+const SINGLE: u32 = 24;
 
 /// By op, its bits.
 static CLASSES: [u32; Opcode::COUNT] = classes();
@@ -37,8 +48,36 @@ pub(super) fn is_of_interest(draft: &[Op], op: &Op) -> bool {
     let interest = &INTERESTS[op.code as usize];
     // An op with one operand has 0 in place of the other, and asks for nothing there.
     let left = CLASSES[draft[op.a as usize].code as usize];
-    let right = CLASSES[draft[op.b as usize].code as usize];
+    let right = class_of(&draft[op.b as usize]);
     (interest.left & left) | (interest.right & right) != 0 || (interest.same && op.a == op.b)
+}
+
+/// The bits of an op of the draft.
+#[inline(always)]
+pub(super) fn class_of(op: &Op) -> u32 {
+    let class = CLASSES[op.code as usize];
+    if class & CONSTANTS == 0 {
+        return class;
+    }
+    let bits = op.constant();
+    let kind = |holds: bool, kind: u32| if holds { kind } else { 0 };
+    class
+        | kind(bits == 0, ZERO)
+        | kind(bits == 1, ONE)
+        | kind(bits == u64::MAX || bits == u64::from(u32::MAX), MINUS_ONE)
+        | kind(bits > 1 && bits & (bits - 1) == 0, POWER)
+        | kind(bits >= 32, WIDE_COUNT)
+}
+
+/// The kind of constant that is this number.
+const fn kind_of(value: i64) -> u32 {
+    match value {
+        0 => ZERO,
+        1 => ONE,
+        -1 => MINUS_ONE,
+        2 => POWER,
+        _ => CONSTANTS,
+    }
 }
 
 const fn narrow(code: Opcode) -> usize {
@@ -127,11 +166,10 @@ impl Needs {
         table
     }
 
-    /// Whether these ops may be the operands.
+    /// Whether ops of these classes may be the operands.
     #[inline(always)]
-    pub fn are_met(&self, left: &Op, right: &Op) -> bool {
-        self.left & CLASSES[left.code as usize] != 0
-            && self.right & CLASSES[right.code as usize] != 0
+    pub fn are_met(&self, left: u32, right: u32) -> bool {
+        self.left & left != 0 && self.right & right != 0
     }
 }
 
@@ -141,16 +179,15 @@ const fn needs(classes: &[u32; Opcode::COUNT], when: When) -> Needs {
         right: ANY,
     };
     match when {
-        When::RightIs(_)
-        | When::RightIsFloat(_)
-        | When::RightConstant
-        | When::RightPower
-        | When::RightReciprocal
-        | When::RightWide
-        | When::TruthAndRightIs(_) => needs.right = CONSTANTS,
-        When::InvertsAndRightIs(_) => {
-            needs.left = INVERTS;
+        When::RightIs(value) | When::TruthAndRightIs(value) => needs.right = kind_of(value),
+        When::RightIsFloat(_) | When::RightConstant | When::RightReciprocal => {
             needs.right = CONSTANTS;
+        }
+        When::RightPower => needs.right = POWER,
+        When::RightWide => needs.right = WIDE_COUNT,
+        When::InvertsAndRightIs(value) => {
+            needs.left = INVERTS;
+            needs.right = kind_of(value);
         }
         When::LeftIs(_) => needs.left = CONSTANTS,
         When::LeftInverts => needs.left = INVERTS,

@@ -170,8 +170,10 @@ impl Walk<'_, '_, '_, '_> {
             let Some(record) = self.workspace.blocks.get(level as usize) else {
                 break;
             };
+            // A block between a loop's first and last need not be in it.
             let before = record[PREHEADER];
             let there = before != NONE
+                && self.verified.dominates(before, self.block)
                 && self.is_there(op.a, before)
                 && (traits & B == 0 || self.is_there(op.b, before))
                 && (traits & C == 0 || self.is_there(op.c, before));

@@ -8,7 +8,7 @@
 //! Rules are written for 32 bits, and serve 64 bits too: opcodes, constants and shift counts are taken at the width of the op
 //! that is at hand.
 
-use super::classes::Needs;
+use super::classes::{Needs, class_of};
 use crate::ir::Op;
 use crate::ops::{Opcode, flags};
 
@@ -502,10 +502,11 @@ pub(super) fn apply(draft: &[Op], op: &Op) -> Option<Outcome> {
         wide: narrow & WIDE != 0,
     };
     let site = Site::new(draft, op, width);
+    let (left, right) = (class_of(site.left), class_of(site.right));
     SORTED[first..end]
         .iter()
         .zip(&NEEDS[first..end])
-        .find(|(rule, needs)| needs.are_met(site.left, site.right) && site.fits(rule.when))
+        .find(|(rule, needs)| needs.are_met(left, right) && site.fits(rule.when))
         .and_then(|(rule, _)| site.outcome(rule))
 }
 
