@@ -134,11 +134,14 @@ impl Walk<'_, '_, '_, '_> {
                 return facts::boxed(&self.program.tag_of(op), &carried);
             }
             Opcode::I64BoxF64 => {
-                return facts::boxed(&self.program.tag_of(op), &Fact::top(wide));
+                return facts::boxed(&self.program.tag_of(op), &facts::boxed_float());
             }
             Opcode::I64UnboxU => {
-                let tag = self.program.tag_of(op);
-                return Fact::unsigned(wide, 0, tag.take_off(u64::MAX));
+                return facts::carried(&self.program.tag_of(op), &operand(self, op.a));
+            }
+            Opcode::I32Unbox => {
+                let carried = facts::carried(&self.program.tag_of(op), &operand(self, op.a));
+                return facts::narrowed(&carried);
             }
             _ => {}
         }
@@ -256,11 +259,9 @@ impl Walk<'_, '_, '_, '_> {
             self.learn(condition, block, &own);
         }
         match op.code {
-            Opcode::I64TagTest if holds => {
-                let tag = self.program.tag_of(&op);
-                let wide = Width::of_bits(64);
-                let bits = Fact::bits(wide, tag.mask & !tag.bits, tag.bits);
-                self.learn(op.a, block, &bits);
+            Opcode::I64TagTest => {
+                let taught = facts::tagged(&self.program.tag_of(&op), holds);
+                self.learn(op.a, block, &taught);
             }
             Opcode::I64Eqz => {
                 let wide = Width::of_bits(64);
