@@ -7,7 +7,7 @@ use patchjit::error::Error;
 use patchjit::ir::{Block, Exit, Function, HostFunction, Op, Region, Signature, Tag};
 use patchjit::optimize::{self, Passes};
 use patchjit::stencil::StencilSet;
-use patchjit::tier::record::{Emit, Forced, Trace};
+use patchjit::tier::record::{Emit, Trace};
 use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
 use patchjit_memory::{Arena, Block as CodeBlock};
@@ -167,7 +167,7 @@ impl Compiler {
     pub fn prepare<R>(
         &mut self,
         trace: &Trace<'_>,
-        forced: Option<Forced>,
+        emit: &Emit,
         passes: Passes,
         look: impl FnOnce(&Verified<'_>, &mut Times, &mut Vec<u32>) -> R,
     ) -> Result<R, Error> {
@@ -175,14 +175,14 @@ impl Compiler {
         let start = Instant::now();
         let (ops, exits) = (trace.op_count() as usize, trace.exit_count() as usize);
         let slots = trace.slot_count() as usize + 1;
-        // Every guard may begin a block; entry, head and a forced guard come to it.
+        // Every guard may begin a block; entry, heads and a forced guard come to it.
         let blocks = ops + 8;
         let counts = Counts {
             functions: 1,
             blocks,
-            ops: ops + blocks + 2 * slots + 8,
-            extra: 4 * (ops + blocks) + 2 * slots * (exits + 2),
-            exits,
+            ops: ops + blocks + 5 * slots + 8,
+            extra: 4 * (ops + blocks) + 2 * slots * (exits + 3),
+            exits: exits + 1,
             signatures: 1,
             types: 0,
             regions: 3,
@@ -192,12 +192,8 @@ impl Compiler {
         let mut builder = Builder::new(self.recorded.storage(&counts));
         builder.set_slot_count(slots as u32);
         record::declare(&mut builder)?;
-        let emit = Emit {
-            first_exit: 0,
-            forced,
-        };
         let needed = trace.emit_words();
-        trace.emit(&mut builder, &emit, words(&mut self.words, needed))?;
+        trace.emit(&mut builder, emit, words(&mut self.words, needed))?;
         let program = builder.finish()?;
         times.emit = start.elapsed();
         let start = Instant::now();
@@ -232,12 +228,12 @@ impl Compiler {
     pub fn compile(
         &mut self,
         trace: &Trace<'_>,
-        forced: Option<Forced>,
+        emit: &Emit,
         passes: Passes,
         set: &'static StencilSet,
         arena: &mut Arena,
     ) -> Result<Code, Failure> {
-        self.prepare(trace, forced, passes, |verified, times, kept| {
+        self.prepare(trace, emit, passes, |verified, times, kept| {
             publish(
                 verified,
                 *times,

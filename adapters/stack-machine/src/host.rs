@@ -32,7 +32,7 @@ use patchjit::tier::GiveUp;
 use patchjit::tier::blacklist::{Blacklist, Entry};
 use patchjit::tier::hotness::Schedule;
 use patchjit::tier::profile::{ExitCounter, ExitProfile};
-use patchjit::tier::record::{Forced, Recorder, TraceExit};
+use patchjit::tier::record::{Emit, Forced, Recorder, TraceExit};
 use patchjit_memory::Arena;
 use std::time::{Duration, Instant};
 
@@ -126,12 +126,18 @@ pub struct Compiled {
     /// What its program executed, if it is counted.
     pub counted: Option<Counted>,
     exits: Vec<ExitCounter>,
+    /// Whether the entry checks types, and how often in a row it left for that.
+    checks_entry: bool,
+    refused: u32,
     /// What is left of the countdown of the op that fails on purpose.
     countdown: u64,
 }
 
 /// How many loops' failures are remembered.
 const REMEMBERED: usize = 64;
+
+/// How often in a row code may be entered with other types than it was recorded with.
+const REFUSALS: u32 = 32;
 
 /// How often a loop may fail to be recorded or compiled.
 const FAILURES: u16 = 5;
@@ -259,6 +265,7 @@ impl Host {
     fn enter(&mut self, mut index: usize) -> Result<(), Fault> {
         loop {
             let Some((number, exit)) = self.execute(index) else {
+                self.loosen(index);
                 return Ok(());
             };
             self.machine.at = exit.resume as usize;
@@ -303,7 +310,29 @@ impl Host {
         }
         self.statistics.entries += 1;
         let exit = compiled.log.with(|trace| trace.exit(number).copied());
+        // The entry's exit is none of the trace's.
+        compiled.refused = if exit.is_some() {
+            0
+        } else {
+            compiled.refused + 1
+        };
         Some((number, exit?))
+    }
+
+    /// A loop that is entered again and again with other types than those that it was recorded with is compiled so that it tests them
+    /// where the program does, and grows side traces there.
+    fn loosen(&mut self, index: usize) {
+        let is_due =
+            |compiled: &mut Compiled| compiled.checks_entry && compiled.refused >= REFUSALS;
+        let Some(compiled) = self.compiled[index].take_if(is_due) else {
+            return;
+        };
+        let Compiled {
+            log, code, exits, ..
+        } = compiled;
+        self.forget(index, code);
+        // As when a trace has grown too much.
+        let _ = self.install(index, log, exits, false);
     }
 
     fn note(&mut self, what: Done) {
@@ -325,7 +354,7 @@ impl Host {
             Ok(()) => {
                 let ops = log.with(|trace| trace.op_count());
                 self.note(Done::Root(ops));
-                self.install(index, log, Vec::new())
+                self.install(index, log, Vec::new(), true)
             }
             Err(reason) => Err(reason),
         };
@@ -354,13 +383,14 @@ impl Host {
                     mut log,
                     code,
                     exits,
+                    checks_entry,
                     ..
                 } = compiled;
                 let ops = log.with(|trace| trace.op_count());
                 self.note(Done::Side(exit, ops));
                 self.forget(index, code);
                 // A trace that has become too much for the compiler is given up; the loop may be recorded again.
-                let _ = self.install(index, log, exits);
+                let _ = self.install(index, log, exits, checks_entry);
                 Ok(())
             }
             Ok(Err(reason)) => {
@@ -414,6 +444,7 @@ impl Host {
         index: usize,
         mut log: Log,
         mut exits: Vec<ExitCounter>,
+        checks_entry: bool,
     ) -> Result<(), GiveUp> {
         let Some(engine) = &mut self.engine else {
             return Err(GiveUp::Host(record::reason::REFUSED));
@@ -430,11 +461,16 @@ impl Host {
                 arena,
                 compiler,
             } = engine;
-            let code = compiler.compile(trace, forced, options.passes, set, arena)?;
+            let emit = Emit {
+                first_exit: 0,
+                forced,
+                entry_exit: checks_entry.then_some(trace.exit_count()),
+            };
+            let code = compiler.compile(trace, &emit, options.passes, set, arena)?;
             let counted = match options.count {
                 true => Some(compiler.prepare(
                     trace,
-                    forced,
+                    &emit,
                     options.passes,
                     |verified, _, _| Counted::new(verified),
                 )?),
@@ -459,6 +495,8 @@ impl Host {
             code,
             counted,
             exits,
+            checks_entry,
+            refused: 0,
             countdown: options.forced.map_or(0, |(_, every)| every),
         });
         Ok(())

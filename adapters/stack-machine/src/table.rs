@@ -5,6 +5,7 @@
 
 use patchjit::optimize::Passes;
 use patchjit::tier::hotness::Schedule;
+use patchjit::tier::record::Emit;
 use patchjit_worked_host::bytecode::Checked;
 use patchjit_worked_host::compile::Compiler;
 use patchjit_worked_host::count::Check;
@@ -45,7 +46,11 @@ pub(crate) fn show(names: &[String]) -> Result<(), Box<dyn Error>> {
         for (head, compiled) in host.traces() {
             for (how, passes) in [("recorded", Passes::NONE), ("optimized", Passes::ALL)] {
                 let text = compiled.log.with(|trace| {
-                    Compiler::default().prepare(trace, None, passes, |verified, _, _| {
+                    let emit = Emit {
+                        entry_exit: Some(trace.exit_count()),
+                        ..Emit::default()
+                    };
+                    Compiler::default().prepare(trace, &emit, passes, |verified, _, _| {
                         patchjit_text::print(verified.program(), None)
                     })
                 })?;

@@ -14,10 +14,16 @@
 //!       jump head(i3)
 //! ```
 //!
+//! If there are side traces that come round an outer loop, and ways round that do not, there are two heads: the first has a parameter
+//! for each slot that changes on any way, and jumps to the second, which has one for each that changes in the inner loop.
+//!
+//! Where the embedder has an exit for it ([`Emit::entry_exit`]), the entry checks types, so that they are known of the values with which the
+//! loop begins: those that the root tests, of what slots held at the head, with guards at which no side trace begins.
+//!
 //! A snapshot has the slots that changed on its own way since the head, and those that any way round changes: these are in
 //! registers, and what the guest's memory holds of them is old.
 
-use super::trace::{End, Segment, Trace, TraceExit};
+use super::trace::{End, Segment, Slot, Trace, TraceExit};
 use super::{MAX_HOST_ARGUMENTS, read_of};
 use crate::build::{Access, BlockId, Builder, ExitId, FunctionId, HostId, RegionId, TagId, Value};
 use crate::error::{Error, Part, Storage};
@@ -32,6 +38,9 @@ pub struct Emit {
     pub first_exit: u32,
     /// An op that leaves though it need not; for tests of whatever comes behind an exit.
     pub forced: Option<Forced>,
+    /// The number of an exit through which the entry may leave, before anything is done, for the guest to resume at the head: it does if
+    /// a slot has not the type that the trace expects. Without it, types are tested nowhere but where the host tested them.
+    pub entry_exit: Option<u32>,
 }
 
 /// An op that leaves on purpose.
@@ -70,8 +79,8 @@ impl Trace<'_> {
     /// Adds the trace to a program as a function without parameters and results, which ends by leaving.
     ///
     /// The builder stands between functions, has declared the regions and host functions that the trace names, and room for as
-    /// many guest slots. The function's blocks, ops and exits are at most: 2 and one for each guard with a side trace and each
-    /// side trace; the log's ops, 2 for each guest slot, and one for each block; the log's exits. Each snapshot may
+    /// many guest slots. The function's blocks, ops and exits are at most: 3 and one for each guard with a side trace and each
+    /// side trace; the log's ops, 5 for each guest slot, and one for each block; the log's exits, and one. Each snapshot may
     /// have an entry for each guest slot.
     ///
     /// # Errors
@@ -98,6 +107,7 @@ impl Trace<'_> {
             builder,
             options,
             head: BlockId(0),
+            outer_head: None,
             leaving: 0,
             words: Words {
                 values,
@@ -115,7 +125,10 @@ struct Emitter<'t, 's, 'b, 'p, 'w> {
     trace: &'t Trace<'s>,
     builder: &'b mut Builder<'p>,
     options: &'t Emit,
+    /// Where the ways go that stay in the loop.
     head: BlockId,
+    /// Where the others go, if there are both.
+    outer_head: Option<BlockId>,
     /// How many ops that may leave were met.
     leaving: u32,
     words: Words<'w>,
@@ -141,7 +154,7 @@ impl Emitter<'_, '_, '_, '_, '_> {
         Ok(function)
     }
 
-    /// The entry, and the head with its parameters.
+    /// The entry, and the heads with their parameters.
     fn head_block(&mut self) -> Result<(), Error> {
         let trace = self.trace;
         let slots = || (0u32..).zip(trace.storage.slots.iter());
@@ -150,6 +163,7 @@ impl Emitter<'_, '_, '_, '_, '_> {
         let mut count = 0;
         for (index, slot) in slots().filter(|(_, slot)| slot.carried) {
             let value = self.slot_get(slot.ty, index)?;
+            self.set_value(slot.read, value);
             first = first.min(value.0);
             count += 1;
         }
@@ -157,17 +171,91 @@ impl Emitter<'_, '_, '_, '_, '_> {
             let value = self.slot_get(slot.ty, index)?;
             self.set_value(slot.read, value);
         }
+        if let Some(number) = self.options.entry_exit {
+            self.check_entry(number)?;
+        }
         self.head = self.builder.create_block()?;
         self.builder
             .jump_from(self.head, (first..first + count).map(Value))?;
         self.builder.switch_to(self.head)?;
-        for (index, slot) in slots().filter(|(_, slot)| slot.carried) {
+        let closes = |outer: bool| {
+            let segments = trace.storage.segments.iter();
+            let mut segments = segments.take(trace.used.segments as usize);
+            segments.any(|s| s.outer == outer && matches!(s.end, End::Close { .. }))
+        };
+        self.parameters(|slot| slot.carried)?;
+        if !(closes(true) && closes(false)) {
+            return Ok(());
+        }
+        self.outer_head = Some(self.head);
+        self.head = self.builder.create_block()?;
+        let words = &self.words;
+        let inner = slots().filter(|(_, slot)| slot.inner);
+        let values = inner.map(|(index, _)| Value(words.parameter(index as usize)));
+        self.builder.jump_from(self.head, values)?;
+        self.builder.switch_to(self.head)?;
+        self.parameters(|slot| slot.inner)
+    }
+
+    /// Parameters for slots, which hold them from here on.
+    fn parameters(&mut self, which: impl Fn(&Slot) -> bool) -> Result<(), Error> {
+        for (index, slot) in (0u32..).zip(self.trace.storage.slots.iter()) {
+            if !which(slot) {
+                continue;
+            }
             let value = self.builder.parameter(slot.ty.unwrap_or(Type::I64))?;
             if let Some(word) = self.words.parameters.get_mut(index as usize) {
                 *word = value.0;
             }
             self.set_value(slot.read, value);
         }
+        Ok(())
+    }
+
+    /// Guards at the entry, as the root has them on what slots held at the head.
+    fn check_entry(&mut self, number: u32) -> Result<(), Error> {
+        let trace = self.trace;
+        let ops = trace.ops();
+        let op_of = |index: u32| ops.get(index as usize);
+        let mut exit = None;
+        let root = trace.storage.segments.first().copied().unwrap_or_default();
+        for guard in ops.iter().take(root.op_count as usize) {
+            if guard.code.info().shape != Shape::Guard {
+                continue;
+            }
+            let Some(test) = op_of(guard.a).filter(|op| op.code == Opcode::I64TagTest) else {
+                continue;
+            };
+            let Some(read) = op_of(test.a).filter(|op| op.code.info().shape == Shape::SlotGet)
+            else {
+                continue;
+            };
+            let has_side = trace.exit(guard.c).is_none_or(TraceExit::has_side);
+            // The word marks slots that are done.
+            let done = self.words.own.get_mut(read.c as usize);
+            match done {
+                Some(done) if *done == NONE => *done = 0,
+                _ => continue,
+            }
+            if has_side {
+                continue;
+            }
+            let value = Value(self.words.value(test.a));
+            let test = self
+                .builder
+                .tagged(Opcode::I64TagTest, TagId(test.aux), value)?;
+            let exit = match exit {
+                Some(exit) => exit,
+                None => {
+                    let none = core::iter::empty();
+                    let new = self.builder.exit_from(ExitKind::Deoptimize, number, none)?;
+                    exit = Some(new);
+                    new
+                }
+            };
+            self.builder.guard(guard.code, test, exit)?;
+        }
+        self.words.own.fill(NONE);
         Ok(())
     }
 
@@ -189,13 +277,23 @@ impl Emitter<'_, '_, '_, '_, '_> {
         match segment.end {
             End::Close { first, count } => {
                 self.set_own(first, count);
-                let (words, head) = (&self.words, self.head);
-                let arguments = (0..words.own.len())
-                    .filter(|&slot| words.parameter(slot) != NONE)
-                    .map(|slot| match words.own_value(slot) {
+                let words = &self.words;
+                let (head, all) = match self.outer_head {
+                    Some(head) if segment.outer => (head, true),
+                    Some(_) => (self.head, false),
+                    None => (self.head, true),
+                };
+                let slots = &*self.trace.storage.slots;
+                let is_passed = |slot: &usize| {
+                    let slot = slots.get(*slot);
+                    slot.is_some_and(|slot| if all { slot.carried } else { slot.inner })
+                };
+                let arguments = (0..words.own.len()).filter(is_passed).map(|slot| {
+                    match words.own_value(slot) {
                         NONE => Value(words.parameter(slot)),
                         value => Value(value),
-                    });
+                    }
+                });
                 self.builder.jump_from(head, arguments)?;
                 self.clear_own(first, count);
                 Ok(())

@@ -9,7 +9,8 @@
 //!
 //! A [`Trace`] is a tree: a root that begins at a loop's head, and side traces that begin where a guard failed. Each ends by
 //! going back to the head ([`Recorder::close`]) or by leaving ([`Recorder::leave`]). All of it becomes one function, in which
-//! a guard that has a side trace is a branch, so values stay in registers from one to the other.
+//! a guard that has a side trace is a branch, so values stay in registers from one to the other. Side traces that come round an
+//! outer loop go back to a head of their own in front of the other, so that what only they change is not carried round the inner loop.
 //!
 //! **Guest slots.** The host names slots relative to the frame that it executes; calls that are inlined shift the
 //! frame's base. A slot is read once, at the head, whatever the number of reads; it is written nowhere but in the
@@ -79,7 +80,7 @@ impl Default for Limits {
 const LOOPS: usize = 8;
 
 /// Another loop whose head a recording has passed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Passed {
     key: u64,
     times: u8,
@@ -94,6 +95,8 @@ pub struct Recorder<'t, 'a> {
     from: u32,
     base: u32,
     frames: u32,
+    /// Begun in a segment that is outer.
+    outer: bool,
     /// One more than the highest slot that may have a value.
     top: u32,
     /// How many slots have a value.
@@ -120,6 +123,7 @@ impl<'t, 'a> Recorder<'t, 'a> {
             from: NONE,
             base: 0,
             frames: 0,
+            outer: false,
             top,
             listed: 0,
             resume: 0,
@@ -497,12 +501,14 @@ impl<'t, 'a> Recorder<'t, 'a> {
                 return Err(GiveUp::SlotType);
             }
         }
+        let outer = self.is_outer();
         for index in 0..count {
             let (slot, value) = self.trace.pair(first, index);
             let ty = self.trace.type_of(value);
             if let Some(slot) = self.trace.slot_mut(slot) {
                 slot.ty = ty;
                 slot.carried = true;
+                slot.inner |= !outer;
             }
         }
         self.finish(End::Close { first, count });
@@ -523,12 +529,24 @@ impl<'t, 'a> Recorder<'t, 'a> {
 
     fn finish(&mut self, end: End) {
         let op_end = self.trace.used.ops;
+        let outer = self.is_outer();
+        if self.from == NONE {
+            self.trace.passed = self.passed;
+        }
         let index = self.trace.used.segments as usize;
         if let Some(segment) = self.trace.storage.segments.get_mut(index - 1) {
             segment.op_count = op_end - segment.first_op;
+            segment.outer = outer;
             segment.end = end;
             self.done = true;
         }
+    }
+
+    /// Whether the guest has left the loop of the root: see [`Segment`].
+    fn is_outer(&self) -> bool {
+        let passed = |of: &[Passed; LOOPS], key| of.iter().any(|p| p.times > 0 && p.key == key);
+        let left = |p: &Passed| p.times > 0 && !passed(&self.trace.passed, p.key);
+        self.outer || (self.from != NONE && self.passed.iter().any(left))
     }
 
     // What the methods share.
@@ -617,6 +635,7 @@ impl<'t, 'a> Recorder<'t, 'a> {
             first,
             count,
             side: 0,
+            segment: self.trace.used.segments - 1,
         };
         self.trace.used.exits += 1;
         self.exits[usize::from(!of_guards)] = index;

@@ -3,7 +3,7 @@
 //! A root and its side traces share one log; each is a segment of it. A value is the place of its op in the log. The log's ops
 //! are records as [`crate::ir`] has them, but for the exits that they name, which are the trace's.
 
-use super::{Limits, Recorder};
+use super::{LOOPS, Limits, Passed, Recorder};
 use crate::ir::{NONE, Op};
 use crate::ops::{Shape, flags};
 use crate::tier::GiveUp;
@@ -24,6 +24,8 @@ pub struct Slot {
     pub(super) ty: Option<Type>,
     /// Whether some way round the loop changes it.
     pub(super) carried: bool,
+    /// Whether a way round that stays in the loop does: see [`Segment`].
+    pub(super) inner: bool,
 }
 
 impl Default for Slot {
@@ -35,6 +37,7 @@ impl Default for Slot {
             listed: 0,
             ty: None,
             carried: false,
+            inner: false,
         }
     }
 }
@@ -57,6 +60,8 @@ pub struct TraceExit {
     pub(super) count: u32,
     /// The segment that begins here plus one, or 0.
     pub(super) side: u32,
+    /// The segment whose ops leave here.
+    pub(super) segment: u32,
 }
 
 impl TraceExit {
@@ -67,12 +72,16 @@ impl TraceExit {
 }
 
 /// The root, or a side trace.
+///
+/// A side trace is *outer* if the guest passed another loop's head on it that the root did not pass, or if it begins in one that is: the
+/// guest has left the loop of the root then, and comes back to its head from a loop around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
     pub(super) first_op: u32,
     pub(super) op_count: u32,
     /// The exit where it begins; none for the root.
     pub(super) from: u32,
+    pub(super) outer: bool,
     pub(super) end: End,
 }
 
@@ -118,6 +127,7 @@ pub struct Extent {
     used: Used,
     limits: Limits,
     head_top: u32,
+    passed: [Passed; LOOPS],
 }
 
 /// A root and its side traces.
@@ -128,6 +138,8 @@ pub struct Trace<'a> {
     pub(super) limits: Limits,
     /// Slots from here on are dead at the head.
     pub(super) head_top: u32,
+    /// The loops whose heads the root passes.
+    pub(super) passed: [Passed; LOOPS],
 }
 
 impl<'a> Trace<'a> {
@@ -139,6 +151,7 @@ impl<'a> Trace<'a> {
             used: Used::default(),
             limits,
             head_top: 0,
+            passed: [Passed::default(); LOOPS],
         }
     }
 
@@ -149,6 +162,7 @@ impl<'a> Trace<'a> {
             used: self.used,
             limits: self.limits,
             head_top: self.head_top,
+            passed: self.passed,
         }
     }
 
@@ -159,12 +173,14 @@ impl<'a> Trace<'a> {
             used,
             limits,
             head_top,
+            passed,
         } = extent;
         Trace {
             storage,
             used,
             limits,
             head_top,
+            passed,
         }
     }
 
@@ -172,6 +188,7 @@ impl<'a> Trace<'a> {
     pub fn begin(&mut self, top: u32) -> Recorder<'_, 'a> {
         self.used = Used::default();
         self.head_top = top;
+        self.passed = [Passed::default(); LOOPS];
         self.storage.slots.fill(Slot::default());
         let mut recorder = Recorder::new(self);
         let result = recorder.open(NONE);
@@ -195,6 +212,7 @@ impl<'a> Trace<'a> {
         recorder.base = from.base;
         recorder.frames = from.frames;
         recorder.top = from.top;
+        recorder.outer = recorder.trace.is_outer(from.segment);
         for index in 0..from.count {
             let (slot, value) = recorder.trace.pair(from.first, index);
             recorder.assign(slot, value);
@@ -211,6 +229,11 @@ impl<'a> Trace<'a> {
     /// How many exits there are.
     pub fn exit_count(&self) -> u32 {
         self.used.exits
+    }
+
+    pub(super) fn is_outer(&self, segment: u32) -> bool {
+        let segment = self.storage.segments.get(segment as usize);
+        segment.is_some_and(|segment| segment.outer)
     }
 
     /// How many ops the log has.
