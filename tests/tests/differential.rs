@@ -205,7 +205,13 @@ fn random_programs_survive_their_text() {
 
 #[test]
 fn passes_over_boxes_and_memory_find_work_alone() {
-    for pass in [Pass::Boxes, Pass::Sink, Pass::Loads, Pass::Stores] {
+    for pass in [
+        Pass::Boxes,
+        Pass::Unbox,
+        Pass::Sink,
+        Pass::Loads,
+        Pass::Stores,
+    ] {
         let options = optimize::Options {
             passes: Passes::NONE.with(pass),
             fuel: None,

@@ -88,11 +88,11 @@ struct Counts {
 }
 
 impl Counts {
-    /// Checks per round, or the program's own conditions.
-    fn per_round(&self, own: bool) -> f64 {
+    /// Checks, or the program's own conditions, in each of so many rounds.
+    fn per_round(&self, own: bool, rounds: u64) -> f64 {
         let all = self.checks.iter().filter(|check| check.own == own);
         let all: u64 = all.map(|check| check.times).sum();
-        all as f64 / self.rounds.max(1) as f64
+        all as f64 / rounds.max(1) as f64
     }
 }
 
@@ -324,18 +324,23 @@ fn print_checks(rows: &[Row]) {
     );
     let (mut all_before, mut all_after) = (0.0, 0.0);
     for row in rows {
-        let (before, after) = (row.before.per_round(false), row.after.per_round(false));
+        // Rounds as recorded: those that are peeled go back nowhere.
+        let count = row.before.rounds;
+        let (before, after) = (
+            row.before.per_round(false, count),
+            row.after.per_round(false, count),
+        );
         all_before += before;
         all_after += after;
-        let rounds = row.after.rounds.max(1) as f64;
+        let rounds = count.max(1) as f64;
         println!(
             "{:15} {:>10.2} {:>10.2} {:>6.1}% {:>9.2} {:>9.2} {:>9.2} {:>9.2} {:>12.2} {:>9.2}",
             row.name,
             before,
             after,
             100.0 * (1.0 - after / before),
-            row.before.per_round(true),
-            row.after.per_round(true),
+            row.before.per_round(true, count),
+            row.after.per_round(true, count),
             row.before.ops as f64 / row.before.rounds.max(1) as f64,
             row.after.ops as f64 / rounds,
             row.executed.instructions as f64 / rounds,
@@ -350,7 +355,7 @@ fn print_checks(rows: &[Row]) {
     for row in rows {
         println!("{}", row.name);
         for check in row.after.checks.iter().filter(|check| !check.own) {
-            let times = check.times as f64 / row.after.rounds.max(1) as f64;
+            let times = check.times as f64 / row.before.rounds.max(1) as f64;
             if times >= 0.02 {
                 println!("    {times:>5.2}  {}", check.what);
             }

@@ -203,14 +203,18 @@ impl Walk<'_, '_, '_, '_> {
         record[PENDING] -= 1;
         let new = self.extra.push(target)?;
         self.extra.push(edge.arguments.len() as u32)?;
-        for &argument in edge.arguments {
-            let value = self.name(argument);
+        for (&argument, index) in edge.arguments.iter().zip(0..) {
+            let mut value = self.name(argument);
+            if let Some(boxing) = self.boxing(target, index) {
+                value = self.without_box(value, boxing)?;
+            }
             self.extra.push(value)?;
         }
         let number = self.edges;
         self.edges += 1;
         let incoming = &mut self.workspace.blocks[target as usize][INCOMING];
         self.workspace.edges[number as usize] = [new, self.block, *incoming];
+        self.workspace.edge_outs[number as usize] = self.outs - 1;
         *incoming = number;
         Ok(new)
     }

@@ -41,6 +41,7 @@
 
 mod access;
 mod boxes;
+mod carry;
 mod ends;
 mod facts;
 mod learn;

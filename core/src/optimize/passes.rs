@@ -46,6 +46,8 @@ passes! {
     Addresses "addresses";
     /// Tests, unboxes and boxes of words of which it is known how they were boxed.
     Boxes "boxes";
+    /// Block parameters that every edge gives a box carry what is in it. Counts parameters.
+    Unbox "unbox";
     /// Boxes that only exits need, made on their paths.
     Sink "sink";
     /// Loads of what is known to be in a guest slot or region.

@@ -10,7 +10,7 @@ use super::passes::Pass;
 use super::walk::{Walk, internal};
 use super::workspace::{
     CHAIN, HEAD, INCOMING, LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_PARAMETERS, OUT_START,
-    SOURCE, VALUE_WORDS, Workspace,
+    OUT_TAIL, SOURCE, VALUE_WORDS, Workspace,
 };
 use crate::build::Table;
 use crate::error::Error;
@@ -205,6 +205,7 @@ impl Walk<'_, '_, '_, '_> {
                 let index = output.ops.used as u32 - first_op;
                 let mut op = self.draft[value as usize];
                 op.a = index;
+                op.b = 0;
                 self.put(value, op, output)?;
             }
         }
@@ -217,6 +218,15 @@ impl Walk<'_, '_, '_, '_> {
             moved = self.workspace.values[moved as usize][LINK];
         }
         for value in behind_parameters..record[OUT_END] {
+            if value + 1 == record[OUT_END] {
+                let mut moved = record[OUT_TAIL];
+                while moved != NONE {
+                    if self.is_needed(moved) {
+                        self.copy_op(moved, first_block, output)?;
+                    }
+                    moved = self.workspace.values[moved as usize][LINK];
+                }
+            }
             if self.workspace.values[value as usize][MOVED] == 0 && self.is_needed(value) {
                 self.copy_op(value, first_block, output)?;
             }

@@ -14,7 +14,7 @@ use super::rules::{self, Outcome, Term};
 use super::workspace::{
     BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, HEAD, INCOMING,
     LEARNED, LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START,
-    PENDING, SOURCE, STATE, Workspace,
+    OUT_TAIL, OUT_TAIL_LAST, PENDING, SOURCE, STATE, Workspace,
 };
 use crate::build::Table;
 use crate::error::{Error, Part};
@@ -172,9 +172,10 @@ impl Walk<'_, '_, '_, '_> {
         let out = self.outs;
         self.outs += 1;
         let record = &mut self.workspace.outs[out as usize];
-        record[OUT_START] = self.used;
         record[OUT_FIRST] = NONE;
         record[OUT_LAST] = NONE;
+        record[OUT_TAIL] = NONE;
+        record[OUT_TAIL_LAST] = NONE;
         self.block = self.program_block(block);
         self.memory.forget();
         self.begin(block, out)?;
@@ -195,13 +196,18 @@ impl Walk<'_, '_, '_, '_> {
         let program = self.program;
         let record = &program.blocks[self.block as usize];
         let count = record.parameter_count;
+        // The parameters of a loop that was peeled were chosen behind the copy.
+        if self.workspace.blocks[block as usize][FLAGS] & FLAG_PEELED == 0 {
+            self.choose_unboxed(block)?;
+        }
         let first = self.used;
         let entry = &mut self.workspace.blocks[block as usize];
         entry[FLAGS] |= FLAG_DONE;
         entry[OUT] = out;
         entry[HEAD] = first;
-        let (pending, loops) = (entry[PENDING], entry[FLAGS] & FLAG_LOOP != 0);
-        self.workspace.outs[out as usize][OUT_PARAMETERS] = count;
+        let record_out = &mut self.workspace.outs[out as usize];
+        record_out[OUT_START] = first;
+        record_out[OUT_PARAMETERS] = count;
         for index in 0..count {
             self.source = record.first_op + index;
             let op = program.ops[self.source as usize];
@@ -209,25 +215,35 @@ impl Walk<'_, '_, '_, '_> {
             self.workspace.values[value as usize][CHAIN] = block;
         }
         for index in 0..count {
-            let local = (record.first_op + index - self.function.first_op) as usize;
-            let alias = self.workspace.aliases[local];
-            let mut value = first + index;
-            if block != 0 && self.steps.may(Pass::Parameters) {
-                let known = if alias < SELF {
-                    Some(self.workspace.map[alias as usize])
-                } else if pending == 0 || (loops && alias == SELF) {
-                    self.same_argument(block, index)
-                } else {
-                    None
-                };
-                if let Some(known) = known {
+            self.source = record.first_op + index;
+            let value = match self.known_parameter(block, index) {
+                Some(known) => {
                     self.steps.did(Pass::Parameters, 1);
-                    value = known;
+                    known
                 }
-            }
-            self.workspace.map[local] = value;
+                None => self.begin_unboxed(first + index, index)?,
+            };
+            self.define(record.first_op + index, value);
         }
         Ok(())
+    }
+
+    /// The value that a parameter of a block is known to be, by the block's record, before it begins.
+    pub fn known_parameter(&self, block: u32, index: u32) -> Option<u32> {
+        if block == 0 || !self.steps.may(Pass::Parameters) {
+            return None;
+        }
+        let record = &self.workspace.blocks[block as usize];
+        let (pending, loops) = (record[PENDING], record[FLAGS] & FLAG_LOOP != 0);
+        let parameter = self.program.blocks[self.program_block(block) as usize].first_op + index;
+        let alias = self.workspace.aliases[(parameter - self.function.first_op) as usize];
+        if alias < SELF {
+            Some(self.workspace.map[alias as usize])
+        } else if pending == 0 || (loops && alias == SELF) {
+            self.same_argument(block, index)
+        } else {
+            None
+        }
     }
 
     /// The value that all edges made so far pass for a parameter of a block, if it is one.
@@ -744,7 +760,7 @@ impl Walk<'_, '_, '_, '_> {
 
     // Common subexpressions.
 
-    fn common_or_append(&mut self, op: Op) -> Result<u32, Error> {
+    pub fn common_or_append(&mut self, op: Op) -> Result<u32, Error> {
         let hash = self.hash(&op);
         if let Some(value) = self.find_common(hash, &op) {
             return Ok(value);

@@ -73,7 +73,7 @@ pub(super) const FLAG_CUT: u32 = 8;
 pub(super) const FLAG_PEELED: u32 = 16;
 
 /// Words of a record in [`Workspace::outs`].
-pub(super) const OUT_WORDS: usize = 5;
+pub(super) const OUT_WORDS: usize = 7;
 /// Of an output block: its first draft op.
 pub(super) const OUT_START: usize = 0;
 /// Of an output block: the draft op behind its last.
@@ -84,6 +84,10 @@ pub(super) const OUT_PARAMETERS: usize = 2;
 pub(super) const OUT_FIRST: usize = 3;
 /// See [`OUT_FIRST`].
 pub(super) const OUT_LAST: usize = 4;
+/// Of an output block: the first and the last op that was moved to its end, in front of its terminator; [`NONE`] if none was.
+pub(super) const OUT_TAIL: usize = 5;
+/// See [`OUT_TAIL`].
+pub(super) const OUT_TAIL_LAST: usize = 6;
 
 /// The tables.
 pub(super) struct Workspace<'w> {
@@ -104,6 +108,8 @@ pub(super) struct Workspace<'w> {
     /// Edges to a block: the extra index, the source, the next edge. First those of the program, where the source is a place in the
     /// order; then those that the walk has made, where it is a block of the program.
     pub edges: &'w mut [[u32; 3]],
+    /// Of an edge that the walk has made: the output block that it leaves.
+    pub edge_outs: &'w mut [u32],
     /// What was learned of values, as long as there is room.
     pub notes: &'w mut [[u32; NOTE_WORDS]],
     /// Values of the draft that are used and not yet looked at.
@@ -151,7 +157,7 @@ impl Sizes {
             + self.buckets
             + self.ops
             + self.blocks * (2 * (BLOCK_WORDS + OUT_WORDS) + 1)
-            + self.edges * 9
+            + self.edges * 12
             + self.notes * NOTE_WORDS
             + self.exits * 2
     }
@@ -190,6 +196,7 @@ impl<'w> Workspace<'w> {
             outs: take(2 * sizes.blocks * OUT_WORDS)?.as_chunks_mut().0,
             order: take(sizes.blocks)?,
             edges: take(sizes.edges * 9)?.as_chunks_mut().0,
+            edge_outs: take(sizes.edges * 3)?,
             notes: take(sizes.notes * NOTE_WORDS)?.as_chunks_mut().0,
             stack: take(sizes.draft)?,
             exits: take(sizes.exits * 2)?.as_chunks_mut().0,
