@@ -136,6 +136,12 @@ impl Walk<'_, '_, '_, '_> {
         }
     }
 
+    /// What an op's record says of its value here.
+    pub fn fact_of(&mut self, op: &Op) -> Fact {
+        let block = self.block;
+        self.by_op(op, |walk, operand| walk.fact_at(operand, block, DEPTH - 1))
+    }
+
     /// What an op's record says of its value, given what is known of its operands.
     fn by_op(&mut self, op: &Op, mut operand: impl FnMut(&mut Self, u32) -> Fact) -> Fact {
         let own = width_of(op);

@@ -33,6 +33,8 @@
 //!   parameters before is what `order.rs` found out, and nothing else.
 //! * *Loops that are peeled* (`peel.rs`) are walked twice, as `Phase` says. Between the two, notes and values of the first walk get other
 //!   blocks; a table of a pass that has blocks in it goes through `move_to_head`, too, or is emptied there.
+//! * *A place in memory*: along blocks that are walked one behind the other `memory.rs` knows what it holds; loads from regions that
+//!   nothing in the function writes are like ops that only compute.
 //! * *An effect is not needed* (a store that is overwritten): the draft is never taken back, so such an op is unmarked in `sweep.rs`,
 //!   which goes backward over the draft.
 //!
@@ -269,6 +271,7 @@ pub fn optimize<'a>(
             notes: 0,
             nesting: 0,
             memory: Memory::EMPTY,
+            written: memory::written(program, function),
             source: function.first_op,
             ahead: function.op_count,
             block_start: function.first_op,

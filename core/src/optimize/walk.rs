@@ -25,7 +25,7 @@ use crate::verify::Verified;
 use crate::verify::table::{Check, Form};
 
 /// How many values of one hash are looked at.
-const LONGEST_CHAIN: u32 = 12;
+pub(super) const LONGEST_CHAIN: u32 = 12;
 
 /// The most ops that one step adds to the draft, and the op that is walked.
 const SPARE: u32 = 20;
@@ -70,6 +70,8 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub nesting: u32,
     /// What guest slots and regions hold here.
     pub memory: Memory,
+    /// The regions that something in the function may write, a bit for each.
+    pub written: u32,
     /// The op of the program that is walked.
     pub source: u32,
     /// How many ops of the program are in blocks that were not walked to their end.
@@ -696,6 +698,11 @@ impl Walk<'_, '_, '_, '_> {
             && let Some(value) = self.divide(&op)?
         {
             self.steps.did(Pass::Strength, 1);
+            // What it is made of now says less than what it is.
+            if self.steps.may(Pass::Facts) {
+                let fact = self.fact_of(&op);
+                self.learn(value, self.block, &fact);
+            }
             return Ok(value);
         }
         op.c = self.exit(op.c)?;
@@ -824,7 +831,7 @@ impl Walk<'_, '_, '_, '_> {
         Some(value)
     }
 
-    fn remember(&mut self, hash: u32, value: u32) {
+    pub fn remember(&mut self, hash: u32, value: u32) {
         let bucket = &mut self.workspace.buckets[hash as usize];
         self.workspace.values[value as usize][CHAIN] = *bucket;
         *bucket = value;
