@@ -113,7 +113,7 @@ impl Counted {
     }
 
     /// What a condition asks. The recorder compares integers of 32 bits and floats for the program only; its own tests are of tags, of words
-    /// of 64 bits and of what is below a length.
+    /// of 64 bits and of what is below a length. The optimizer's are of words of 64 bits.
     fn condition(&self, value: u32) -> (String, bool) {
         let op = self.ops[value as usize];
         let info = op.code.info();
@@ -128,6 +128,9 @@ impl Counted {
             }
             Shape::Unary if op.code == Opcode::I32Eqz => ("condition (i32.eqz)".into(), true),
             Shape::Binary if op.code == Opcode::I64LtU => ("index below length".into(), false),
+            Shape::Binary if compares || op.code == Opcode::I32And => {
+                ("test in front of a loop, for checks in it".into(), false)
+            }
             Shape::Binary | Shape::Unary => {
                 (format!("{} of {}", info.name, self.origin(op.a)), false)
             }

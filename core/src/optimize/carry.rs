@@ -59,7 +59,7 @@ impl Boxing {
     }
 
     /// As the second operand of a parameter's op in the draft, which has none.
-    fn into_word(self) -> u32 {
+    pub fn into_word(self) -> u32 {
         let kind = match self.code {
             Opcode::I64BoxI32 => 1,
             Opcode::I64Box => 2,

@@ -58,22 +58,22 @@ fn is_integer(op: &Op) -> bool {
 
 /// A value of the program, or what is in its box.
 #[derive(Clone, Copy)]
-struct Inside {
-    value: u32,
-    boxing: Option<Boxing>,
+pub(super) struct Inside {
+    pub value: u32,
+    pub boxing: Option<Boxing>,
 }
 
 /// Whether an i32 in a box with this tag loses nothing.
-fn carries_whole(tag: &Tag) -> bool {
+pub(super) fn carries_whole(tag: &Tag) -> bool {
     let carried = u64::from(u32::MAX) << (tag.shift & 63);
     carried >> (tag.shift & 63) == u64::from(u32::MAX) && carried & tag.mask == 0
 }
 
 /// A step of a loop's parameter from round to round.
-struct Step {
-    by: i64,
+pub(super) struct Step {
+    pub by: i64,
     /// It cannot wrap.
-    exact: bool,
+    pub exact: bool,
 }
 
 impl Walk<'_, '_, '_, '_> {
@@ -273,6 +273,7 @@ impl Walk<'_, '_, '_, '_> {
         let op = self.draft[condition as usize];
         let narrow = Width::of_bits(32);
         if op.code.info().has(flags::COMPARES) {
+            self.note_limit(&op, holds, block);
             // A note of the same costs nothing to work out.
             self.note(condition, block, &Fact::constant(narrow, u64::from(holds)));
         } else {
@@ -517,7 +518,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// What an argument of an edge that comes back may be, and how it differs from the parameter.
-    fn next_round(
+    pub fn next_round(
         &mut self,
         argument: u32,
         parameter: Inside,
@@ -642,7 +643,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// What a word of the program carries that a parameter without its box gets: a value of the program, or what holds of it.
-    fn inside(&mut self, word: u32, head: u32, boxing: Boxing) -> Result<u32, Fact> {
+    pub fn inside(&mut self, word: u32, head: u32, boxing: Boxing) -> Result<u32, Fact> {
         let op = self.program.ops[word as usize];
         if (op.code, op.aux) == (boxing.code, boxing.tag) {
             return Ok(self.unaliased(op.a));
@@ -660,7 +661,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// Whether a value of the program is what a parameter carries.
-    fn is_same(&self, value: u32, parameter: Inside) -> bool {
+    pub fn is_same(&self, value: u32, parameter: Inside) -> bool {
         let value = self.unaliased(value);
         let op = &self.program.ops[value as usize];
         match parameter.boxing {

@@ -56,6 +56,7 @@ mod prove;
 mod rules;
 mod strength;
 mod sweep;
+mod version;
 mod walk;
 mod workspace;
 
@@ -163,8 +164,9 @@ pub fn storage(verified: &Verified) -> Counts {
         };
         exits += usize::from(program.exit_of(op).is_some());
     }
-    // The size counts arguments of edges and entries of snapshots, each of which is at most two words. What is peeled stands twice.
-    counts.extra = 2 * (extra + 2 * (verified.size() - program.ops.len()));
+    // The size counts arguments of edges and entries of snapshots, each of which is at most two words. What is peeled stands twice, and
+    // edges that come back three times.
+    counts.extra = 3 * (extra + 2 * (verified.size() - program.ops.len()));
     counts.exits = 2 * exits;
     counts.blocks *= 2;
     counts
@@ -271,6 +273,7 @@ pub fn optimize<'a>(
             notes: 0,
             nesting: 0,
             memory: Memory::EMPTY,
+            version: version::Version::NONE,
             written: memory::written(program, function),
             source: function.first_op,
             ahead: function.op_count,

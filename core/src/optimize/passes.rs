@@ -58,6 +58,8 @@ passes! {
     Strength "strength";
     /// Loops whose first round is made before them, so that what it checks and computes need not be done in each round. Counts ops.
     Peel "peel";
+    /// Checks in peeled loops that a test in front of the loop decides. Counts checks.
+    Version "version";
     /// Block parameters that always get the same value.
     Parameters "parameters";
     /// Values that nothing uses, block parameters included.

@@ -23,7 +23,8 @@ use super::order;
 use super::passes::Pass;
 use super::walk::{Phase, Walk};
 use super::workspace::{
-    BLOCK, COMING, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, NOTE_BLOCK, PEEL, PENDING, POSITION,
+    BLOCK, COMING, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAG_VERSIONED, FLAGS, NOTE_BLOCK, PEEL,
+    PENDING, POSITION,
 };
 use crate::error::Error;
 use crate::ir::NONE;
@@ -44,7 +45,8 @@ impl Walk<'_, '_, '_, '_> {
             if loops && let Some((end, ops)) = self.can_be_peeled(position) {
                 self.steps.did(Pass::Peel, ops);
                 self.ahead += ops;
-                self.prepare_copy(position, end);
+                let versioned = self.can_be_versioned(position, end);
+                self.prepare_copy(position, end, versioned);
                 next = end + 1;
             }
             position = next;
@@ -95,7 +97,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// Makes records for the copy's blocks, and tells edges to the loop apart.
-    fn prepare_copy(&mut self, head: u32, end: u32) {
+    fn prepare_copy(&mut self, head: u32, end: u32, versioned: bool) {
         let count = self.function.block_count;
         let (program, first) = (self.program, self.function.first_block);
         for position in head..=end {
@@ -119,9 +121,14 @@ impl Walk<'_, '_, '_, '_> {
             edge = next;
         }
         let copy = &mut self.workspace.blocks[(block + count) as usize];
-        copy[PENDING] -= back;
-        copy[FLAGS] &= !FLAG_LOOP;
+        if !versioned {
+            copy[PENDING] -= back;
+            copy[FLAGS] &= !FLAG_LOOP;
+        }
         let record = &mut self.workspace.blocks[block as usize];
+        if versioned {
+            record[FLAGS] |= FLAG_VERSIONED;
+        }
         record[PENDING] = 2 * back;
         record[FLAGS] |= FLAG_PEELED;
         record[PEEL] = end;
@@ -132,6 +139,7 @@ impl Walk<'_, '_, '_, '_> {
         let block = self.workspace.order[head as usize];
         let end = self.workspace.blocks[block as usize][PEEL];
         let (values, notes, edges) = (self.used, self.notes, self.edges);
+        self.begin_version(block);
         self.phase = Phase::Copy(head, end);
         self.generation = self.generation.wrapping_add(1);
         for position in head..=end {
@@ -140,6 +148,7 @@ impl Walk<'_, '_, '_, '_> {
         }
         self.choose_unboxed(block)?;
         let first_note = self.note_arguments(block);
+        self.note_positive(first_note);
         self.workspace.blocks[block as usize][PEEL] = first_note;
         self.move_to_head(head, end, values, notes);
         self.move_edges_out(block, edges);

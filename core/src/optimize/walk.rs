@@ -11,6 +11,7 @@ use super::operands;
 use super::order::{Order, SELF};
 use super::passes::{Pass, Steps};
 use super::rules::{self, Outcome, Term};
+use super::version::Version;
 use super::workspace::{
     BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, HEAD, INCOMING,
     LEARNED, LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START,
@@ -28,7 +29,17 @@ use crate::verify::table::{Check, Form};
 pub(super) const LONGEST_CHAIN: u32 = 12;
 
 /// The most ops that one step adds to the draft, and the op that is walked.
-const SPARE: u32 = 20;
+pub(super) const SPARE: u32 = 20;
+
+/// What an op of 32 bits is without its check for overflow.
+fn unchecked(code: Opcode) -> Option<Opcode> {
+    match code {
+        Opcode::I32AddChecked => Some(Opcode::I32Add),
+        Opcode::I32SubChecked => Some(Opcode::I32Sub),
+        Opcode::I32MulChecked => Some(Opcode::I32Mul),
+        _ => None,
+    }
+}
 
 /// What cannot happen.
 #[cold]
@@ -70,6 +81,8 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub nesting: u32,
     /// What guest slots and regions hold here.
     pub memory: Memory,
+    /// Of the loop that is peeled: checks in it that a test in front of it decides.
+    pub version: Version,
     /// The regions that something in the function may write, a bit for each.
     pub written: u32,
     /// The op of the program that is walked.
@@ -705,6 +718,19 @@ impl Walk<'_, '_, '_, '_> {
             }
             return Ok(value);
         }
+        if self.is_spoken_for()
+            && let Some(plain) = unchecked(op.code)
+        {
+            let fact = self.fact_of(&op);
+            let value = self.pure(Op {
+                code: plain,
+                c: 0,
+                ..op
+            })?;
+            self.learn(value, self.block, &fact);
+            return Ok(value);
+        }
+        self.wish_for_op(&op);
         op.c = self.exit(op.c)?;
         let value = self.append(op)?;
         self.remember(hash, value);
@@ -745,6 +771,11 @@ impl Walk<'_, '_, '_, '_> {
             }
             return Ok(!passes);
         }
+        if self.is_spoken_for() && op.code == Opcode::Guard {
+            self.learn_condition(op.a, true, self.block);
+            return Ok(false);
+        }
+        self.wish_for_guard(&op);
         op.c = self.exit(op.c)?;
         let value = self.append(op)?;
         self.remember(hash, value);
