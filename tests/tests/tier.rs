@@ -166,6 +166,46 @@ b4:
 }
 
 #[test]
+fn the_inner_loop_is_the_way_that_passes_the_fewest_others() {
+    let mut log = Log::new(100, 8);
+    let mut trace = log.trace();
+    // The root was recorded where the inner loop ends at once; a side trace goes round it.
+    let mut r = trace.begin(4);
+    r.resume_at(10);
+    let (i, end) = (r.read(0, I64).unwrap(), r.read(1, I64).unwrap());
+    let more = r.binary(Opcode::I64LtS, i, end).unwrap();
+    r.resume_at(20);
+    r.guard(Opcode::GuardNot, more).unwrap();
+    r.pass(77).unwrap();
+    let start = r.constant(Opcode::I64Const, 5).unwrap();
+    r.write(0, start).unwrap();
+    let outer = r.read(2, I64).unwrap();
+    let outer = r.binary(Opcode::I64Add, outer, start).unwrap();
+    r.write(2, outer).unwrap();
+    r.close().unwrap();
+    let mut r = trace.extend(0).unwrap();
+    r.resume_at(30);
+    let i = r.read(0, I64).unwrap();
+    let one = r.constant(Opcode::I64Const, 1).unwrap();
+    let next = r.binary(Opcode::I64Add, i, one).unwrap();
+    r.write(0, next).unwrap();
+    r.close().unwrap();
+    let text = text(&trace);
+    let heads = "\
+b1(v3: i64, v4: i64):
+    jump b2(v3)
+b2(v5: i64):
+    v6 = i64.lt_s v5, v2
+    branch v6, b4, b3
+";
+    assert!(text.contains(heads), "{text}");
+    assert!(
+        text.contains("jump b1(v7, v8)") && text.contains("jump b2(v10)"),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_entry_checks_what_the_root_tests_of_the_head() {
     let mut log = Log::new(100, 8);
     let mut trace = log.trace();

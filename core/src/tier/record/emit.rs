@@ -14,16 +14,17 @@
 //!       jump head(i3)
 //! ```
 //!
-//! If there are side traces that come round an outer loop, and ways round that do not, there are two heads: the first has a parameter
-//! for each slot that changes on any way, and jumps to the second, which has one for each that changes in the inner loop.
+//! The way round that passes the fewest other loops' heads is the inner loop's. If there are others that pass more, as ways round an outer
+//! loop do, there are two heads: the first has a parameter for each slot that changes on any way, and jumps to the second, which has one for
+//! each that changes in the inner loop.
 //!
 //! Where the embedder has an exit for it ([`Emit::entry_exit`]), the entry checks types, so that they are known of the values with which the
-//! loop begins: those that the root tests, of what slots held at the head, with guards at which no side trace begins.
+//! loop begins: those that the root or the inner loop tests, of what slots held at the head, with guards at which no side trace begins.
 //!
 //! A snapshot has the slots that changed on its own way since the head, and those that any way round changes: these are in
 //! registers, and what the guest's memory holds of them is old.
 
-use super::trace::{End, Segment, Slot, Trace, TraceExit};
+use super::trace::{End, Segment, Trace, TraceExit};
 use super::{MAX_HOST_ARGUMENTS, read_of};
 use crate::build::{Access, BlockId, Builder, ExitId, FunctionId, HostId, RegionId, TagId, Value};
 use crate::error::{Error, Part, Storage};
@@ -65,6 +66,8 @@ struct Words<'w> {
     parameters: &'w mut [u32],
     /// For each slot: its value on the way to an exit or back to the head, while that is written.
     own: &'w mut [u32],
+    /// For each slot: 1, if it changes in the inner loop.
+    inner: &'w mut [u32],
 }
 
 impl Trace<'_> {
@@ -73,7 +76,7 @@ impl Trace<'_> {
         self.used.ops as usize
             + self.used.exits as usize
             + self.used.segments as usize
-            + 2 * self.storage.slots.len()
+            + 3 * self.storage.slots.len()
     }
 
     /// Adds the trace to a program as a function without parameters and results, which ends by leaving.
@@ -101,7 +104,8 @@ impl Trace<'_> {
         let (values, rest) = words.split_at_mut(self.used.ops as usize);
         let (exits, rest) = rest.split_at_mut(self.used.exits as usize);
         let (blocks, rest) = rest.split_at_mut(self.used.segments as usize);
-        let (parameters, own) = rest.split_at_mut(self.storage.slots.len());
+        let (parameters, rest) = rest.split_at_mut(self.storage.slots.len());
+        let (own, inner) = rest.split_at_mut(self.storage.slots.len());
         let mut emitter = Emitter {
             trace: self,
             builder,
@@ -115,9 +119,27 @@ impl Trace<'_> {
                 blocks,
                 parameters,
                 own,
+                inner,
             },
+            innermost: self.innermost(),
         };
         emitter.function()
+    }
+}
+
+impl Trace<'_> {
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        let segments = self.storage.segments.iter();
+        segments.take(self.used.segments as usize)
+    }
+
+    /// The first of the ways round that pass the fewest other loops.
+    fn innermost(&self) -> Segment {
+        let ways = self.segments();
+        let ways = ways.filter(|segment| matches!(segment.end, End::Close { .. }));
+        ways.min_by_key(|way| way.passed_count)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -129,6 +151,8 @@ struct Emitter<'t, 's, 'b, 'p, 'w> {
     head: BlockId,
     /// Where the others go, if there are both.
     outer_head: Option<BlockId>,
+    /// The way round the inner loop.
+    innermost: Segment,
     /// How many ops that may leave were met.
     leaving: u32,
     words: Words<'w>,
@@ -178,29 +202,42 @@ impl Emitter<'_, '_, '_, '_, '_> {
         self.builder
             .jump_from(self.head, (first..first + count).map(Value))?;
         self.builder.switch_to(self.head)?;
-        let closes = |outer: bool| {
-            let segments = trace.storage.segments.iter();
-            let mut segments = segments.take(trace.used.segments as usize);
-            segments.any(|s| s.outer == outer && matches!(s.end, End::Close { .. }))
-        };
-        self.parameters(|slot| slot.carried)?;
-        if !(closes(true) && closes(false)) {
+        let slots_of = &*trace.storage.slots;
+        self.parameters(|_, slot| slots_of.get(slot).is_some_and(|slot| slot.carried))?;
+        let (mut inner, mut outer) = (false, false);
+        for way in trace.segments() {
+            let End::Close { first, count } = way.end else {
+                continue;
+            };
+            if self.is_outer(way) {
+                outer = true;
+                continue;
+            }
+            inner = true;
+            for pair in 0..count {
+                let (slot, _) = trace.pair(first, pair);
+                if let Some(word) = self.words.inner.get_mut(slot as usize) {
+                    *word = 1;
+                }
+            }
+        }
+        if !(inner && outer) {
             return Ok(());
         }
         self.outer_head = Some(self.head);
         self.head = self.builder.create_block()?;
         let words = &self.words;
-        let inner = slots().filter(|(_, slot)| slot.inner);
+        let inner = slots().filter(|&(index, _)| words.is_inner(index as usize));
         let values = inner.map(|(index, _)| Value(words.parameter(index as usize)));
         self.builder.jump_from(self.head, values)?;
         self.builder.switch_to(self.head)?;
-        self.parameters(|slot| slot.inner)
+        self.parameters(|words, slot| words.is_inner(slot))
     }
 
     /// Parameters for slots, which hold them from here on.
-    fn parameters(&mut self, which: impl Fn(&Slot) -> bool) -> Result<(), Error> {
+    fn parameters(&mut self, which: impl Fn(&Words, usize) -> bool) -> Result<(), Error> {
         for (index, slot) in (0u32..).zip(self.trace.storage.slots.iter()) {
-            if !which(slot) {
+            if !which(&self.words, index as usize) {
                 continue;
             }
             let value = self.builder.parameter(slot.ty.unwrap_or(Type::I64))?;
@@ -219,7 +256,15 @@ impl Emitter<'_, '_, '_, '_, '_> {
         let op_of = |index: u32| ops.get(index as usize);
         let mut exit = None;
         let root = trace.storage.segments.first().copied().unwrap_or_default();
-        for guard in ops.iter().take(root.op_count as usize) {
+        let body = |segment: Segment| {
+            let ops = ops.iter().skip(segment.first_op as usize);
+            ops.take(segment.op_count as usize)
+        };
+        let inner = match self.innermost.first_op == root.first_op {
+            true => Segment::default(),
+            false => self.innermost,
+        };
+        for guard in body(root).chain(body(inner)) {
             if guard.code.info().shape != Shape::Guard {
                 continue;
             }
@@ -264,6 +309,12 @@ impl Emitter<'_, '_, '_, '_, '_> {
         self.builder.slot_get(code, slot)
     }
 
+    /// Whether a way round passes a loop that the innermost does not.
+    fn is_outer(&self, way: &Segment) -> bool {
+        let inner = self.innermost.passed();
+        way.passed().iter().any(|key| !inner.contains(key))
+    }
+
     fn segment(&mut self, segment: &Segment) -> Result<(), Error> {
         for index in segment.first_op..segment.first_op + segment.op_count {
             let Some(&op) = self.trace.ops().get(index as usize) else {
@@ -279,14 +330,14 @@ impl Emitter<'_, '_, '_, '_, '_> {
                 self.set_own(first, count);
                 let words = &self.words;
                 let (head, all) = match self.outer_head {
-                    Some(head) if segment.outer => (head, true),
+                    Some(head) if self.is_outer(segment) => (head, true),
                     Some(_) => (self.head, false),
                     None => (self.head, true),
                 };
                 let slots = &*self.trace.storage.slots;
-                let is_passed = |slot: &usize| {
-                    let slot = slots.get(*slot);
-                    slot.is_some_and(|slot| if all { slot.carried } else { slot.inner })
+                let is_passed = |&slot: &usize| match all {
+                    true => slots.get(slot).is_some_and(|slot| slot.carried),
+                    false => words.is_inner(slot),
                 };
                 let arguments = (0..words.own.len()).filter(is_passed).map(|slot| {
                     match words.own_value(slot) {
@@ -499,6 +550,10 @@ impl Words<'_> {
 
     fn parameter(&self, slot: usize) -> u32 {
         self.parameters.get(slot).copied().unwrap_or(NONE)
+    }
+
+    fn is_inner(&self, slot: usize) -> bool {
+        self.inner.get(slot) == Some(&1)
     }
 
     fn own_value(&self, slot: usize) -> u32 {

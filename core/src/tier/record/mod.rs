@@ -9,7 +9,7 @@
 //!
 //! A [`Trace`] is a tree: a root that begins at a loop's head, and side traces that begin where a guard failed. Each ends by
 //! going back to the head ([`Recorder::close`]) or by leaving ([`Recorder::leave`]). All of it becomes one function, in which
-//! a guard that has a side trace is a branch, so values stay in registers from one to the other. Side traces that come round an
+//! a guard that has a side trace is a branch, so values stay in registers from one to the other. Ways that come round an
 //! outer loop go back to a head of their own in front of the other, so that what only they change is not carried round the inner loop.
 //!
 //! **Guest slots.** The host names slots relative to the frame that it executes; calls that are inlined shift the
@@ -80,7 +80,7 @@ impl Default for Limits {
 const LOOPS: usize = 8;
 
 /// Another loop whose head a recording has passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Passed {
     key: u64,
     times: u8,
@@ -95,8 +95,9 @@ pub struct Recorder<'t, 'a> {
     from: u32,
     base: u32,
     frames: u32,
-    /// Begun in a segment that is outer.
-    outer: bool,
+    /// The other loops passed on the way from the head, those of segments before this one among them.
+    way: [u64; LOOPS],
+    way_count: u8,
     /// One more than the highest slot that may have a value.
     top: u32,
     /// How many slots have a value.
@@ -123,7 +124,8 @@ impl<'t, 'a> Recorder<'t, 'a> {
             from: NONE,
             base: 0,
             frames: 0,
-            outer: false,
+            way: [0; LOOPS],
+            way_count: 0,
             top,
             listed: 0,
             resume: 0,
@@ -283,6 +285,13 @@ impl<'t, 'a> Recorder<'t, 'a> {
             }
             passed.key = key;
             passed.times += 1;
+            let count = usize::from(r.way_count);
+            if !r.way.iter().take(count).any(|&known| known == key)
+                && let Some(place) = r.way.get_mut(count)
+            {
+                *place = key;
+                r.way_count += 1;
+            }
             Ok(())
         })
     }
@@ -501,14 +510,12 @@ impl<'t, 'a> Recorder<'t, 'a> {
                 return Err(GiveUp::SlotType);
             }
         }
-        let outer = self.is_outer();
         for index in 0..count {
             let (slot, value) = self.trace.pair(first, index);
             let ty = self.trace.type_of(value);
             if let Some(slot) = self.trace.slot_mut(slot) {
                 slot.ty = ty;
                 slot.carried = true;
-                slot.inner |= !outer;
             }
         }
         self.finish(End::Close { first, count });
@@ -529,24 +536,14 @@ impl<'t, 'a> Recorder<'t, 'a> {
 
     fn finish(&mut self, end: End) {
         let op_end = self.trace.used.ops;
-        let outer = self.is_outer();
-        if self.from == NONE {
-            self.trace.passed = self.passed;
-        }
         let index = self.trace.used.segments as usize;
         if let Some(segment) = self.trace.storage.segments.get_mut(index - 1) {
             segment.op_count = op_end - segment.first_op;
-            segment.outer = outer;
+            segment.passed = self.way;
+            segment.passed_count = self.way_count;
             segment.end = end;
             self.done = true;
         }
-    }
-
-    /// Whether the guest has left the loop of the root: see [`Segment`].
-    fn is_outer(&self) -> bool {
-        let passed = |of: &[Passed; LOOPS], key| of.iter().any(|p| p.times > 0 && p.key == key);
-        let left = |p: &Passed| p.times > 0 && !passed(&self.trace.passed, p.key);
-        self.outer || (self.from != NONE && self.passed.iter().any(left))
     }
 
     // What the methods share.
@@ -636,6 +633,7 @@ impl<'t, 'a> Recorder<'t, 'a> {
             count,
             side: 0,
             segment: self.trace.used.segments - 1,
+            passed: self.way_count,
         };
         self.trace.used.exits += 1;
         self.exits[usize::from(!of_guards)] = index;

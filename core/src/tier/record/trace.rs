@@ -3,7 +3,7 @@
 //! A root and its side traces share one log; each is a segment of it. A value is the place of its op in the log. The log's ops
 //! are records as [`crate::ir`] has them, but for the exits that they name, which are the trace's.
 
-use super::{LOOPS, Limits, Passed, Recorder};
+use super::{LOOPS, Limits, Recorder};
 use crate::ir::{NONE, Op};
 use crate::ops::{Shape, flags};
 use crate::tier::GiveUp;
@@ -24,8 +24,6 @@ pub struct Slot {
     pub(super) ty: Option<Type>,
     /// Whether some way round the loop changes it.
     pub(super) carried: bool,
-    /// Whether a way round that stays in the loop does: see [`Segment`].
-    pub(super) inner: bool,
 }
 
 impl Default for Slot {
@@ -37,7 +35,6 @@ impl Default for Slot {
             listed: 0,
             ty: None,
             carried: false,
-            inner: false,
         }
     }
 }
@@ -62,6 +59,8 @@ pub struct TraceExit {
     pub(super) side: u32,
     /// The segment whose ops leave here.
     pub(super) segment: u32,
+    /// How many of the loops that the segment passes it has passed here.
+    pub(super) passed: u8,
 }
 
 impl TraceExit {
@@ -72,17 +71,24 @@ impl TraceExit {
 }
 
 /// The root, or a side trace.
-///
-/// A side trace is *outer* if the guest passed another loop's head on it that the root did not pass, or if it begins in one that is: the
-/// guest has left the loop of the root then, and comes back to its head from a loop around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Segment {
     pub(super) first_op: u32,
     pub(super) op_count: u32,
     /// The exit where it begins; none for the root.
     pub(super) from: u32,
-    pub(super) outer: bool,
+    /// The other loops whose heads the guest passes on the way from the head to the end, as far as there is room.
+    pub(super) passed: [u64; LOOPS],
+    pub(super) passed_count: u8,
     pub(super) end: End,
+}
+
+impl Segment {
+    /// The loops that it passes.
+    pub(super) fn passed(&self) -> &[u64] {
+        let count = usize::from(self.passed_count);
+        self.passed.get(..count).unwrap_or(&self.passed)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +133,6 @@ pub struct Extent {
     used: Used,
     limits: Limits,
     head_top: u32,
-    passed: [Passed; LOOPS],
 }
 
 /// A root and its side traces.
@@ -138,8 +143,6 @@ pub struct Trace<'a> {
     pub(super) limits: Limits,
     /// Slots from here on are dead at the head.
     pub(super) head_top: u32,
-    /// The loops whose heads the root passes.
-    pub(super) passed: [Passed; LOOPS],
 }
 
 impl<'a> Trace<'a> {
@@ -151,7 +154,6 @@ impl<'a> Trace<'a> {
             used: Used::default(),
             limits,
             head_top: 0,
-            passed: [Passed::default(); LOOPS],
         }
     }
 
@@ -162,7 +164,6 @@ impl<'a> Trace<'a> {
             used: self.used,
             limits: self.limits,
             head_top: self.head_top,
-            passed: self.passed,
         }
     }
 
@@ -173,14 +174,12 @@ impl<'a> Trace<'a> {
             used,
             limits,
             head_top,
-            passed,
         } = extent;
         Trace {
             storage,
             used,
             limits,
             head_top,
-            passed,
         }
     }
 
@@ -188,7 +187,6 @@ impl<'a> Trace<'a> {
     pub fn begin(&mut self, top: u32) -> Recorder<'_, 'a> {
         self.used = Used::default();
         self.head_top = top;
-        self.passed = [Passed::default(); LOOPS];
         self.storage.slots.fill(Slot::default());
         let mut recorder = Recorder::new(self);
         let result = recorder.open(NONE);
@@ -212,7 +210,11 @@ impl<'a> Trace<'a> {
         recorder.base = from.base;
         recorder.frames = from.frames;
         recorder.top = from.top;
-        recorder.outer = recorder.trace.is_outer(from.segment);
+        let segments = &*recorder.trace.storage.segments;
+        if let Some(segment) = segments.get(from.segment as usize) {
+            recorder.way = segment.passed;
+            recorder.way_count = from.passed;
+        }
         for index in 0..from.count {
             let (slot, value) = recorder.trace.pair(from.first, index);
             recorder.assign(slot, value);
@@ -229,11 +231,6 @@ impl<'a> Trace<'a> {
     /// How many exits there are.
     pub fn exit_count(&self) -> u32 {
         self.used.exits
-    }
-
-    pub(super) fn is_outer(&self, segment: u32) -> bool {
-        let segment = self.storage.segments.get(segment as usize);
-        segment.is_some_and(|segment| segment.outer)
     }
 
     /// How many ops the log has.
