@@ -9,7 +9,8 @@
 
 use crate::error::{Error, Feature, Part, Place, Storage};
 use crate::stencil::{
-    ABSENT, Family, Form, MAX_OPERANDS, MOST_TEMPLATE_BYTES, StencilSet, Template, Word,
+    ABSENT, Family, Form, HolesAt, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, StencilSet, Template,
+    Word,
 };
 
 /// Why compilation stops, in few enough bits to be passed in a register. [`Fault::error`] says it to the embedder.
@@ -69,6 +70,11 @@ impl Label {
     pub const UNUSED: Label = Label(0);
     const BOUND: u32 = 1 << 31;
 
+    /// A label that is bound to an offset.
+    pub fn at(offset: u32) -> Label {
+        Label(offset | Label::BOUND)
+    }
+
     /// The offset that this label is bound to.
     pub fn offset(self) -> Option<u32> {
         (self.0 & Label::BOUND != 0).then_some(self.0 & !Label::BOUND)
@@ -79,17 +85,7 @@ impl Label {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Holes {
     start: u32,
-    target: [u8; 2],
-    immediate: u8,
-    #[expect(dead_code, reason = "there for the values that its byte never has")]
-    filled: Filled,
-}
-
-/// A byte with room for a `Result` to say that it is the other: so one of holes fits a register.
-#[derive(Clone, Copy, Debug)]
-#[repr(u8)]
-enum Filled {
-    Yes = 1,
+    at: HolesAt,
 }
 
 const _: () = assert!(core::mem::size_of::<Result<Holes, Fault>>() == 8);
@@ -97,19 +93,21 @@ const _: () = assert!(core::mem::size_of::<Result<Holes, Fault>>() == 8);
 impl Holes {
     /// The code offset of the first distance to a target, if the template has one.
     pub fn target(self) -> Option<u32> {
-        (self.target[0] != ABSENT).then_some(self.start + u32::from(self.target[0]))
+        let at = self.at.target()[0];
+        (at != ABSENT).then_some(self.start + u32::from(at))
     }
 
     /// The code offset of the immediate hole, if the template has one.
     pub fn immediate(self) -> Option<u32> {
-        (self.immediate != ABSENT).then_some(self.start + u32::from(self.immediate))
+        let at = self.at.immediate();
+        (at != ABSENT).then_some(self.start + u32::from(at))
     }
 }
 
 /// Writes templates one behind the other into a code buffer, and words that outlive a function behind them.
 pub(crate) struct Patcher<'c> {
     code: &'c mut [u8],
-    at: usize,
+    at: u32,
     /// Where the words begin that are kept at the far end of the buffer.
     tail: usize,
     set: &'static StencilSet,
@@ -144,17 +142,16 @@ impl<'c> Patcher<'c> {
 
     /// Carries on at a later offset.
     pub fn set_offset(&mut self, at: u32) {
-        self.at = self.at.max(at as usize);
+        self.at = self.at.max(at);
     }
 
     /// The offset of the next byte.
     #[inline]
     pub fn offset(&self) -> u32 {
-        self.at as u32
+        self.at
     }
 
     /// Writes the form's code for these registers and this immediate.
-    #[inline]
     pub fn emit(
         &mut self,
         form: Form,
@@ -162,7 +159,7 @@ impl<'c> Patcher<'c> {
         immediate: i64,
     ) -> Result<Holes, Fault> {
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
-        self.emit_family(family, registers, immediate)
+        self.emit_family(family, Lanes::new(registers), immediate)
     }
 
     /// The same for a family that is known already.
@@ -170,10 +167,36 @@ impl<'c> Patcher<'c> {
     pub fn emit_family(
         &mut self,
         family: &Family,
-        registers: [u32; MAX_OPERANDS],
+        registers: Lanes,
         immediate: i64,
     ) -> Result<Holes, Fault> {
-        match self.set.plain_template(family, registers, immediate) {
+        self.emit_plain(family, registers, immediate, false)
+    }
+
+    /// The same for a family whose templates do not depend on which operands share a register: none that writes a
+    /// register beside those that it reads.
+    #[inline(never)]
+    pub fn emit_uniform(
+        &mut self,
+        family: &Family,
+        registers: Lanes,
+        immediate: i64,
+    ) -> Result<Holes, Fault> {
+        self.emit_plain(family, registers, immediate, true)
+    }
+
+    #[inline(always)]
+    fn emit_plain(
+        &mut self,
+        family: &Family,
+        registers: Lanes,
+        immediate: i64,
+        uniform: bool,
+    ) -> Result<Holes, Fault> {
+        match self
+            .set
+            .plain_template(family, registers, immediate, uniform)
+        {
             Some(template) => self.write(template, registers, immediate, &[]),
             None => self.emit_chosen(family, registers, immediate),
         }
@@ -184,12 +207,12 @@ impl<'c> Patcher<'c> {
     fn emit_chosen(
         &mut self,
         family: &Family,
-        registers: [u32; MAX_OPERANDS],
+        registers: Lanes,
         immediate: i64,
     ) -> Result<Holes, Fault> {
         let set = self.set;
         let template = set
-            .template(family, registers, immediate)
+            .find_template(family, registers, immediate)
             .ok_or(unsupported(Feature::Op))?;
         let words = set.further_words(template);
         self.write(template, registers, immediate, words)
@@ -200,42 +223,41 @@ impl<'c> Patcher<'c> {
     fn write(
         &mut self,
         template: &Template,
-        registers: [u32; MAX_OPERANDS],
+        registers: Lanes,
         immediate: i64,
         words: &[Word],
     ) -> Result<Holes, Fault> {
         let start = self.at;
-        let end = start + MOST_TEMPLATE_BYTES;
+        let end = start as usize + MOST_TEMPLATE_BYTES;
         if end > self.tail {
             return Err(Fault::CodeFull);
         }
         // Room for every template, so that what follows needs no checks of its own.
-        let room: &mut [u8] = self.code.get_mut(start..end).unwrap_or_default();
+        let room: &mut [u8] = self.code.get_mut(start as usize..end).unwrap_or_default();
         let Ok(room) = <&mut [u8; MOST_TEMPLATE_BYTES]>::try_from(room) else {
             return Err(internal(Part::Patch, line!()));
         };
-        let word = self.set.word(template.code[0], template.masks, registers);
-        room[..8].copy_from_slice(&word.to_le_bytes());
-        room[8..16].copy_from_slice(&template.code[1].to_le_bytes());
-        for (room, word) in room.as_chunks_mut().0.iter_mut().skip(1).zip(words) {
-            *room = self
-                .set
-                .word(word.code, word.masks, registers)
-                .to_le_bytes();
+        // A hole is zero in the template, so the immediate is laid over what is there: before it is written, since reading
+        // back what was just written in other pieces takes long.
+        let first = self.set.word(template.code[0], template.rows, registers);
+        let [first, second] = template.hole.fill([first, template.code[1]], immediate);
+        room[..8].copy_from_slice(&first.to_le_bytes());
+        room[8..16].copy_from_slice(&second.to_le_bytes());
+        if !words.is_empty() {
+            let pieces = room.as_chunks_mut().0.iter_mut();
+            for (piece, word) in pieces.skip(1).zip(words) {
+                *piece = self.set.further_word(word, registers).to_le_bytes();
+            }
+            let at = (template.holes.immediate() & 63) as usize;
+            let hole: &mut [u8] = &mut room[at..at + 8];
+            let mask = template.immediate.mask();
+            let word = u64::from_le_bytes(hole.try_into().unwrap_or([0; 8]));
+            hole.copy_from_slice(&(word | (immediate as u64 & mask)).to_le_bytes());
         }
-        // A hole is zero in the template, so the immediate is laid over the eight bytes from where it begins.
-        let at = (template.immediate_at & 63) as usize;
-        let hole: &mut [u8] = &mut room[at..at + 8];
-        let mask = template.immediate.mask();
-        let word = u64::from_le_bytes(hole.try_into().unwrap_or([0; 8]));
-        hole.copy_from_slice(&(word | (immediate as u64 & mask)).to_le_bytes());
-        let length = template.length as usize;
-        self.at = start + length;
+        self.at = start + u32::from(template.length);
         Ok(Holes {
-            start: start as u32,
-            target: template.target_at,
-            immediate: template.immediate_at,
-            filled: Filled::Yes,
+            start,
+            at: template.holes,
         })
     }
 
@@ -263,7 +285,7 @@ impl<'c> Patcher<'c> {
     /// Makes the target holes of a template lead to a label.
     #[inline]
     pub fn link(&mut self, holes: Holes, label: &mut Label) -> Result<(), Fault> {
-        for at in holes.target {
+        for at in holes.at.target() {
             if at != ABSENT {
                 self.link_hole(holes.start + u32::from(at), label)?;
             }
@@ -305,7 +327,7 @@ impl<'c> Patcher<'c> {
 
     /// Pushes a word onto the stack of words at the far end of the buffer.
     pub fn push_tail(&mut self, word: u32) -> Result<(), Fault> {
-        if self.at + MOST_TEMPLATE_BYTES + 4 > self.tail {
+        if self.at as usize + MOST_TEMPLATE_BYTES + 4 > self.tail {
             return Err(Fault::CodeFull);
         }
         self.tail -= 4;
@@ -324,7 +346,7 @@ impl<'c> Patcher<'c> {
 
     /// Writes a word of data behind the code.
     pub fn emit_word(&mut self, word: u32) -> Result<(), Fault> {
-        if self.at + 4 > self.tail {
+        if self.at as usize + 4 > self.tail {
             return Err(Fault::CodeFull);
         }
         self.set_word(self.offset(), word)?;

@@ -13,6 +13,7 @@
 //! Tables are data: this module knows their shape and how to choose and fill a template, not their content.
 
 use crate::ops::Opcode;
+use core::num::NonZeroU32;
 
 /// A register: its number in its bank.
 pub type RegisterNumber = u8;
@@ -73,7 +74,7 @@ pub enum Machine {
     FrameStoreFloat,
     /// `[out, base, index, scale]`: base + index * scale + immediate.
     Address,
-    /// `[in]`: jumps to the target if one of the bits of the immediate, 0 to 127, is set in the operand.
+    /// `[in]`: jumps to the target if one of the lowest eight bits of the immediate is set in the operand.
     JumpBitsSet,
     /// `[in]`: jumps to the target if none of them is.
     JumpBitsClear,
@@ -125,11 +126,50 @@ pub enum Machine {
     ChargeFuel,
     /// Jumps to the target if the context's `interrupt` is not zero.
     Poll,
+    /// `[in]`: jumps to the target if the operand's lowest byte is the immediate's.
+    JumpByteEq,
+    /// `[in]`: jumps to the target if it is not.
+    JumpByteNe,
+    /// `[a, b]`: compares two i32. Like the next ones it leaves its outcome in the processor's flags, for the form to
+    /// choose by which is next; a target without flags has none of these.
+    CompareI32,
+    /// `[a, b]`: compares two i64.
+    CompareI64,
+    /// `[a]`: compares an i32 with the immediate.
+    CompareI32Immediate,
+    /// `[a]`: compares an i64 with the immediate.
+    CompareI64Immediate,
+    /// `[a, b]`: compares two f32.
+    CompareF32,
+    /// `[a, b]`: compares two f64.
+    CompareF64,
+    /// `[in]`: compares with zero those of an operand's lowest eight bits that the immediate has.
+    CompareBits,
+    /// `[out, x, y]`: x if `a` was equal to `b` in the comparison right before, else y.
+    ChooseEq,
+    /// The same if `a` was not equal.
+    ChooseNe,
+    /// The same if `a` was less than `b` as a signed number.
+    ChooseLtS,
+    /// The same for less, unsigned.
+    ChooseLtU,
+    /// The same for greater, signed.
+    ChooseGtS,
+    /// The same for greater, unsigned or of floats.
+    ChooseGtU,
+    /// The same for less or equal, signed.
+    ChooseLeS,
+    /// The same for less or equal, unsigned.
+    ChooseLeU,
+    /// The same for greater or equal, signed.
+    ChooseGeS,
+    /// The same for greater or equal, unsigned or of floats.
+    ChooseGeU,
 }
 
 impl Machine {
     /// How many machine forms there are.
-    pub const COUNT: usize = Machine::Poll as usize + 1;
+    pub const COUNT: usize = Machine::ChooseGeU as usize + 1;
 
     /// All of them, in the order of their encoding.
     #[rustfmt::skip]
@@ -140,6 +180,9 @@ impl Machine {
             FrameStoreInt, FrameLoadFloat, FrameStoreFloat, Address, JumpBitsSet, JumpBitsClear, Jump, JumpTable,
             Landing, Unreachable, FrameEnter, FrameLeave, Return, Deoptimize, FrameGrow, FrameShrink, CallDirect,
             CallThrough, CallHost, Entry, EntryResume, EntryReturn, EntryAbandon, StoreStatus, StoreExitNumber, ChargeFuel, Poll,
+            JumpByteEq, JumpByteNe, CompareI32, CompareI64, CompareI32Immediate, CompareI64Immediate, CompareF32, CompareF64,
+            CompareBits,
+            ChooseEq, ChooseNe, ChooseLtS, ChooseLtU, ChooseGtS, ChooseGtU, ChooseLeS, ChooseLeU, ChooseGeS, ChooseGeU,
         ]
     };
 }
@@ -197,17 +240,40 @@ impl Immediate {
     /// The bits of a value that go into the hole.
     #[inline(always)]
     pub const fn mask(self) -> u64 {
-        const MASKS: [u64; 5] = [0, 0xff, 0xffff_ffff, 0xffff_ffff, u64::MAX];
-        MASKS[self as usize]
+        Range::OF[self as usize].mask
     }
 
     /// Whether a value fits.
     #[inline(always)]
     pub const fn takes(self, value: i64) -> bool {
-        // Shifted so that the least value that fits is zero; the greatest one then is the limit.
-        const BIAS: [u64; 5] = [0, 1 << 7, 1 << 31, 1 << 31, 0];
-        const LIMIT: [u64; 5] = [0, 0xff, 0xffff_ffff, 0x1_7fff_ffff, u64::MAX];
-        (value as u64).wrapping_add(BIAS[self as usize]) <= LIMIT[self as usize]
+        let range = &Range::OF[self as usize];
+        (value as u64).wrapping_add(range.bias) <= range.limit
+    }
+}
+
+/// What fits a hole.
+#[repr(align(32))]
+struct Range {
+    /// Added to a value so that the least one that fits becomes zero.
+    bias: u64,
+    /// The greatest one, then.
+    limit: u64,
+    /// The bits that go into the hole.
+    mask: u64,
+}
+
+impl Range {
+    /// By the kind of immediate.
+    const OF: [Range; 5] = [
+        Range::new(0, 0, 0),
+        Range::new(1 << 7, 0xff, 0xff),
+        Range::new(1 << 31, 0xffff_ffff, 0xffff_ffff),
+        Range::new(1 << 31, 0x1_7fff_ffff, 0xffff_ffff),
+        Range::new(0, u64::MAX, u64::MAX),
+    ];
+
+    const fn new(bias: u64, limit: u64, mask: u64) -> Range {
+        Range { bias, limit, mask }
     }
 }
 
@@ -239,6 +305,8 @@ pub struct Family {
     pub distinct: u8,
     /// Registers whose content is lost, besides the output.
     pub clobbers: RegisterSet,
+    /// Those of them that must hold nothing for an op to be simple: all registers where an operand is tied.
+    pub hazards: RegisterSet,
     /// The widest immediate that some template takes.
     pub immediate: Immediate,
     /// Whether it has a jump target.
@@ -246,8 +314,12 @@ pub struct Family {
 }
 
 impl Family {
-    /// The family with its `starts` filled in from a set's templates.
+    /// The family with its `starts` filled in from a set's templates, and its `hazards`.
     pub const fn settled(mut self, templates: &[Template]) -> Family {
+        self.hazards = match self.tied {
+            ABSENT => self.clobbers,
+            _ => RegisterSet(u64::MAX),
+        };
         let mut at = self.first_template as usize + self.template_count as usize;
         while at > self.first_template as usize {
             at -= 1;
@@ -272,8 +344,8 @@ pub const PATTERNS: usize = 1 << (MAX_OPERANDS - 1);
 pub struct Template {
     /// The first 16 bytes, as two little-endian words; zeros behind the template's end and in holes.
     pub code: [u64; 2],
-    /// For each operand the row in [`StencilSet::masks`] for the first word. Row 0 is all zeros.
-    pub masks: [u8; MAX_OPERANDS],
+    /// For each operand the row in [`StencilSet::masks`] for the first word.
+    pub rows: Rows,
     /// Where the words behind the first stand in [`StencilSet::words`].
     pub first_word: u16,
     /// How many stand there: none where `code` is all, and has no register fields in its second word.
@@ -282,10 +354,10 @@ pub struct Template {
     pub length: u8,
     /// What its immediate hole takes; a template whose hole is too small is passed over.
     pub immediate: Immediate,
-    /// Where the immediate hole begins, or [`ABSENT`].
-    pub immediate_at: u8,
-    /// Where 32-bit holes for the distance to the target begin (from the hole's end), or [`ABSENT`].
-    pub target_at: [u8; 2],
+    /// Where the holes are.
+    pub holes: HolesAt,
+    /// How the immediate comes into `code`.
+    pub hole: Hole,
     /// Bit k: operand k must be in the same register as operand 0.
     pub equal: u8,
     /// Bit k: operand k must be in another register than operand 0.
@@ -295,13 +367,149 @@ pub struct Template {
     pub restriction: u8,
 }
 
+/// Where the holes of a template begin, in bytes from its start: in one word, which is never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HolesAt(NonZeroU32);
+
+impl HolesAt {
+    /// Distances to the target (32 bits, from the hole's end) at these places, the immediate at that one; each may be
+    /// [`ABSENT`].
+    pub const fn new(target: [u8; 2], immediate: u8) -> HolesAt {
+        match NonZeroU32::new(u32::from_le_bytes([target[0], target[1], immediate, 1])) {
+            Some(word) => HolesAt(word),
+            None => HolesAt(NonZeroU32::MAX),
+        }
+    }
+
+    /// The distances to the target, or [`ABSENT`].
+    #[inline(always)]
+    pub const fn target(self) -> [u8; 2] {
+        let word = self.0.get();
+        [word as u8, (word >> 8) as u8]
+    }
+
+    /// The immediate, or [`ABSENT`].
+    #[inline(always)]
+    pub const fn immediate(self) -> u8 {
+        (self.0.get() >> 16) as u8
+    }
+}
+
+/// How an immediate comes into the first 16 bytes of a template: its bits, rotated to where the hole is, under a mask for
+/// each of the two words. An index into all the ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole(u8);
+
+impl Hole {
+    /// The way for this kind of immediate at this place; none into these bytes if the place is not among them.
+    pub const fn new(kind: Immediate, at: u8) -> Hole {
+        if at < 16 {
+            Hole(kind as u8 * 16 + at)
+        } else {
+            Hole(0)
+        }
+    }
+
+    /// By index: the masks.
+    const MASKS: [[u64; 2]; 256] = {
+        let mut masks = [[0; 2]; 256];
+        let mut index = 0;
+        while index < 16 * Range::OF.len() {
+            let bits = (Range::OF[index / 16].mask as u128) << (8 * (index % 16));
+            masks[index] = [bits as u64, (bits >> 64) as u64];
+            index += 1;
+        }
+        masks
+    };
+
+    /// Lays an immediate over words that are zero in the hole.
+    #[inline(always)]
+    pub(crate) fn fill(self, words: [u64; 2], immediate: i64) -> [u64; 2] {
+        let masks = &Hole::MASKS[self.0 as usize];
+        let immediate = (immediate as u64).rotate_left(8 * u32::from(self.0));
+        [
+            words[0] | immediate & masks[0],
+            words[1] | immediate & masks[1],
+        ]
+    }
+}
+
+/// For each operand a row in [`StencilSet::masks`]. Row 0 is all zeros.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Rows(u64);
+
+impl Rows {
+    /// These rows.
+    pub const fn new(rows: [u8; MAX_OPERANDS]) -> Rows {
+        let mut lanes = 0;
+        let mut operand = 0;
+        while operand < MAX_OPERANDS {
+            lanes |= (rows[operand] as u64) << (LANE * operand as u32 + ROW_BITS);
+            operand += 1;
+        }
+        Rows(lanes)
+    }
+
+    /// The rows by operand.
+    pub const fn list(self) -> [u8; MAX_OPERANDS] {
+        let mut rows = [0; MAX_OPERANDS];
+        let mut operand = 0;
+        while operand < MAX_OPERANDS {
+            rows[operand] = (self.0 >> (LANE * operand as u32 + ROW_BITS)) as u8;
+            operand += 1;
+        }
+        rows
+    }
+}
+
+impl core::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.list().fmt(f)
+    }
+}
+
+/// Bits for each operand where four stand in 64 bits.
+const LANE: u32 = 16;
+/// Bits of a register's number: a row has as many masks as they can count.
+const ROW_BITS: u32 = 4;
+
+/// The registers of a form's operands, 16 bits each.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes(u64);
+
+impl Lanes {
+    /// Registers as the allocator names them.
+    #[inline(always)]
+    pub const fn new([r0, r1, r2, r3]: [u32; MAX_OPERANDS]) -> Lanes {
+        let [r0, r1, r2, r3] = [r0 as u64, r1 as u64, r2 as u64, r3 as u64];
+        Lanes(r0 | r1 << LANE | r2 << (2 * LANE) | r3 << (3 * LANE))
+    }
+
+    /// The register of an operand.
+    #[inline(always)]
+    const fn register(self, operand: u32) -> u32 {
+        (self.0 >> (LANE * operand)) as u32 & 0xffff
+    }
+
+    /// Bit k - 1: operand k is in the register of operand 0.
+    #[inline(always)]
+    const fn pattern(self) -> usize {
+        // A lane is zero where the register is the same; taken from 2^15, it leaves the highest bit only then.
+        let others = self.0 ^ ((self.0 & 0xffff) * 0x0001_0001_0001_0001);
+        let equal = 0x8000_8000_8000_0000 - (others & !0xffff);
+        // Bits 31, 47 and 63 come to stand side by side.
+        let bits = equal >> 31 & 0x0001_0001_0001;
+        (bits.wrapping_mul(1 << 32 | 1 << 17 | 1 << 2) >> 32) as usize % PATTERNS
+    }
+}
+
 /// 8 bytes of a template behind its first 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
     /// The bytes, little-endian; zeros behind the template's end and in holes.
     pub code: u64,
     /// For each operand the row in [`StencilSet::masks`].
-    pub masks: [u8; MAX_OPERANDS],
+    pub rows: Rows,
 }
 
 /// Which registers a target has and what they are for.
@@ -352,11 +560,14 @@ pub struct StencilSet {
     /// The words of templates behind the first, of those that are long or have register fields there.
     pub words: &'static [Word],
     /// Rows of 16 masks for a word: what register number r XORs into it is entry r of a row.
-    pub masks: &'static [[u64; 16]; MASK_ROWS],
+    pub masks: &'static [u64; MASKS],
 }
 
 /// How many rows of masks a set has room for: as many as a byte names, so that looking one up needs no check.
 pub const MASK_ROWS: usize = 256;
+
+/// How many masks they have.
+pub const MASKS: usize = MASK_ROWS << ROW_BITS;
 
 impl StencilSet {
     /// The family of a form, if this target has it.
@@ -374,8 +585,19 @@ impl StencilSet {
         registers: [u32; MAX_OPERANDS],
         immediate: i64,
     ) -> Option<&'static Template> {
-        let pattern = pattern_of(registers);
-        let start = family.starts[pattern % PATTERNS] as usize;
+        self.find_template(family, Lanes::new(registers), immediate)
+    }
+
+    /// The same for registers in lanes.
+    #[inline(always)]
+    pub(crate) fn find_template(
+        &self,
+        family: &Family,
+        registers: Lanes,
+        immediate: i64,
+    ) -> Option<&'static Template> {
+        let pattern = registers.pattern();
+        let start = family.starts[pattern] as usize;
         let end = family.first_template as usize + family.template_count as usize;
         let same = (pattern << 1) as u8;
         self.templates.get(start..end)?.iter().find(|template| {
@@ -386,27 +608,29 @@ impl StencilSet {
     }
 
     /// The template of a family that serves these registers and this immediate, if that is clear at first sight and
-    /// the template has no words behind its `code`.
+    /// the template has no words behind its `code`. A uniform family's templates do not depend on which operands share
+    /// a register.
     #[inline(always)]
     pub(crate) fn plain_template(
         &self,
         family: &Family,
-        registers: [u32; MAX_OPERANDS],
+        registers: Lanes,
         immediate: i64,
+        uniform: bool,
     ) -> Option<&'static Template> {
-        let start = family.starts[pattern_of(registers) % PATTERNS];
+        let start = family.starts[if uniform { 0 } else { registers.pattern() }];
         let template = self.templates.get(start as usize)?;
         let plain = template.restriction | template.word_count == 0;
         (plain && template.immediate.takes(immediate)).then_some(template)
     }
 
     /// Whether a restriction allows these registers.
-    fn allows(&self, restriction: u8, registers: [u32; MAX_OPERANDS]) -> bool {
+    fn allows(&self, restriction: u8, registers: Lanes) -> bool {
         let Some(allowed) = self.restrictions.get(restriction as usize) else {
             return false;
         };
-        let mut sets = allowed.iter().zip(registers);
-        sets.all(|(set, register)| set >> (register & 31) & 1 != 0)
+        let mut sets = allowed.iter().zip(0..);
+        sets.all(|(set, operand)| set >> (registers.register(operand) & 31) & 1 != 0)
     }
 
     /// The code of a template in some registers, its other holes zero: that many bytes of the result, zeros behind.
@@ -419,11 +643,12 @@ impl StencilSet {
     ) -> [u8; MOST_TEMPLATE_BYTES] {
         let mut bytes = [0; MOST_TEMPLATE_BYTES];
         let mut room = bytes.as_chunks_mut().0.iter_mut();
-        let first = self.word(template.code[0], template.masks, registers);
+        let registers = Lanes::new(registers);
+        let first = self.word(template.code[0], template.rows, registers);
         let further = self.further_words(template);
         let words = further
             .iter()
-            .map(|word| self.word(word.code, word.masks, registers));
+            .map(|word| self.word(word.code, word.rows, registers));
         let second = further.is_empty().then_some(template.code[1]);
         for word in core::iter::once(first).chain(second).chain(words) {
             if let Some(room) = room.next() {
@@ -441,25 +666,24 @@ impl StencilSet {
         self.words.get(words).unwrap_or_default()
     }
 
+    /// The same where most words have no register fields.
+    #[inline(always)]
+    pub(crate) fn further_word(&self, word: &Word, registers: Lanes) -> u64 {
+        match word.rows {
+            Rows(0) => word.code,
+            rows => self.word(word.code, rows, registers),
+        }
+    }
+
     /// A word of code in some registers.
     #[inline(always)]
-    pub(crate) fn word(
-        &self,
-        mut code: u64,
-        masks: [u8; MAX_OPERANDS],
-        registers: [u32; MAX_OPERANDS],
-    ) -> u64 {
-        for (row, register) in masks.into_iter().zip(registers) {
-            code ^= self.masks[row as usize][(register & 15) as usize];
-        }
-        code
+    pub(crate) fn word(&self, code: u64, rows: Rows, registers: Lanes) -> u64 {
+        const NUMBERS: u64 = 0x0001_0001_0001_0001 * ((1 << ROW_BITS) - 1);
+        // Each lane is the index of a mask: the row's first, plus the register's number.
+        let at = rows.0 | registers.0 & NUMBERS;
+        let mask = |operand: u32| self.masks[(at >> (LANE * operand)) as usize % MASKS];
+        code ^ mask(0) ^ mask(1) ^ mask(2) ^ mask(3)
     }
-}
-
-/// Bit k - 1: operand k is in the register of operand 0.
-#[inline(always)]
-fn pattern_of([r0, r1, r2, r3]: [u32; MAX_OPERANDS]) -> usize {
-    usize::from(r1 == r0) | usize::from(r2 == r0) << 1 | usize::from(r3 == r0) << 2
 }
 
 /// The most bytes that a template has.

@@ -1,9 +1,9 @@
 //! What generated tables are written in: short constructors for the records of the schema.
 
-pub(crate) use patchjit::stencil::{
-    Family, Form, MASK_ROWS, MAX_OPERANDS, StencilSet, Template, Word,
+pub(crate) use patchjit::stencil::{Family, Form, MASKS, MAX_OPERANDS, StencilSet, Template, Word};
+use patchjit::stencil::{
+    Hole, HolesAt, Immediate, NO_FAMILY, OperandKind, PATTERNS, RegisterFile, RegisterSet, Rows,
 };
-use patchjit::stencil::{Immediate, NO_FAMILY, OperandKind, PATTERNS, RegisterFile, RegisterSet};
 
 /// No family.
 pub(crate) const X: u16 = NO_FAMILY;
@@ -54,6 +54,7 @@ pub(crate) const fn family(
         tied,
         distinct,
         clobbers: RegisterSet(clobbers),
+        hazards: RegisterSet(clobbers),
         immediate,
         has_target: has_target != 0,
     }
@@ -92,13 +93,13 @@ pub(crate) const fn template(
             ((code >> 64) as u64).swap_bytes(),
             (code as u64).swap_bytes(),
         ],
-        masks,
+        rows: Rows::new(masks),
         first_word,
         word_count,
         length,
         immediate,
-        immediate_at,
-        target_at,
+        holes: HolesAt::new(target_at, immediate_at),
+        hole: Hole::new(immediate, immediate_at),
         equal,
         unequal,
         restriction,
@@ -109,13 +110,13 @@ pub(crate) const fn template(
 pub(crate) const fn word(code: u64, masks: [u8; MAX_OPERANDS]) -> Word {
     Word {
         code: code.swap_bytes(),
-        masks,
+        rows: Rows::new(masks),
     }
 }
 
 /// Rows of masks, from what each bit of the register's number changes; the first byte is the number's highest.
-pub(crate) const fn rows<const N: usize>(rows: [[u64; 4]; N]) -> [[u64; 16]; MASK_ROWS] {
-    let mut masks = [[0; 16]; MASK_ROWS];
+pub(crate) const fn rows<const N: usize>(rows: [[u64; 4]; N]) -> [u64; MASKS] {
+    let mut masks = [0; MASKS];
     let mut at = 0;
     while at < N {
         let mut register = 0;
@@ -123,7 +124,7 @@ pub(crate) const fn rows<const N: usize>(rows: [[u64; 4]; N]) -> [[u64; 16]; MAS
             let mut bit = 0;
             while bit < 4 {
                 if register >> bit & 1 == 1 {
-                    masks[at][register] ^= rows[at][bit].swap_bytes();
+                    masks[16 * at + register] ^= rows[at][bit].swap_bytes();
                 }
                 bit += 1;
             }

@@ -6,89 +6,90 @@ use crate::table::*;
 /// The stencils for x86-64 with SSE4.1 and POPCNT under the System V conventions.
 pub static X86_64_SYSV: StencilSet = StencilSet {
     target: "x86_64-sysv",
-    digest: "7eaf243099969c65190dd612f7d7fe521eca9be1fdf36d3870041f8f7951e295",
+    digest: "415993fa09d8a4d48e70b9ace25dff164fd2662f0f49f5255f8e3b413e001bb0",
     registers: X86_64_SYSV_REGISTERS,
     forms: &FORMS,
     families: &FAMILIES,
     templates: &TEMPLATES,
     restrictions: &RESTRICTIONS,
     words: &WORDS,
-    masks: &MASKS,
+    masks: &ROWS,
 };
 
 #[rustfmt::skip]
 static FORMS: [u16; Form::COUNT] = [
-    38, 39, X, X, X, 40, X, X, X, X, 41, 42, X, X, X, 69, X, X, X, X,
-    70, X, X, X, X, 43, 46, X, X, X, 44, 47, X, X, X, 45, 48, X, X, X,
-    49, 59, X, X, X, 50, 60, X, X, X, 51, 61, X, X, X, 52, 62, X, X, X,
-    53, 63, X, X, X, 106, 126, 166, 146, X, 107, 127, 167, 147, X, 108, 128, 168, 148, X,
-    109, 129, 169, 149, X, 110, 130, 170, 150, X, 111, 131, 171, 151, X, 112, 132, 172, 152, X,
-    113, 133, 173, 153, X, 114, 134, 174, 154, X, 115, 135, 175, 155, X, 186, X, 188, X, 189,
-    93, X, X, X, X, 95, X, X, X, X, 97, X, X, X, X, 99, X, X, X, X,
-    101, X, X, X, X, 102, X, X, X, X, 103, X, X, X, X, 38, 39, X, X, X,
-    40, X, X, X, X, 41, 42, X, X, X, 71, X, X, X, X, 72, X, X, X, X,
-    43, 46, X, X, X, 44, 47, X, X, X, 45, 48, X, X, X, 54, 64, X, X, X,
-    55, 65, X, X, X, 56, 66, X, X, X, 57, 67, X, X, X, 58, 68, X, X, X,
-    116, 136, 176, 156, X, 117, 137, 177, 157, X, 118, 138, 178, 158, X, 119, 139, 179, 159, X,
-    120, 140, 180, 160, X, 121, 141, 181, 161, X, 122, 142, 182, 162, X, 123, 143, 183, 163, X,
-    124, 144, 184, 164, X, 125, 145, 185, 165, X, 187, X, 190, X, 191, 94, X, X, X, X,
-    96, X, X, X, X, 98, X, X, X, X, 100, X, X, X, X, 102, X, X, X, X,
-    103, X, X, X, X, 104, X, X, X, X, 0, X, X, X, X, 104, X, X, X, X,
-    105, X, X, X, X, 194, X, X, X, X, 198, X, X, X, X, 195, X, X, X, X,
-    199, X, X, X, X, 202, X, X, X, X, 203, X, X, X, X, 206, X, X, X, X,
-    208, X, X, X, X, 210, X, X, X, X, 212, X, X, X, X, 218, X, X, X, X,
-    217, X, X, X, X, 219, X, X, X, X, 216, X, X, X, X, 214, X, X, X, X,
-    224, X, 228, X, 230, 226, X, 230, X, 228, 244, X, 248, X, 252, 232, X, 236, X, 240,
-    245, X, 249, X, 253, 233, X, 237, X, 241, 196, X, X, X, X, 200, X, X, X, X,
-    197, X, X, X, X, 201, X, X, X, X, 204, X, X, X, X, 205, X, X, X, X,
-    207, X, X, X, X, 209, X, X, X, X, 211, X, X, X, X, 213, X, X, X, X,
-    222, X, X, X, X, 221, X, X, X, X, 223, X, X, X, X, 220, X, X, X, X,
-    215, X, X, X, X, 225, X, 229, X, 231, 227, X, 231, X, 229, 246, X, 250, X, 254,
-    234, X, 238, X, 242, 247, X, 251, X, 255, 235, X, 239, X, 243, 270, X, X, X, X,
-    274, X, X, X, X, 271, X, X, X, X, 275, X, X, X, X, 272, X, X, X, X,
-    280, X, X, X, X, 273, X, X, X, X, 281, X, X, X, X, 258, X, X, X, X,
-    260, X, X, X, X, 262, X, X, X, X, 264, X, X, X, X, 259, X, X, X, X,
-    261, X, X, X, X, 263, X, X, X, X, 265, X, X, X, X, 256, X, X, X, X,
-    257, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
-    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 77, 73, X, X, X,
-    81, 74, X, X, X, 78, 83, X, X, X, 85, X, X, X, X, 87, X, X, X, X,
-    89, X, X, X, X, 91, X, X, X, X, 79, 75, X, X, X, 82, 76, X, X, X,
-    80, 84, X, X, X, 86, X, X, X, X, 88, X, X, X, X, 90, X, X, X, X,
-    92, X, X, X, X, 266, X, X, X, X, 268, X, X, X, X, 267, X, X, X, X,
-    269, X, X, X, X, 276, X, X, X, X, 278, X, X, X, X, 277, X, X, X, X,
-    279, X, X, X, X, 295, 289, X, X, X, 290, 283, X, X, X, 291, 287, X, X, X,
-    292, 284, X, X, X, 293, 288, X, X, X, 296, 286, X, X, X, 290, 283, X, X, X,
-    291, 287, X, X, X, 292, 284, X, X, X, 293, 288, X, X, X, 294, 285, X, X, X,
-    295, 289, X, X, X, 299, 297, X, X, X, 300, 298, X, X, X, 311, 307, X, X, X,
-    309, 305, X, X, X, 310, 306, X, X, X, 312, 308, X, X, X, 309, 305, X, X, X,
-    310, 306, X, X, X, 311, 307, X, X, X, 303, 301, X, X, X, 304, 302, X, X, X,
-    295, 289, X, X, X, 290, 283, X, X, X, 291, 287, X, X, X, 292, 284, X, X, X,
-    293, 288, X, X, X, 296, 286, X, X, X, 290, 283, X, X, X, 291, 287, X, X, X,
-    292, 284, X, X, X, 293, 288, X, X, X, 294, 285, X, X, X, 295, 289, X, X, X,
-    299, 297, X, X, X, 300, 298, X, X, X, 311, 307, X, X, X, 309, 305, X, X, X,
-    310, 306, X, X, X, 312, 308, X, X, X, 309, 305, X, X, X, 310, 306, X, X, X,
-    311, 307, X, X, X, 303, 301, X, X, X, 304, 302, X, X, X, X, 314, X, X, X,
-    X, 316, X, X, X, X, 318, X, X, X, X, 324, X, X, X, X, 325, X, X, X,
-    X, 326, X, X, X, X, 320, X, X, X, X, 322, X, X, X, X, 315, X, X, X,
-    X, 317, X, X, X, X, 319, X, X, X, X, 327, X, X, X, X, 328, X, X, X,
-    X, 329, X, X, X, X, 321, X, X, X, X, 323, X, X, X, X, X, X, X, X,
+    40, 41, X, X, X, 42, X, X, X, X, 43, 44, X, X, X, 71, X, X, X, X,
+    72, X, X, X, X, 45, 48, X, X, X, 46, 49, X, X, X, 47, 50, X, X, X,
+    51, 61, X, X, X, 52, 62, X, X, X, 53, 63, X, X, X, 54, 64, X, X, X,
+    55, 65, X, X, X, 108, 128, 168, 148, X, 109, 129, 169, 149, X, 110, 130, 170, 150, X,
+    111, 131, 171, 151, X, 112, 132, 172, 152, X, 113, 133, 173, 153, X, 114, 134, 174, 154, X,
+    115, 135, 175, 155, X, 116, 136, 176, 156, X, 117, 137, 177, 157, X, 188, X, 190, X, 191,
+    95, X, X, X, X, 97, X, X, X, X, 99, X, X, X, X, 101, X, X, X, X,
+    103, X, X, X, X, 104, X, X, X, X, 105, X, X, X, X, 40, 41, X, X, X,
+    42, X, X, X, X, 43, 44, X, X, X, 73, X, X, X, X, 74, X, X, X, X,
+    45, 48, X, X, X, 46, 49, X, X, X, 47, 50, X, X, X, 56, 66, X, X, X,
+    57, 67, X, X, X, 58, 68, X, X, X, 59, 69, X, X, X, 60, 70, X, X, X,
+    118, 138, 178, 158, X, 119, 139, 179, 159, X, 120, 140, 180, 160, X, 121, 141, 181, 161, X,
+    122, 142, 182, 162, X, 123, 143, 183, 163, X, 124, 144, 184, 164, X, 125, 145, 185, 165, X,
+    126, 146, 186, 166, X, 127, 147, 187, 167, X, 189, X, 192, X, 193, 96, X, X, X, X,
+    98, X, X, X, X, 100, X, X, X, X, 102, X, X, X, X, 104, X, X, X, X,
+    105, X, X, X, X, 106, X, X, X, X, 0, X, X, X, X, 106, X, X, X, X,
+    107, X, X, X, X, 213, X, X, X, X, 217, X, X, X, X, 214, X, X, X, X,
+    218, X, X, X, X, 221, X, X, X, X, 222, X, X, X, X, 225, X, X, X, X,
+    227, X, X, X, X, 229, X, X, X, X, 231, X, X, X, X, 237, X, X, X, X,
+    236, X, X, X, X, 238, X, X, X, X, 235, X, X, X, X, 233, X, X, X, X,
+    243, X, 247, X, 249, 245, X, 249, X, 247, 263, X, 267, X, 271, 251, X, 255, X, 259,
+    264, X, 268, X, 272, 252, X, 256, X, 260, 215, X, X, X, X, 219, X, X, X, X,
+    216, X, X, X, X, 220, X, X, X, X, 223, X, X, X, X, 224, X, X, X, X,
+    226, X, X, X, X, 228, X, X, X, X, 230, X, X, X, X, 232, X, X, X, X,
+    241, X, X, X, X, 240, X, X, X, X, 242, X, X, X, X, 239, X, X, X, X,
+    234, X, X, X, X, 244, X, 248, X, 250, 246, X, 250, X, 248, 265, X, 269, X, 273,
+    253, X, 257, X, 261, 266, X, 270, X, 274, 254, X, 258, X, 262, 289, X, X, X, X,
+    293, X, X, X, X, 290, X, X, X, X, 294, X, X, X, X, 291, X, X, X, X,
+    299, X, X, X, X, 292, X, X, X, X, 300, X, X, X, X, 277, X, X, X, X,
+    279, X, X, X, X, 281, X, X, X, X, 283, X, X, X, X, 278, X, X, X, X,
+    280, X, X, X, X, 282, X, X, X, X, 284, X, X, X, X, 275, X, X, X, X,
+    276, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
+    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 79, 75, X, X, X,
+    83, 76, X, X, X, 80, 85, X, X, X, 87, X, X, X, X, 89, X, X, X, X,
+    91, X, X, X, X, 93, X, X, X, X, 81, 77, X, X, X, 84, 78, X, X, X,
+    82, 86, X, X, X, 88, X, X, X, X, 90, X, X, X, X, 92, X, X, X, X,
+    94, X, X, X, X, 285, X, X, X, X, 287, X, X, X, X, 286, X, X, X, X,
+    288, X, X, X, X, 295, X, X, X, X, 297, X, X, X, X, 296, X, X, X, X,
+    298, X, X, X, X, 314, 308, X, X, X, 309, 302, X, X, X, 310, 306, X, X, X,
+    311, 303, X, X, X, 312, 307, X, X, X, 315, 305, X, X, X, 309, 302, X, X, X,
+    310, 306, X, X, X, 311, 303, X, X, X, 312, 307, X, X, X, 313, 304, X, X, X,
+    314, 308, X, X, X, 318, 316, X, X, X, 319, 317, X, X, X, 330, 326, X, X, X,
+    328, 324, X, X, X, 329, 325, X, X, X, 331, 327, X, X, X, 328, 324, X, X, X,
+    329, 325, X, X, X, 330, 326, X, X, X, 322, 320, X, X, X, 323, 321, X, X, X,
+    314, 308, X, X, X, 309, 302, X, X, X, 310, 306, X, X, X, 311, 303, X, X, X,
+    312, 307, X, X, X, 315, 305, X, X, X, 309, 302, X, X, X, 310, 306, X, X, X,
+    311, 303, X, X, X, 312, 307, X, X, X, 313, 304, X, X, X, 314, 308, X, X, X,
+    318, 316, X, X, X, 319, 317, X, X, X, 330, 326, X, X, X, 328, 324, X, X, X,
+    329, 325, X, X, X, 331, 327, X, X, X, 328, 324, X, X, X, 329, 325, X, X, X,
+    330, 326, X, X, X, 322, 320, X, X, X, 323, 321, X, X, X, X, 333, X, X, X,
+    X, 335, X, X, X, X, 337, X, X, X, X, 343, X, X, X, X, 344, X, X, X,
+    X, 345, X, X, X, X, 339, X, X, X, X, 341, X, X, X, X, 334, X, X, X,
+    X, 336, X, X, X, X, 338, X, X, X, X, 346, X, X, X, X, 347, X, X, X,
+    X, 348, X, X, X, X, 340, X, X, X, X, 342, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, 192, X, X, X, X, 192, X, X, X, X, 193, X, X, X, X,
-    193, X, X, X, X, 192, X, X, X, X, 313, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, 194, X, X, X, X, 194, X, X, X, X, 195, X, X, X, X,
+    195, X, X, X, X, 194, X, X, X, X, 332, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, 189, X, 188, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, 191, X, 190, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4, 5, 6, 11, 12, 13,
-    14, 282, 32, 33, 30, 31, 28, 29, 15, 16, 19, 20, 17, 18, 21, 22, 23, 24, 25, 26,
-    27, 34, 35, 36, 37,
+    14, 301, 32, 33, 30, 31, 28, 29, 15, 16, 19, 20, 17, 18, 21, 22, 23, 24, 25, 26,
+    27, 36, 37, 38, 39, 34, 35, 196, 197, 198, 199, 200, 201, 202, 203, 204, 205, 206, 207, 208,
+    209, 210, 211, 212,
 ];
 
 #[rustfmt::skip]
-static FAMILIES: [Family; 330] = settle([
+static FAMILIES: [Family; 349] = settle([
     family(0, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveInt
     family(1, 1, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveFloat
     family(2, 1, 1, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.ConstZero
@@ -123,306 +124,325 @@ static FAMILIES: [Family; 330] = settle([
     family(35, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 1), // machine.JumpTable
     family(36, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsSet
     family(38, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpBitsClear
-    family(40, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
-    family(41, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
-    family(42, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
-    family(43, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
-    family(44, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
-    family(48, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
-    family(55, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
-    family(58, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
-    family(61, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
-    family(63, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
-    family(66, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
-    family(69, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
-    family(72, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
-    family(78, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
-    family(84, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
-    family(90, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
-    family(92, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
-    family(94, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
-    family(96, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
-    family(98, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
-    family(100, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
-    family(102, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
-    family(104, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
-    family(106, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
-    family(108, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
-    family(110, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
-    family(112, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
-    family(114, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
-    family(116, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
-    family(118, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
-    family(120, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
-    family(122, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
-    family(124, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
-    family(126, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
-    family(128, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
-    family(130, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
-    family(131, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
-    family(132, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
-    family(133, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
-    family(134, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
-    family(140, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
-    family(146, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
-    family(152, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
-    family(158, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
-    family(161, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
-    family(164, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
-    family(167, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
-    family(170, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
-    family(173, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
-    family(176, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
-    family(178, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
-    family(180, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
-    family(181, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
-    family(182, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
-    family(183, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
-    family(184, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
-    family(185, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
-    family(186, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
-    family(187, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
-    family(188, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
-    family(189, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
-    family(190, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
-    family(191, 1, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
-    family(192, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
-    family(194, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
-    family(196, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
-    family(198, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
-    family(200, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
-    family(202, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
-    family(203, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
-    family(204, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
-    family(205, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
-    family(206, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
-    family(209, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
-    family(212, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
-    family(215, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
-    family(218, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
-    family(221, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
-    family(224, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
-    family(227, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
-    family(230, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
-    family(233, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
-    family(236, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
-    family(239, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
-    family(242, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
-    family(245, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
-    family(248, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
-    family(251, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
-    family(254, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
-    family(257, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
-    family(260, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
-    family(263, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
-    family(266, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
-    family(272, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
-    family(278, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
-    family(284, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
-    family(290, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
-    family(296, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
-    family(302, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
-    family(308, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
-    family(314, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
-    family(320, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
-    family(326, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
-    family(332, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
-    family(338, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
-    family(344, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
-    family(350, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
-    family(356, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
-    family(362, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
-    family(368, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
-    family(374, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
-    family(380, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
-    family(386, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
-    family(389, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
-    family(392, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
-    family(395, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
-    family(398, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
-    family(401, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
-    family(404, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
-    family(407, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
-    family(410, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
-    family(413, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
-    family(416, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
-    family(419, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
-    family(422, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
-    family(425, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
-    family(428, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
-    family(431, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
-    family(434, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
-    family(437, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
-    family(440, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
-    family(443, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
-    family(446, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
-    family(447, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
-    family(448, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
-    family(449, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
-    family(450, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
-    family(451, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
-    family(452, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
-    family(453, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
-    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
-    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
-    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
-    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
-    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
-    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
-    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
-    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
-    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
-    family(463, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
-    family(464, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
-    family(465, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
-    family(466, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
-    family(468, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
-    family(470, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
-    family(471, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
-    family(472, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
-    family(473, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
-    family(474, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
-    family(477, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
-    family(480, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
-    family(483, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
-    family(486, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
-    family(489, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
-    family(492, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
-    family(495, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
-    family(498, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
-    family(501, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
-    family(504, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
-    family(507, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
-    family(510, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
-    family(513, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
-    family(516, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
-    family(518, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
-    family(520, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
-    family(522, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
-    family(524, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
-    family(526, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
-    family(528, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
-    family(530, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
-    family(532, 2, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
-    family(534, 2, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
-    family(536, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
-    family(538, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
-    family(540, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
-    family(542, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
-    family(544, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
-    family(546, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
-    family(548, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
-    family(550, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
-    family(552, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
-    family(553, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
-    family(554, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
-    family(555, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
-    family(556, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
-    family(557, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
-    family(558, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
-    family(559, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
-    family(560, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
-    family(561, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
-    family(562, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
-    family(563, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
-    family(564, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
-    family(565, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
-    family(566, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
-    family(567, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
-    family(568, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
-    family(569, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
-    family(570, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
-    family(571, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
-    family(572, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
-    family(573, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
-    family(574, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
-    family(575, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
-    family(576, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
-    family(577, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
-    family(578, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
-    family(579, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
-    family(580, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
-    family(581, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
-    family(582, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
-    family(583, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
-    family(584, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
-    family(586, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
-    family(588, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
-    family(589, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
-    family(590, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
-    family(591, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
-    family(592, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
-    family(593, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
-    family(594, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
-    family(595, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
-    family(596, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
-    family(597, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
-    family(598, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
-    family(599, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
-    family(600, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
-    family(601, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
-    family(602, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
-    family(603, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
-    family(604, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
-    family(605, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
-    family(606, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
-    family(607, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
-    family(608, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
-    family(609, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
-    family(610, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
-    family(611, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
-    family(612, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
-    family(614, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
-    family(616, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
-    family(618, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
-    family(620, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
-    family(622, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
-    family(624, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
-    family(626, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
-    family(628, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
-    family(630, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
-    family(632, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
-    family(634, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
-    family(636, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
-    family(638, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
-    family(640, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
-    family(642, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
-    family(644, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
-    family(646, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
-    family(648, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
-    family(650, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
-    family(652, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
-    family(654, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
-    family(656, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
-    family(658, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
-    family(660, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
-    family(662, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
-    family(664, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
-    family(666, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
-    family(668, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
-    family(670, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
-    family(672, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
-    family(674, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
-    family(675, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
-    family(676, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
-    family(677, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
-    family(678, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
-    family(679, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
-    family(681, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
-    family(683, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
-    family(685, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
-    family(687, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
-    family(688, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
-    family(689, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
-    family(690, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
-    family(691, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
-    family(692, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
-    family(693, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
-    family(694, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
+    family(40, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpByteEq
+    family(42, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 1), // machine.JumpByteNe
+    family(44, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreStatus
+    family(45, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, B32, 0), // machine.StoreExitNumber
+    family(46, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.ChargeFuel
+    family(47, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Poll
+    family(48, 4, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
+    family(52, 7, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.add.Immediate
+    family(59, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
+    family(62, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
+    family(65, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.mul.Immediate
+    family(67, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
+    family(70, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
+    family(73, 3, 1, b"iii-", [0xffcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
+    family(76, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.and.Immediate
+    family(82, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.or.Immediate
+    family(88, 6, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.xor.Immediate
+    family(94, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shl.Registers
+    family(96, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_s.Registers
+    family(98, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.shr_u.Registers
+    family(100, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotl.Registers
+    family(102, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i32.rotr.Registers
+    family(104, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shl.Registers
+    family(106, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_s.Registers
+    family(108, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.shr_u.Registers
+    family(110, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotl.Registers
+    family(112, 2, 1, b"iii-", [0xfbcd, 0xfbcf, 0x0002, ALL], N, 4, 0x0, I0, 0), // i64.rotr.Registers
+    family(114, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shl.Immediate
+    family(116, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_s.Immediate
+    family(118, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.shr_u.Immediate
+    family(120, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotl.Immediate
+    family(122, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i32.rotr.Immediate
+    family(124, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shl.Immediate
+    family(126, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_s.Immediate
+    family(128, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.shr_u.Immediate
+    family(130, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotl.Immediate
+    family(132, 2, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, S8, 0), // i64.rotr.Immediate
+    family(134, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_s.Registers
+    family(135, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i32.mul_high_u.Registers
+    family(136, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_s.Registers
+    family(137, 1, 1, b"iii-", [0x0004, 0x0001, 0xfbcf, ALL], N, 0, 0x1, I0, 0), // i64.mul_high_u.Registers
+    family(138, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.add_checked.Immediate
+    family(144, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.sub_checked.Immediate
+    family(150, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.add_checked.Immediate
+    family(156, 6, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.sub_checked.Immediate
+    family(162, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
+    family(165, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i32.mul_checked.Registers
+    family(168, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
+    family(171, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 1), // i64.mul_checked.Registers
+    family(174, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i32.sub_checked.Registers
+    family(177, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x400, I0, 1), // i64.sub_checked.Registers
+    family(180, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i32.mul_checked.Immediate
+    family(182, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, S32, 1), // i64.mul_checked.Immediate
+    family(184, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_s.Registers
+    family(185, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_s.Registers
+    family(186, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i32.div_u.Registers
+    family(187, 1, 1, b"iii-", [0x0001, 0x0001, 0xffca, ALL], 1, 0, 0x4, I0, 0), // i64.div_u.Registers
+    family(188, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_s.Registers
+    family(189, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_s.Registers
+    family(190, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i32.rem_u.Registers
+    family(191, 1, 1, b"iii-", [0x0004, 0x0001, 0xffca, ALL], N, 0, 0x1, I0, 0), // i64.rem_u.Registers
+    family(192, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.clz.Registers
+    family(194, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.clz.Registers
+    family(196, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i32.ctz.Registers
+    family(198, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // i64.ctz.Registers
+    family(200, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.popcnt.Registers
+    family(202, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.popcnt.Registers
+    family(204, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
+    family(206, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
+    family(208, 2, 1, b"ii--", [0xfbcf, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
+    family(210, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
+    family(211, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
+    family(212, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
+    family(213, 1, 1, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
+    family(214, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
+    family(217, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
+    family(220, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
+    family(223, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
+    family(226, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
+    family(229, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
+    family(232, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
+    family(235, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
+    family(238, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
+    family(241, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
+    family(244, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
+    family(247, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
+    family(250, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
+    family(253, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
+    family(256, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
+    family(259, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
+    family(262, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
+    family(265, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
+    family(268, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
+    family(271, 3, 1, b"iii-", [0xfbcf, 0xffcf, 0xffcf, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
+    family(274, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.eq.Immediate
+    family(280, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ne.Immediate
+    family(286, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_s.Immediate
+    family(292, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.lt_u.Immediate
+    family(298, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_s.Immediate
+    family(304, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.gt_u.Immediate
+    family(310, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_s.Immediate
+    family(316, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.le_u.Immediate
+    family(322, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_s.Immediate
+    family(328, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.ge_u.Immediate
+    family(334, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.eq.Immediate
+    family(340, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ne.Immediate
+    family(346, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_s.Immediate
+    family(352, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.lt_u.Immediate
+    family(358, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_s.Immediate
+    family(364, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.gt_u.Immediate
+    family(370, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_s.Immediate
+    family(376, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.le_u.Immediate
+    family(382, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_s.Immediate
+    family(388, 6, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.ge_u.Immediate
+    family(394, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.eq.JumpImmediate
+    family(397, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ne.JumpImmediate
+    family(400, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_s.JumpImmediate
+    family(403, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.lt_u.JumpImmediate
+    family(406, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_s.JumpImmediate
+    family(409, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.gt_u.JumpImmediate
+    family(412, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_s.JumpImmediate
+    family(415, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.le_u.JumpImmediate
+    family(418, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_s.JumpImmediate
+    family(421, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i32.ge_u.JumpImmediate
+    family(424, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.eq.JumpImmediate
+    family(427, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ne.JumpImmediate
+    family(430, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_s.JumpImmediate
+    family(433, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.lt_u.JumpImmediate
+    family(436, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_s.JumpImmediate
+    family(439, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.gt_u.JumpImmediate
+    family(442, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_s.JumpImmediate
+    family(445, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.le_u.JumpImmediate
+    family(448, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_s.JumpImmediate
+    family(451, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 1), // i64.ge_u.JumpImmediate
+    family(454, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
+    family(455, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
+    family(456, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
+    family(457, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
+    family(458, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
+    family(459, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
+    family(460, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
+    family(461, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
+    family(462, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
+    family(463, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
+    family(464, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
+    family(465, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
+    family(466, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
+    family(467, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
+    family(468, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
+    family(469, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
+    family(470, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
+    family(471, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
+    family(472, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
+    family(473, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
+    family(474, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
+    family(476, 2, 1, b"ii--", [0xfbcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
+    family(478, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
+    family(479, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
+    family(480, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
+    family(481, 1, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
+    family(482, 3, 1, b"iiii", [0xfbcf, 0xffcf, 0xfbcf, 0xfbcf], N, 0, 0x0, I0, 0), // i64.select.Registers
+    family(485, 3, 1, b"fiff", [0x7fff, 0xffcf, 0x7fff, 0x7fff], N, 0, 0x0, I0, 0), // f64.select.Registers
+    family(488, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareI32
+    family(489, 1, 0, b"ii--", [0xffcf, 0xffcf, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareI64
+    family(490, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.CompareI32Immediate
+    family(493, 3, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S32, 0), // machine.CompareI64Immediate
+    family(496, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareF32
+    family(497, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareF64
+    family(498, 2, 0, b"i---", [0xffcf, ALL, ALL, ALL], N, 0, 0x0, S8, 0), // machine.CompareBits
+    family(500, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseEq
+    family(503, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseNe
+    family(506, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLtS
+    family(509, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLtU
+    family(512, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtS
+    family(515, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtU
+    family(518, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeS
+    family(521, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeU
+    family(524, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeS
+    family(527, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeU
+    family(530, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
+    family(533, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
+    family(536, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
+    family(539, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
+    family(542, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.sub.Registers
+    family(545, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.div.Registers
+    family(548, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.sub.Registers
+    family(551, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.div.Registers
+    family(554, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
+    family(557, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
+    family(560, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
+    family(563, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
+    family(566, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f32.copysign.Registers
+    family(568, 2, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x800000000000, I0, 0), // f64.copysign.Registers
+    family(570, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.abs.Registers
+    family(572, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.abs.Registers
+    family(574, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f32.neg.Registers
+    family(576, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // f64.neg.Registers
+    family(578, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
+    family(580, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
+    family(582, 2, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.canonicalize.Registers
+    family(584, 2, 1, b"ff--", [0xffff, 0xffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.canonicalize.Registers
+    family(586, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
+    family(588, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
+    family(590, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
+    family(592, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
+    family(594, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
+    family(596, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
+    family(598, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
+    family(600, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
+    family(602, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.eq.Registers
+    family(603, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.eq.Registers
+    family(604, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f32.ne.Registers
+    family(605, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x400, I0, 0), // f64.ne.Registers
+    family(606, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
+    family(607, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
+    family(608, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
+    family(609, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
+    family(610, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
+    family(611, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
+    family(612, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
+    family(613, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
+    family(614, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
+    family(615, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
+    family(616, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
+    family(617, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
+    family(618, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
+    family(619, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
+    family(620, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
+    family(621, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
+    family(622, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
+    family(623, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
+    family(624, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
+    family(625, 1, 1, b"iff-", [0xfbcf, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
+    family(626, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
+    family(627, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
+    family(628, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
+    family(629, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
+    family(630, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
+    family(631, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
+    family(632, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
+    family(633, 1, 0, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
+    family(634, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
+    family(636, 2, 1, b"ff--", [0x7fff, 0x7fff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
+    family(638, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
+    family(639, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
+    family(640, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i32_u.Registers
+    family(641, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i32_u.Registers
+    family(642, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
+    family(643, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
+    family(644, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f32.convert_i64_u.Registers
+    family(645, 1, 1, b"fi--", [0x7fff, 0xfbcf, ALL, ALL], N, 0, 0x400, I0, 0), // f64.convert_i64_u.Registers
+    family(646, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_s.Registers
+    family(647, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_s.Registers
+    family(648, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f32_u.Registers
+    family(649, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x400, I0, 1), // i32.trunc_f64_u.Registers
+    family(650, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f32_s.Registers
+    family(651, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i32.trunc_sat_f64_s.Registers
+    family(652, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f32_s.Registers
+    family(653, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000000, I0, 0), // i64.trunc_sat_f64_s.Registers
+    family(654, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f32_u.Registers
+    family(655, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i32.trunc_sat_f64_u.Registers
+    family(656, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_s.Registers
+    family(657, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_s.Registers
+    family(658, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f32_u.Registers
+    family(659, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 1), // i64.trunc_f64_u.Registers
+    family(660, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f32_u.Registers
+    family(661, 1, 1, b"if--", [0xfbcf, 0x7fff, ALL, ALL], N, 0, 0x800000000400, I0, 0), // i64.trunc_sat_f64_u.Registers
+    family(662, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // machine.Address
+    family(664, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_s.Immediate
+    family(666, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_s.Immediate
+    family(668, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_s.Immediate
+    family(670, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load.Immediate
+    family(672, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load8_u.Immediate
+    family(674, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load16_u.Immediate
+    family(676, 2, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.load32_u.Immediate
+    family(678, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_s.Registers
+    family(680, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load8_u.Registers
+    family(682, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_s.Registers
+    family(684, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load16_u.Registers
+    family(686, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_s.Registers
+    family(688, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load32_u.Registers
+    family(690, 2, 1, b"iiis", [0xffcf, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // i64.load.Registers
+    family(692, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f32.load.Immediate
+    family(694, 2, 1, b"fi--", [0xffff, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // f64.load.Immediate
+    family(696, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f32.load.Registers
+    family(698, 2, 1, b"fiis", [0xffff, 0xffef, 0xffcf, 0x000f], N, 0, 0x0, S32, 0), // f64.load.Registers
+    family(700, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f32.store.Immediate
+    family(702, 2, 0, b"if--", [0xefef, 0xffff, ALL, ALL], N, 0, 0x0, S32, 0), // f64.store.Immediate
+    family(704, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f32.store.Registers
+    family(706, 2, 0, b"iisf", [0xffef, 0xffcf, 0x000f, 0xffff], N, 0, 0x0, S32, 0), // f64.store.Registers
+    family(708, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store8.Immediate
+    family(710, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store16.Immediate
+    family(712, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store32.Immediate
+    family(714, 2, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.store.Immediate
+    family(716, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store8.Registers
+    family(718, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store16.Registers
+    family(720, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store32.Registers
+    family(722, 2, 0, b"iisi", [0xffef, 0xffcf, 0x000f, 0xffcf], N, 0, 0x0, S32, 0), // i64.store.Registers
+    family(724, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
+    family(725, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_load.Immediate
+    family(726, 1, 1, b"ii--", [0xffcf, 0xefef, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_load.Immediate
+    family(727, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i32.atomic_store.Immediate
+    family(728, 1, 0, b"ii--", [0xefef, 0xffcf, ALL, ALL], N, 0, 0x0, S32, 0), // i64.atomic_store.Immediate
+    family(729, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_add.Immediate
+    family(731, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_add.Immediate
+    family(733, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i32.atomic_xchg.Immediate
+    family(735, 2, 1, b"iii-", [0xfbcf, 0xefef, 0xfbcf, ALL], N, 2, 0x0, S32, 0), // i64.atomic_xchg.Immediate
+    family(737, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i32.atomic_cmpxchg.Immediate
+    family(738, 1, 1, b"iiii", [0x0001, 0xefee, 0x0001, 0xfbcf], 2, 2, 0x0, S32, 0), // i64.atomic_cmpxchg.Immediate
+    family(739, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_and.Immediate
+    family(740, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_or.Immediate
+    family(741, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i32.atomic_xor.Immediate
+    family(742, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_and.Immediate
+    family(743, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_or.Immediate
+    family(744, 1, 1, b"iii-", [0x0001, 0xefea, 0xfbca, ALL], N, 6, 0x404, S32, 0), // i64.atomic_xor.Immediate
 ], &TEMPLATES);
 
 #[rustfmt::skip]
-static TEMPLATES: [Template; 695] = [
+static TEMPLATES: [Template; 745] = [
     // machine.MoveInt
     template(0x4889c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // machine.MoveFloat
@@ -497,6 +517,12 @@ static TEMPLATES: [Template; 695] = [
     // machine.JumpBitsClear
     template(0x40f6c0000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 1),
     template(0x40a8000f840000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 2),
+    // machine.JumpByteEq
+    template(0x4080f8000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 1),
+    template(0x403c000f840000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 2),
+    // machine.JumpByteNe
+    template(0x4080f8000f8500000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 1),
+    template(0x403c000f850000000000000000000000, [0, 0, 0, 0], 0, 0, 9, S8, 2, [5, N], 0, 0, 2),
     // machine.StoreStatus
     template(0xc7453400000000000000000000000000, [0, 0, 0, 0], 0, 0, 7, B32, 3, [N, N], 0, 0, 0),
     // machine.StoreExitNumber
@@ -705,19 +731,23 @@ static TEMPLATES: [Template; 695] = [
     // i64.rem_u.Registers
     template(0x31d248f7f00000000000000000000000, [0, 0, 23, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
     // i32.clz.Registers
-    template(0x41ba3f000000400fbdc0410f44c24083, [24, 25, 0, 0], 19, 2, 18, I0, N, [N, N], 0, 0, 0),
+    template(0x41ba3f000000400fbdc0410f44c24083, [24, 0, 0, 0], 19, 2, 18, I0, N, [N, N], 2, 0, 0),
+    template(0x4031c041ba3f000000400fbdc0410f44, [5, 0, 0, 0], 21, 2, 21, I0, N, [N, N], 0, 2, 0),
     // i64.clz.Registers
-    template(0x41ba7f000000480fbdc0490f44c24883, [24, 25, 0, 0], 21, 2, 18, I0, N, [N, N], 0, 0, 0),
+    template(0x41ba7f000000480fbdc0490f44c24883, [24, 0, 0, 0], 23, 2, 18, I0, N, [N, N], 2, 0, 0),
+    template(0x4031c041ba7f000000480fbdc0490f44, [5, 0, 0, 0], 25, 2, 21, I0, N, [N, N], 0, 2, 0),
     // i32.ctz.Registers
-    template(0x41ba20000000400fbcc0410f44c20000, [24, 25, 0, 0], 23, 1, 14, I0, N, [N, N], 0, 0, 0),
+    template(0x41ba20000000400fbcc0410f44c20000, [24, 0, 0, 0], 27, 1, 14, I0, N, [N, N], 2, 0, 0),
+    template(0x4031c041ba20000000400fbcc0410f44, [5, 0, 0, 0], 28, 2, 17, I0, N, [N, N], 0, 2, 0),
     // i64.ctz.Registers
-    template(0x41ba40000000480fbcc0490f44c20000, [24, 25, 0, 0], 24, 1, 14, I0, N, [N, N], 0, 0, 0),
+    template(0x41ba40000000480fbcc0490f44c20000, [24, 0, 0, 0], 30, 1, 14, I0, N, [N, N], 2, 0, 0),
+    template(0x4031c041ba40000000480fbcc0490f44, [5, 0, 0, 0], 31, 2, 17, I0, N, [N, N], 0, 2, 0),
     // i32.popcnt.Registers
-    template(0xf3400fb8c00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x4031c0f3400fb8c00000000000000000, [30, 31, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 2, 0),
+    template(0xf3400fb8c00000000000000000000000, [30, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x4031c0f3400fb8c00000000000000000, [31, 32, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 2, 0),
     // i64.popcnt.Registers
-    template(0xf3480fb8c00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x4031c0f3480fb8c00000000000000000, [30, 31, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 2, 0),
+    template(0xf3480fb8c00000000000000000000000, [30, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x4031c0f3480fb8c00000000000000000, [31, 32, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 2, 0),
     // i32.bswap.Registers
     template(0x400fc800000000000000000000000000, [1, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 2, 0, 0),
     template(0x4089c0400fc800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
@@ -726,7 +756,7 @@ static TEMPLATES: [Template; 695] = [
     template(0x4889c0480fc800000000000000000000, [16, 2, 0, 0], 0, 0, 6, I0, N, [N, N], 0, 2, 0),
     // i32.bswap16.Registers
     template(0x400fc840c1e810000000000000000000, [16, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x4089c0400fc840c1e810000000000000, [32, 2, 0, 0], 25, 1, 10, I0, N, [N, N], 0, 2, 0),
+    template(0x4089c0400fc840c1e810000000000000, [33, 2, 0, 0], 33, 1, 10, I0, N, [N, N], 0, 2, 0),
     // i64.extend8_s.Registers
     template(0x480fbec0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.extend16_s.Registers
@@ -736,225 +766,225 @@ static TEMPLATES: [Template; 695] = [
     // i64.extend_i32_u.Registers
     template(0x4089c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.eq.Registers
-    template(0x4039c040b800000000400f94c0000000, [33, 0, 2, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f94c0000000, [34, 1, 0, 0], 26, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f94c0000000000000, [35, 36, 17, 0], 27, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f94c0000000, [34, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f94c0000000, [35, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f94c0000000000000, [36, 37, 17, 0], 35, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ne.Registers
-    template(0x4039c040b800000000400f95c0000000, [33, 0, 2, 0], 28, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f95c0000000, [34, 1, 0, 0], 28, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f95c0000000000000, [35, 36, 17, 0], 29, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f95c0000000, [34, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f95c0000000, [35, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f95c0000000000000, [36, 37, 17, 0], 37, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.lt_s.Registers
-    template(0x4039c040b800000000400f9cc0000000, [33, 0, 2, 0], 30, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f9cc0000000, [34, 1, 0, 0], 30, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f9cc0000000000000, [35, 36, 17, 0], 31, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f9cc0000000, [34, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f9cc0000000, [35, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f9cc0000000000000, [36, 37, 17, 0], 39, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.lt_u.Registers
-    template(0x4039c040b800000000400f92c0000000, [33, 0, 2, 0], 32, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f92c0000000, [34, 1, 0, 0], 32, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f92c0000000000000, [35, 36, 17, 0], 33, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f92c0000000, [34, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f92c0000000, [35, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f92c0000000000000, [36, 37, 17, 0], 41, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.gt_s.Registers
-    template(0x4039c040b800000000400f9fc0000000, [33, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f9fc0000000, [34, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f9fc0000000000000, [35, 36, 17, 0], 35, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f9fc0000000, [34, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f9fc0000000, [35, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f9fc0000000000000, [36, 37, 17, 0], 43, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.gt_u.Registers
-    template(0x4039c040b800000000400f97c0000000, [33, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f97c0000000, [34, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f97c0000000000000, [35, 36, 17, 0], 37, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f97c0000000, [34, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f97c0000000, [35, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f97c0000000000000, [36, 37, 17, 0], 45, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.le_s.Registers
-    template(0x4039c040b800000000400f9ec0000000, [33, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f9ec0000000, [34, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f9ec0000000000000, [35, 36, 17, 0], 39, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f9ec0000000, [34, 0, 2, 0], 46, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f9ec0000000, [35, 1, 0, 0], 46, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f9ec0000000000000, [36, 37, 17, 0], 47, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.le_u.Registers
-    template(0x4039c040b800000000400f96c0000000, [33, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f96c0000000, [34, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f96c0000000000000, [35, 36, 17, 0], 41, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f96c0000000, [34, 0, 2, 0], 48, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f96c0000000, [35, 1, 0, 0], 48, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f96c0000000000000, [36, 37, 17, 0], 49, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ge_s.Registers
-    template(0x4039c040b800000000400f9dc0000000, [33, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f9dc0000000, [34, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f9dc0000000000000, [35, 36, 17, 0], 43, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f9dc0000000, [34, 0, 2, 0], 50, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f9dc0000000, [35, 1, 0, 0], 50, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f9dc0000000000000, [36, 37, 17, 0], 51, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.ge_u.Registers
-    template(0x4039c040b800000000400f93c0000000, [33, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4039c040b800000000400f93c0000000, [34, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04039c0400f93c0000000000000, [35, 36, 17, 0], 45, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4039c040b800000000400f93c0000000, [34, 0, 2, 0], 52, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4039c040b800000000400f93c0000000, [35, 1, 0, 0], 52, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04039c0400f93c0000000000000, [36, 37, 17, 0], 53, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.eq.Registers
-    template(0x4839c040b800000000400f94c0000000, [33, 0, 2, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f94c0000000, [34, 1, 0, 0], 26, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f94c0000000000000, [35, 36, 17, 0], 27, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f94c0000000, [34, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f94c0000000, [35, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f94c0000000000000, [36, 37, 17, 0], 35, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ne.Registers
-    template(0x4839c040b800000000400f95c0000000, [33, 0, 2, 0], 28, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f95c0000000, [34, 1, 0, 0], 28, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f95c0000000000000, [35, 36, 17, 0], 29, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f95c0000000, [34, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f95c0000000, [35, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f95c0000000000000, [36, 37, 17, 0], 37, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.lt_s.Registers
-    template(0x4839c040b800000000400f9cc0000000, [33, 0, 2, 0], 30, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f9cc0000000, [34, 1, 0, 0], 30, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f9cc0000000000000, [35, 36, 17, 0], 31, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f9cc0000000, [34, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f9cc0000000, [35, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f9cc0000000000000, [36, 37, 17, 0], 39, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.lt_u.Registers
-    template(0x4839c040b800000000400f92c0000000, [33, 0, 2, 0], 32, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f92c0000000, [34, 1, 0, 0], 32, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f92c0000000000000, [35, 36, 17, 0], 33, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f92c0000000, [34, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f92c0000000, [35, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f92c0000000000000, [36, 37, 17, 0], 41, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.gt_s.Registers
-    template(0x4839c040b800000000400f9fc0000000, [33, 0, 2, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f9fc0000000, [34, 1, 0, 0], 34, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f9fc0000000000000, [35, 36, 17, 0], 35, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f9fc0000000, [34, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f9fc0000000, [35, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f9fc0000000000000, [36, 37, 17, 0], 43, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.gt_u.Registers
-    template(0x4839c040b800000000400f97c0000000, [33, 0, 2, 0], 36, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f97c0000000, [34, 1, 0, 0], 36, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f97c0000000000000, [35, 36, 17, 0], 37, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f97c0000000, [34, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f97c0000000, [35, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f97c0000000000000, [36, 37, 17, 0], 45, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.le_s.Registers
-    template(0x4839c040b800000000400f9ec0000000, [33, 0, 2, 0], 38, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f9ec0000000, [34, 1, 0, 0], 38, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f9ec0000000000000, [35, 36, 17, 0], 39, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f9ec0000000, [34, 0, 2, 0], 46, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f9ec0000000, [35, 1, 0, 0], 46, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f9ec0000000000000, [36, 37, 17, 0], 47, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.le_u.Registers
-    template(0x4839c040b800000000400f96c0000000, [33, 0, 2, 0], 40, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f96c0000000, [34, 1, 0, 0], 40, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f96c0000000000000, [35, 36, 17, 0], 41, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f96c0000000, [34, 0, 2, 0], 48, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f96c0000000, [35, 1, 0, 0], 48, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f96c0000000000000, [36, 37, 17, 0], 49, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ge_s.Registers
-    template(0x4839c040b800000000400f9dc0000000, [33, 0, 2, 0], 42, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f9dc0000000, [34, 1, 0, 0], 42, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f9dc0000000000000, [35, 36, 17, 0], 43, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f9dc0000000, [34, 0, 2, 0], 50, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f9dc0000000, [35, 1, 0, 0], 50, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f9dc0000000000000, [36, 37, 17, 0], 51, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i64.ge_u.Registers
-    template(0x4839c040b800000000400f93c0000000, [33, 0, 2, 0], 44, 1, 13, I0, N, [N, N], 2, 0, 15),
-    template(0x4839c040b800000000400f93c0000000, [34, 1, 0, 0], 44, 1, 13, I0, N, [N, N], 4, 2, 16),
-    template(0x4031c04839c0400f93c0000000000000, [35, 36, 17, 0], 45, 1, 10, I0, N, [N, N], 0, 6, 0),
+    template(0x4839c040b800000000400f93c0000000, [34, 0, 2, 0], 52, 1, 13, I0, N, [N, N], 2, 0, 15),
+    template(0x4839c040b800000000400f93c0000000, [35, 1, 0, 0], 52, 1, 13, I0, N, [N, N], 4, 2, 16),
+    template(0x4031c04839c0400f93c0000000000000, [36, 37, 17, 0], 53, 1, 10, I0, N, [N, N], 0, 6, 0),
     // i32.eq.Immediate
-    template(0x4083f80040b800000000400f94c00000, [37, 0, 0, 0], 46, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f94, [39, 0, 0, 0], 47, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f94c00000, [39, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f94, [41, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f94c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f94c00000000000, [41, 36, 0, 0], 49, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f94c00000, [5, 36, 0, 0], 46, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f94c0000000, [5, 0, 0, 0], 26, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f94c00000000000, [43, 37, 0, 0], 57, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f94c00000, [5, 37, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f94c0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.ne.Immediate
-    template(0x4083f80040b800000000400f95c00000, [37, 0, 0, 0], 50, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f95, [39, 0, 0, 0], 51, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f95c00000, [39, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f95, [41, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f95c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f95c00000000000, [41, 36, 0, 0], 53, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f95c00000, [5, 36, 0, 0], 50, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f95c0000000, [5, 0, 0, 0], 28, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f95c00000000000, [43, 37, 0, 0], 61, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f95c00000, [5, 37, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f95c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.lt_s.Immediate
-    template(0x4083f80040b800000000400f9cc00000, [37, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f9c, [39, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f9cc00000, [39, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f9c, [41, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f9cc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f9cc00000000000, [41, 36, 0, 0], 57, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f9cc00000, [5, 36, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f9cc0000000, [5, 0, 0, 0], 30, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f9cc00000000000, [43, 37, 0, 0], 65, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f9cc00000, [5, 37, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f9cc0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.lt_u.Immediate
-    template(0x4083f80040b800000000400f92c00000, [37, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f92, [39, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f92c00000, [39, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f92, [41, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f92c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f92c00000000000, [41, 36, 0, 0], 61, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f92c00000, [5, 36, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f92c0000000, [5, 0, 0, 0], 32, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f92c00000000000, [43, 37, 0, 0], 69, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f92c00000, [5, 37, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f92c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.gt_s.Immediate
-    template(0x4083f80040b800000000400f9fc00000, [37, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f9f, [39, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f9fc00000, [39, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f9f, [41, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f9fc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f9fc00000000000, [41, 36, 0, 0], 65, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f9fc00000, [5, 36, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f9fc0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f9fc00000000000, [43, 37, 0, 0], 73, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f9fc00000, [5, 37, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f9fc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.gt_u.Immediate
-    template(0x4083f80040b800000000400f97c00000, [37, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f97, [39, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f97c00000, [39, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f97, [41, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f97c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f97c00000000000, [41, 36, 0, 0], 69, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f97c00000, [5, 36, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f97c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f97c00000000000, [43, 37, 0, 0], 77, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f97c00000, [5, 37, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f97c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.le_s.Immediate
-    template(0x4083f80040b800000000400f9ec00000, [37, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f9e, [39, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f9ec00000, [39, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f9e, [41, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f9ec0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f9ec00000000000, [41, 36, 0, 0], 73, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f9ec00000, [5, 36, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f9ec0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f9ec00000000000, [43, 37, 0, 0], 81, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f9ec00000, [5, 37, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f9ec0000000, [5, 0, 0, 0], 46, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.le_u.Immediate
-    template(0x4083f80040b800000000400f96c00000, [37, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f96, [39, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f96c00000, [39, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f96, [41, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f96c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f96c00000000000, [41, 36, 0, 0], 77, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f96c00000, [5, 36, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f96c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f96c00000000000, [43, 37, 0, 0], 85, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f96c00000, [5, 37, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f96c0000000, [5, 0, 0, 0], 48, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.ge_s.Immediate
-    template(0x4083f80040b800000000400f9dc00000, [37, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f9d, [39, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f9dc00000, [39, 0, 0, 0], 86, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f9d, [41, 0, 0, 0], 87, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f9dc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f9dc00000000000, [41, 36, 0, 0], 81, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f9dc00000, [5, 36, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f9dc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f9dc00000000000, [43, 37, 0, 0], 89, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f9dc00000, [5, 37, 0, 0], 86, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f9dc0000000, [5, 0, 0, 0], 50, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.ge_u.Immediate
-    template(0x4083f80040b800000000400f93c00000, [37, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4081f80000000040b800000000400f93, [39, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4083f80040b800000000400f93c00000, [39, 0, 0, 0], 90, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4081f80000000040b800000000400f93, [41, 0, 0, 0], 91, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x403d0000000040b800000000400f93c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04083f800400f93c00000000000, [41, 36, 0, 0], 85, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04081f800000000400f93c00000, [5, 36, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0403d00000000400f93c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04083f800400f93c00000000000, [43, 37, 0, 0], 93, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04081f800000000400f93c00000, [5, 37, 0, 0], 90, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0403d00000000400f93c0000000, [5, 0, 0, 0], 52, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.eq.Immediate
-    template(0x4883f80040b800000000400f94c00000, [37, 0, 0, 0], 46, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f94, [39, 0, 0, 0], 47, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f94c00000, [39, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f94, [41, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f94c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f94c00000000000, [41, 36, 0, 0], 49, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f94c00000, [5, 36, 0, 0], 46, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f94c0000000, [5, 0, 0, 0], 26, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f94c00000000000, [43, 37, 0, 0], 57, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f94c00000, [5, 37, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f94c0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.ne.Immediate
-    template(0x4883f80040b800000000400f95c00000, [37, 0, 0, 0], 50, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f95, [39, 0, 0, 0], 51, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f95c00000, [39, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f95, [41, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f95c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f95c00000000000, [41, 36, 0, 0], 53, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f95c00000, [5, 36, 0, 0], 50, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f95c0000000, [5, 0, 0, 0], 28, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f95c00000000000, [43, 37, 0, 0], 61, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f95c00000, [5, 37, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f95c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.lt_s.Immediate
-    template(0x4883f80040b800000000400f9cc00000, [37, 0, 0, 0], 54, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f9c, [39, 0, 0, 0], 55, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f9cc00000, [39, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f9c, [41, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f9cc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f9cc00000000000, [41, 36, 0, 0], 57, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f9cc00000, [5, 36, 0, 0], 54, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f9cc0000000, [5, 0, 0, 0], 30, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f9cc00000000000, [43, 37, 0, 0], 65, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f9cc00000, [5, 37, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f9cc0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.lt_u.Immediate
-    template(0x4883f80040b800000000400f92c00000, [37, 0, 0, 0], 58, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f92, [39, 0, 0, 0], 59, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f92c00000, [39, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f92, [41, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f92c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f92c00000000000, [41, 36, 0, 0], 61, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f92c00000, [5, 36, 0, 0], 58, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f92c0000000, [5, 0, 0, 0], 32, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f92c00000000000, [43, 37, 0, 0], 69, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f92c00000, [5, 37, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f92c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.gt_s.Immediate
-    template(0x4883f80040b800000000400f9fc00000, [37, 0, 0, 0], 62, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f9f, [39, 0, 0, 0], 63, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f9fc00000, [39, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f9f, [41, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f9fc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f9fc00000000000, [41, 36, 0, 0], 65, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f9fc00000, [5, 36, 0, 0], 62, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f9fc0000000, [5, 0, 0, 0], 34, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f9fc00000000000, [43, 37, 0, 0], 73, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f9fc00000, [5, 37, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f9fc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.gt_u.Immediate
-    template(0x4883f80040b800000000400f97c00000, [37, 0, 0, 0], 66, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f97, [39, 0, 0, 0], 67, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f97c00000, [39, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f97, [41, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f97c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f97c00000000000, [41, 36, 0, 0], 69, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f97c00000, [5, 36, 0, 0], 66, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f97c0000000, [5, 0, 0, 0], 36, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f97c00000000000, [43, 37, 0, 0], 77, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f97c00000, [5, 37, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f97c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.le_s.Immediate
-    template(0x4883f80040b800000000400f9ec00000, [37, 0, 0, 0], 70, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f9e, [39, 0, 0, 0], 71, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f9ec00000, [39, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f9e, [41, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f9ec0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f9ec00000000000, [41, 36, 0, 0], 73, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f9ec00000, [5, 36, 0, 0], 70, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f9ec0000000, [5, 0, 0, 0], 38, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f9ec00000000000, [43, 37, 0, 0], 81, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f9ec00000, [5, 37, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f9ec0000000, [5, 0, 0, 0], 46, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.le_u.Immediate
-    template(0x4883f80040b800000000400f96c00000, [37, 0, 0, 0], 74, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f96, [39, 0, 0, 0], 75, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f96c00000, [39, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f96, [41, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f96c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f96c00000000000, [41, 36, 0, 0], 77, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f96c00000, [5, 36, 0, 0], 74, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f96c0000000, [5, 0, 0, 0], 40, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f96c00000000000, [43, 37, 0, 0], 85, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f96c00000, [5, 37, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f96c0000000, [5, 0, 0, 0], 48, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.ge_s.Immediate
-    template(0x4883f80040b800000000400f9dc00000, [37, 0, 0, 0], 78, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f9d, [39, 0, 0, 0], 79, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f9dc00000, [39, 0, 0, 0], 86, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f9d, [41, 0, 0, 0], 87, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f9dc0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f9dc00000000000, [41, 36, 0, 0], 81, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f9dc00000, [5, 36, 0, 0], 78, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f9dc0000000, [5, 0, 0, 0], 42, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f9dc00000000000, [43, 37, 0, 0], 89, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f9dc00000, [5, 37, 0, 0], 86, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f9dc0000000, [5, 0, 0, 0], 50, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i64.ge_u.Immediate
-    template(0x4883f80040b800000000400f93c00000, [37, 0, 0, 0], 82, 1, 14, S8, 3, [N, N], 2, 0, 17),
-    template(0x4881f80000000040b800000000400f93, [39, 0, 0, 0], 83, 2, 17, S32, 3, [N, N], 2, 0, 12),
+    template(0x4883f80040b800000000400f93c00000, [39, 0, 0, 0], 90, 1, 14, S8, 3, [N, N], 2, 0, 17),
+    template(0x4881f80000000040b800000000400f93, [41, 0, 0, 0], 91, 2, 17, S32, 3, [N, N], 2, 0, 12),
     template(0x483d0000000040b800000000400f93c0, [0, 0, 0, 0], 0, 0, 16, S32, 2, [N, N], 2, 0, 6),
-    template(0x4031c04883f800400f93c00000000000, [41, 36, 0, 0], 85, 1, 11, S8, 6, [N, N], 0, 2, 0),
-    template(0x4031c04881f800000000400f93c00000, [5, 36, 0, 0], 82, 1, 14, S32, 6, [N, N], 0, 2, 18),
-    template(0x4031c0483d00000000400f93c0000000, [5, 0, 0, 0], 44, 1, 13, S32, 5, [N, N], 0, 2, 19),
+    template(0x4031c04883f800400f93c00000000000, [43, 37, 0, 0], 93, 1, 11, S8, 6, [N, N], 0, 2, 0),
+    template(0x4031c04881f800000000400f93c00000, [5, 37, 0, 0], 90, 1, 14, S32, 6, [N, N], 0, 2, 18),
+    template(0x4031c0483d00000000400f93c0000000, [5, 0, 0, 0], 52, 1, 13, S32, 5, [N, N], 0, 2, 19),
     // i32.eq.JumpImmediate
     template(0x4083f8000f8400000000000000000000, [1, 0, 0, 0], 0, 0, 10, S8, 3, [6, N], 0, 0, 0),
     template(0x4081f8000000000f8400000000000000, [1, 0, 0, 0], 0, 0, 13, S32, 3, [9, N], 0, 0, 1),
@@ -1076,11 +1106,11 @@ static TEMPLATES: [Template; 695] = [
     // i64.ge_u.Jump
     template(0x4839c00f830000000000000000000000, [1, 2, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.eqz.Registers
-    template(0x4085c040b800000000400f94c0000000, [43, 0, 0, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4031c04085c0400f94c0000000000000, [35, 44, 0, 0], 27, 1, 10, I0, N, [N, N], 0, 2, 0),
+    template(0x4085c040b800000000400f94c0000000, [45, 0, 0, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4031c04085c0400f94c0000000000000, [36, 46, 0, 0], 35, 1, 10, I0, N, [N, N], 0, 2, 0),
     // i64.eqz.Registers
-    template(0x4885c040b800000000400f94c0000000, [43, 0, 0, 0], 26, 1, 13, I0, N, [N, N], 2, 0, 17),
-    template(0x4031c04885c0400f94c0000000000000, [35, 44, 0, 0], 27, 1, 10, I0, N, [N, N], 0, 2, 0),
+    template(0x4885c040b800000000400f94c0000000, [45, 0, 0, 0], 34, 1, 13, I0, N, [N, N], 2, 0, 17),
+    template(0x4031c04885c0400f94c0000000000000, [36, 46, 0, 0], 35, 1, 10, I0, N, [N, N], 0, 2, 0),
     // i32.eqz.Jump
     template(0x4085c00f840000000000000000000000, [5, 0, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i32.eqz.JumpNot
@@ -1090,123 +1120,182 @@ static TEMPLATES: [Template; 695] = [
     // i64.eqz.JumpNot
     template(0x4885c00f850000000000000000000000, [5, 0, 0, 0], 0, 0, 9, I0, N, [5, N], 0, 0, 0),
     // i64.select.Registers
-    template(0x4085c0480f44c0000000000000000000, [45, 5, 0, 19], 0, 0, 7, I0, N, [N, N], 4, 0, 0),
-    template(0x4085c0480f45c0000000000000000000, [45, 5, 19, 0], 0, 0, 7, I0, N, [N, N], 8, 4, 0),
-    template(0x4085c04889c0480f45c0000000000000, [46, 5, 25, 17], 86, 1, 10, I0, N, [N, N], 0, 12, 0),
+    template(0x4085c0480f44c0000000000000000000, [47, 5, 0, 19], 0, 0, 7, I0, N, [N, N], 4, 0, 0),
+    template(0x4085c0480f45c0000000000000000000, [47, 5, 19, 0], 0, 0, 7, I0, N, [N, N], 8, 4, 0),
+    template(0x4085c04889c0480f45c0000000000000, [48, 5, 49, 17], 94, 1, 10, I0, N, [N, N], 0, 12, 0),
     // f64.select.Registers
-    template(0x4085c07504400f28c000000000000000, [47, 5, 0, 48], 87, 1, 9, I0, N, [N, N], 4, 0, 0),
-    template(0x4085c07404400f28c000000000000000, [47, 5, 48, 0], 88, 1, 9, I0, N, [N, N], 8, 4, 0),
-    template(0x400f28c04085c07504400f28c0000000, [3, 50, 4, 0], 89, 1, 13, I0, N, [N, N], 0, 12, 0),
+    template(0x4085c07504400f28c000000000000000, [50, 5, 0, 51], 95, 1, 9, I0, N, [N, N], 4, 0, 0),
+    template(0x4085c07404400f28c000000000000000, [50, 5, 51, 0], 96, 1, 9, I0, N, [N, N], 8, 4, 0),
+    template(0x400f28c04085c07504400f28c0000000, [3, 52, 4, 0], 97, 1, 13, I0, N, [N, N], 0, 12, 0),
+    // machine.CompareI32
+    template(0x4039c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
+    // machine.CompareI64
+    template(0x4839c000000000000000000000000000, [1, 2, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
+    // machine.CompareI32Immediate
+    template(0x4083f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x4081f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 1),
+    template(0x403d0000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 0, 0, 2),
+    // machine.CompareI64Immediate
+    template(0x4883f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
+    template(0x4881f800000000000000000000000000, [1, 0, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 1),
+    template(0x483d0000000000000000000000000000, [0, 0, 0, 0], 0, 0, 6, S32, 2, [N, N], 0, 0, 2),
+    // machine.CompareF32
+    template(0x400f2ec0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
+    // machine.CompareF64
+    template(0x66400f2ec00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 0, 0, 0),
+    // machine.CompareBits
+    template(0x40f6c000000000000000000000000000, [1, 0, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 1),
+    template(0x40a80000000000000000000000000000, [0, 0, 0, 0], 0, 0, 3, S8, 2, [N, N], 0, 0, 2),
+    // machine.ChooseEq
+    template(0x480f45c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f44c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f44c0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseNe
+    template(0x480f44c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f45c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f45c0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseLtS
+    template(0x480f4dc0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f4cc0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f4cc0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseLtU
+    template(0x480f43c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f42c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f42c0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseGtS
+    template(0x480f4ec0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f4fc0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f4fc0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseGtU
+    template(0x480f46c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f47c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f47c0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseLeS
+    template(0x480f4fc0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f4ec0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f4ec0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseLeU
+    template(0x480f47c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f46c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f46c0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseGeS
+    template(0x480f4cc0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f4dc0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f4dc0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseGeU
+    template(0x480f42c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f43c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f43c0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
     // f32.add.Registers
     template(0xf3400f58c00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
     template(0xf3400f58c00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0f3400f58c000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
+    template(0x400f28c0f3400f58c000000000000000, [53, 4, 51, 0], 96, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f32.mul.Registers
     template(0xf3400f59c00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
     template(0xf3400f59c00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0f3400f59c000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
+    template(0x400f28c0f3400f59c000000000000000, [53, 4, 51, 0], 96, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f64.add.Registers
     template(0xf2400f58c00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
     template(0xf2400f58c00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0f2400f58c000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
+    template(0x400f28c0f2400f58c000000000000000, [53, 4, 51, 0], 96, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f64.mul.Registers
     template(0xf2400f59c00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
     template(0xf2400f59c00000000000000000000000, [9, 8, 0, 0], 0, 0, 5, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0f2400f59c000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
+    template(0x400f28c0f2400f59c000000000000000, [53, 4, 51, 0], 96, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f32.sub.Registers
     template(0xf3400f5cc00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x440f28f8400f28c0f3410f5cc7000000, [52, 31, 0, 0], 90, 1, 13, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0f3400f5cc000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
+    template(0x440f28f8400f28c0f3410f5cc7000000, [54, 32, 0, 0], 98, 1, 13, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f3400f5cc000000000000000, [53, 4, 51, 0], 96, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f32.div.Registers
     template(0xf3400f5ec00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x440f28f8400f28c0f3410f5ec7000000, [52, 31, 0, 0], 91, 1, 13, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0f3400f5ec000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
+    template(0x440f28f8400f28c0f3410f5ec7000000, [54, 32, 0, 0], 99, 1, 13, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f3400f5ec000000000000000, [53, 4, 51, 0], 96, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f64.sub.Registers
     template(0xf2400f5cc00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x440f28f8400f28c0f2410f5cc7000000, [52, 31, 0, 0], 92, 1, 13, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0f2400f5cc000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
+    template(0x440f28f8400f28c0f2410f5cc7000000, [54, 32, 0, 0], 100, 1, 13, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f2400f5cc000000000000000, [53, 4, 51, 0], 96, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f64.div.Registers
     template(0xf2400f5ec00000000000000000000000, [9, 0, 8, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x440f28f8400f28c0f2410f5ec7000000, [52, 31, 0, 0], 93, 1, 13, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0f2400f5ec000000000000000, [51, 4, 48, 0], 88, 1, 9, I0, N, [N, N], 0, 6, 0),
+    template(0x440f28f8400f28c0f2410f5ec7000000, [54, 32, 0, 0], 101, 1, 13, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0f2400f5ec000000000000000, [53, 4, 51, 0], 96, 1, 9, I0, N, [N, N], 0, 6, 0),
     // f32.min.Registers
-    template(0x400f2ec0750f7a06400f56c0eb0cf340, [3, 0, 4, 0], 94, 3, 26, I0, N, [N, N], 2, 0, 0),
-    template(0x400f2ec0750f7a06400f56c0eb0cf340, [3, 4, 0, 0], 97, 3, 26, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0400f2ec0750f7a06400f56c0, [57, 4, 31, 0], 100, 3, 30, I0, N, [N, N], 0, 6, 0),
+    template(0x400f2ec0750f7a06400f56c0eb0cf340, [3, 0, 4, 0], 102, 3, 26, I0, N, [N, N], 2, 0, 0),
+    template(0x400f2ec0750f7a06400f56c0eb0cf340, [3, 4, 0, 0], 105, 3, 26, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0400f2ec0750f7a06400f56c0, [59, 4, 32, 0], 108, 3, 30, I0, N, [N, N], 0, 6, 0),
     // f32.max.Registers
-    template(0x400f2ec0750f7a06400f54c0eb0cf340, [3, 0, 4, 0], 103, 3, 26, I0, N, [N, N], 2, 0, 0),
-    template(0x400f2ec0750f7a06400f54c0eb0cf340, [3, 4, 0, 0], 106, 3, 26, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c0400f2ec0750f7a06400f54c0, [57, 4, 31, 0], 109, 3, 30, I0, N, [N, N], 0, 6, 0),
+    template(0x400f2ec0750f7a06400f54c0eb0cf340, [3, 0, 4, 0], 111, 3, 26, I0, N, [N, N], 2, 0, 0),
+    template(0x400f2ec0750f7a06400f54c0eb0cf340, [3, 4, 0, 0], 114, 3, 26, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c0400f2ec0750f7a06400f54c0, [59, 4, 32, 0], 117, 3, 30, I0, N, [N, N], 0, 6, 0),
     // f64.min.Registers
-    template(0x66400f2ec0750f7a06400f56c0eb0cf2, [9, 0, 8, 0], 112, 3, 27, I0, N, [N, N], 2, 0, 0),
-    template(0x66400f2ec0750f7a06400f56c0eb0cf2, [9, 8, 0, 0], 115, 3, 27, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c066400f2ec0750f7a06400f56, [51, 4, 48, 0], 118, 3, 31, I0, N, [N, N], 0, 6, 0),
+    template(0x66400f2ec0750f7a06400f56c0eb0cf2, [9, 0, 8, 0], 120, 3, 27, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f2ec0750f7a06400f56c0eb0cf2, [9, 8, 0, 0], 123, 3, 27, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c066400f2ec0750f7a06400f56, [53, 4, 51, 0], 126, 3, 31, I0, N, [N, N], 0, 6, 0),
     // f64.max.Registers
-    template(0x66400f2ec0750f7a06400f54c0eb0cf2, [9, 0, 8, 0], 121, 3, 27, I0, N, [N, N], 2, 0, 0),
-    template(0x66400f2ec0750f7a06400f54c0eb0cf2, [9, 8, 0, 0], 124, 3, 27, I0, N, [N, N], 4, 2, 0),
-    template(0x400f28c066400f2ec0750f7a06400f54, [51, 4, 48, 0], 127, 3, 31, I0, N, [N, N], 0, 6, 0),
+    template(0x66400f2ec0750f7a06400f54c0eb0cf2, [9, 0, 8, 0], 129, 3, 27, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f2ec0750f7a06400f54c0eb0cf2, [9, 8, 0, 0], 132, 3, 27, I0, N, [N, N], 4, 2, 0),
+    template(0x400f28c066400f2ec0750f7a06400f54, [53, 4, 51, 0], 135, 3, 31, I0, N, [N, N], 0, 6, 0),
     // f32.copysign.Registers
-    template(0x66450f76ff66410f72f71f440f54f866, [0, 0, 0, 0], 130, 3, 31, I0, N, [N, N], 2, 0, 0),
-    template(0x66450f76ff66410f72f71f440f54f840, [0, 0, 0, 0], 133, 4, 35, I0, N, [N, N], 0, 2, 0),
+    template(0x66450f76ff66410f72f71f440f54f866, [0, 0, 0, 0], 138, 3, 31, I0, N, [N, N], 2, 0, 0),
+    template(0x66450f76ff66410f72f71f440f54f840, [0, 0, 0, 0], 141, 4, 35, I0, N, [N, N], 0, 2, 0),
     // f64.copysign.Registers
-    template(0x66450f76ff66410f73f73f440f54f866, [0, 0, 0, 0], 137, 3, 31, I0, N, [N, N], 2, 0, 0),
-    template(0x66450f76ff66410f73f73f440f54f840, [0, 0, 0, 0], 140, 4, 35, I0, N, [N, N], 0, 2, 0),
+    template(0x66450f76ff66410f73f73f440f54f866, [0, 0, 0, 0], 145, 3, 31, I0, N, [N, N], 2, 0, 0),
+    template(0x66450f76ff66410f73f73f440f54f840, [0, 0, 0, 0], 148, 4, 35, I0, N, [N, N], 0, 2, 0),
     // f32.abs.Registers
-    template(0x66450f76ff66410f72d701410f54c700, [0, 0, 0, 0], 144, 1, 15, I0, N, [N, N], 2, 0, 0),
-    template(0x66400f76c066400f72d001400f54c000, [68, 0, 0, 0], 145, 1, 15, I0, N, [N, N], 0, 2, 0),
+    template(0x66450f76ff66410f72d701410f54c700, [0, 0, 0, 0], 152, 1, 15, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f76c066400f72d001400f54c000, [70, 0, 0, 0], 153, 1, 15, I0, N, [N, N], 0, 2, 0),
     // f64.abs.Registers
-    template(0x66450f76ff66410f73d701410f54c700, [0, 0, 0, 0], 146, 1, 15, I0, N, [N, N], 2, 0, 0),
-    template(0x66400f76c066400f73d001400f54c000, [68, 0, 0, 0], 147, 1, 15, I0, N, [N, N], 0, 2, 0),
+    template(0x66450f76ff66410f73d701410f54c700, [0, 0, 0, 0], 154, 1, 15, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f76c066400f73d001400f54c000, [70, 0, 0, 0], 155, 1, 15, I0, N, [N, N], 0, 2, 0),
     // f32.neg.Registers
-    template(0x66450f76ff66410f72f71f410f57c700, [0, 0, 0, 0], 148, 1, 15, I0, N, [N, N], 2, 0, 0),
-    template(0x66400f76c066400f72f01f400f57c000, [68, 0, 0, 0], 149, 1, 15, I0, N, [N, N], 0, 2, 0),
+    template(0x66450f76ff66410f72f71f410f57c700, [0, 0, 0, 0], 156, 1, 15, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f76c066400f72f01f400f57c000, [70, 0, 0, 0], 157, 1, 15, I0, N, [N, N], 0, 2, 0),
     // f64.neg.Registers
-    template(0x66450f76ff66410f73f73f410f57c700, [0, 0, 0, 0], 150, 1, 15, I0, N, [N, N], 2, 0, 0),
-    template(0x66400f76c066400f73f03f400f57c000, [68, 0, 0, 0], 151, 1, 15, I0, N, [N, N], 0, 2, 0),
+    template(0x66450f76ff66410f73f73f410f57c700, [0, 0, 0, 0], 158, 1, 15, I0, N, [N, N], 2, 0, 0),
+    template(0x66400f76c066400f73f03f400f57c000, [70, 0, 0, 0], 159, 1, 15, I0, N, [N, N], 0, 2, 0),
     // f32.sqrt.Registers
-    template(0xf3400f51c00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c0f3400f51c000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 2, 0),
+    template(0xf3400f51c00000000000000000000000, [30, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c0f3400f51c000000000000000, [71, 51, 0, 0], 160, 1, 9, I0, N, [N, N], 0, 2, 0),
     // f64.sqrt.Registers
-    template(0xf2400f51c00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c0f2400f51c000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 2, 0),
+    template(0xf2400f51c00000000000000000000000, [30, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c0f2400f51c000000000000000, [71, 51, 0, 0], 160, 1, 9, I0, N, [N, N], 0, 2, 0),
     // f32.canonicalize.Registers
-    template(0x400f2ec07b1166400f76c066400f72f0, [70, 0, 0, 0], 153, 2, 23, I0, N, [N, N], 2, 0, 0),
-    template(0x400f28c0400f2ec07b1166400f76c066, [72, 4, 0, 0], 155, 3, 27, I0, N, [N, N], 0, 2, 0),
+    template(0x400f2ec07b1166400f76c066400f72f0, [72, 0, 0, 0], 161, 2, 23, I0, N, [N, N], 2, 0, 0),
+    template(0x400f28c0400f2ec07b1166400f76c066, [74, 4, 0, 0], 163, 3, 27, I0, N, [N, N], 0, 2, 0),
     // f64.canonicalize.Registers
-    template(0x66400f2ec07b1166400f76c066400f73, [29, 0, 0, 0], 158, 2, 24, I0, N, [N, N], 2, 0, 0),
-    template(0x400f28c066400f2ec07b1166400f76c0, [76, 4, 0, 0], 160, 3, 28, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f2ec07b1166400f76c066400f73, [30, 0, 0, 0], 166, 2, 24, I0, N, [N, N], 2, 0, 0),
+    template(0x400f28c066400f2ec07b1166400f76c0, [78, 4, 0, 0], 168, 3, 28, I0, N, [N, N], 0, 2, 0),
     // f32.nearest.Registers
-    template(0x66400f3a0ac008000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c066400f3a0ac0080000000000, [69, 48, 0, 0], 163, 1, 11, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f3a0ac008000000000000000000, [81, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0ac0080000000000, [71, 51, 0, 0], 171, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f32.floor.Registers
-    template(0x66400f3a0ac009000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c066400f3a0ac0090000000000, [69, 48, 0, 0], 164, 1, 11, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f3a0ac009000000000000000000, [81, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0ac0090000000000, [71, 51, 0, 0], 172, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f32.ceil.Registers
-    template(0x66400f3a0ac00a000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c066400f3a0ac00a0000000000, [69, 48, 0, 0], 165, 1, 11, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f3a0ac00a000000000000000000, [81, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0ac00a0000000000, [71, 51, 0, 0], 173, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f32.trunc.Registers
-    template(0x66400f3a0ac00b000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c066400f3a0ac00b0000000000, [69, 48, 0, 0], 166, 1, 11, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f3a0ac00b000000000000000000, [81, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0ac00b0000000000, [71, 51, 0, 0], 174, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f64.nearest.Registers
-    template(0x66400f3a0bc008000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c066400f3a0bc0080000000000, [69, 48, 0, 0], 167, 1, 11, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f3a0bc008000000000000000000, [81, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0bc0080000000000, [71, 51, 0, 0], 175, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f64.floor.Registers
-    template(0x66400f3a0bc009000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c066400f3a0bc0090000000000, [69, 48, 0, 0], 168, 1, 11, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f3a0bc009000000000000000000, [81, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0bc0090000000000, [71, 51, 0, 0], 176, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f64.ceil.Registers
-    template(0x66400f3a0bc00a000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c066400f3a0bc00a0000000000, [69, 48, 0, 0], 169, 1, 11, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f3a0bc00a000000000000000000, [81, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0bc00a0000000000, [71, 51, 0, 0], 177, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f64.trunc.Registers
-    template(0x66400f3a0bc00b000000000000000000, [79, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c066400f3a0bc00b0000000000, [69, 48, 0, 0], 170, 1, 11, I0, N, [N, N], 0, 2, 0),
+    template(0x66400f3a0bc00b000000000000000000, [81, 0, 0, 0], 0, 0, 7, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c066400f3a0bc00b0000000000, [71, 51, 0, 0], 178, 1, 11, I0, N, [N, N], 0, 2, 0),
     // f32.eq.Registers
-    template(0x4031c0400f2ec0400f9bc041ba000000, [41, 45, 19, 0], 171, 2, 21, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c0400f2ec0400f9bc041ba000000, [43, 47, 19, 0], 179, 2, 21, I0, N, [N, N], 0, 0, 0),
     // f64.eq.Registers
-    template(0x4031c066400f2ec0400f9bc041ba0000, [5, 58, 31, 0], 173, 2, 22, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c066400f2ec0400f9bc041ba0000, [5, 60, 32, 0], 181, 2, 22, I0, N, [N, N], 0, 0, 0),
     // f32.ne.Registers
-    template(0x4031c0400f2ec0400f9ac041ba010000, [41, 45, 19, 0], 175, 2, 21, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c0400f2ec0400f9ac041ba010000, [43, 47, 19, 0], 183, 2, 21, I0, N, [N, N], 0, 0, 0),
     // f64.ne.Registers
-    template(0x4031c066400f2ec0400f9ac041ba0100, [5, 58, 31, 0], 177, 2, 22, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c066400f2ec0400f9ac041ba0100, [5, 60, 32, 0], 185, 2, 22, I0, N, [N, N], 0, 0, 0),
     // f32.eq.Jump
     template(0x400f2ec07a060f840000000000000000, [3, 4, 0, 0], 0, 0, 12, I0, N, [8, N], 0, 0, 0),
     // f64.eq.Jump
@@ -1214,15 +1303,15 @@ static TEMPLATES: [Template; 695] = [
     // f32.ne.Jump
     template(0x400f2ec00f85000000000f8a00000000, [3, 4, 0, 0], 0, 0, 16, I0, N, [6, 12], 0, 0, 0),
     // f64.ne.Jump
-    template(0x66400f2ec00f85000000000f8a000000, [9, 8, 0, 0], 179, 2, 17, I0, N, [7, 13], 0, 0, 0),
+    template(0x66400f2ec00f85000000000f8a000000, [9, 8, 0, 0], 187, 2, 17, I0, N, [7, 13], 0, 0, 0),
     // f32.gt.Registers
-    template(0x4031c0400f2ec0400f97c00000000000, [41, 45, 19, 0], 69, 1, 11, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c0400f2ec0400f97c00000000000, [43, 47, 19, 0], 77, 1, 11, I0, N, [N, N], 0, 0, 0),
     // f32.ge.Registers
-    template(0x4031c0400f2ec0400f93c00000000000, [41, 45, 19, 0], 85, 1, 11, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c0400f2ec0400f93c00000000000, [43, 47, 19, 0], 93, 1, 11, I0, N, [N, N], 0, 0, 0),
     // f64.gt.Registers
-    template(0x4031c066400f2ec0400f97c000000000, [5, 58, 31, 0], 181, 1, 12, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c066400f2ec0400f97c000000000, [5, 60, 32, 0], 189, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f64.ge.Registers
-    template(0x4031c066400f2ec0400f93c000000000, [5, 58, 31, 0], 182, 1, 12, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c066400f2ec0400f93c000000000, [5, 60, 32, 0], 190, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f32.gt.Jump
     template(0x400f2ec00f8700000000000000000000, [3, 4, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f32.ge.Jump
@@ -1240,13 +1329,13 @@ static TEMPLATES: [Template; 695] = [
     // f64.ge.JumpNot
     template(0x66400f2ec00f82000000000000000000, [9, 8, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f32.lt.Registers
-    template(0x4031c0400f2ec0400f97c00000000000, [41, 19, 45, 0], 69, 1, 11, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c0400f2ec0400f97c00000000000, [43, 19, 47, 0], 77, 1, 11, I0, N, [N, N], 0, 0, 0),
     // f32.le.Registers
-    template(0x4031c0400f2ec0400f93c00000000000, [41, 19, 45, 0], 85, 1, 11, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c0400f2ec0400f93c00000000000, [43, 19, 47, 0], 93, 1, 11, I0, N, [N, N], 0, 0, 0),
     // f64.lt.Registers
-    template(0x4031c066400f2ec0400f97c000000000, [5, 31, 58, 0], 181, 1, 12, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c066400f2ec0400f97c000000000, [5, 32, 60, 0], 189, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f64.le.Registers
-    template(0x4031c066400f2ec0400f93c000000000, [5, 31, 58, 0], 182, 1, 12, I0, N, [N, N], 0, 0, 0),
+    template(0x4031c066400f2ec0400f93c000000000, [5, 32, 60, 0], 190, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f32.lt.Jump
     template(0x400f2ec00f8700000000000000000000, [4, 3, 0, 0], 0, 0, 10, I0, N, [6, N], 0, 0, 0),
     // f32.le.Jump
@@ -1264,62 +1353,62 @@ static TEMPLATES: [Template; 695] = [
     // f64.le.JumpNot
     template(0x66400f2ec00f82000000000000000000, [8, 9, 0, 0], 0, 0, 11, I0, N, [7, N], 0, 0, 0),
     // f32.demote_f64.Registers
-    template(0xf2400f5ac00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c0f2400f5ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 2, 0),
+    template(0xf2400f5ac00000000000000000000000, [30, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c0f2400f5ac000000000000000, [71, 51, 0, 0], 160, 1, 9, I0, N, [N, N], 0, 2, 0),
     // f64.promote_f32.Registers
-    template(0xf3400f5ac00000000000000000000000, [29, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
-    template(0x400f57c0f3400f5ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 2, 0),
+    template(0xf3400f5ac00000000000000000000000, [30, 0, 0, 0], 0, 0, 5, I0, N, [N, N], 2, 0, 0),
+    template(0x400f57c0f3400f5ac000000000000000, [71, 51, 0, 0], 160, 1, 9, I0, N, [N, N], 0, 2, 0),
     // f32.convert_i32_s.Registers
-    template(0x400f57c0f3400f2ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 0, 0),
+    template(0x400f57c0f3400f2ac000000000000000, [71, 51, 0, 0], 160, 1, 9, I0, N, [N, N], 0, 0, 0),
     // f64.convert_i32_s.Registers
-    template(0x400f57c0f2400f2ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 0, 0),
+    template(0x400f57c0f2400f2ac000000000000000, [71, 51, 0, 0], 160, 1, 9, I0, N, [N, N], 0, 0, 0),
     // f32.convert_i32_u.Registers
-    template(0x4189c2400f57c0f3490f2ac200000000, [73, 2, 0, 0], 183, 1, 12, I0, N, [N, N], 0, 0, 0),
+    template(0x4189c2400f57c0f3490f2ac200000000, [75, 2, 0, 0], 191, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f64.convert_i32_u.Registers
-    template(0x4189c2400f57c0f2490f2ac200000000, [73, 2, 0, 0], 183, 1, 12, I0, N, [N, N], 0, 0, 0),
+    template(0x4189c2400f57c0f2490f2ac200000000, [75, 2, 0, 0], 191, 1, 12, I0, N, [N, N], 0, 0, 0),
     // f32.convert_i64_s.Registers
-    template(0x400f57c0f3480f2ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 0, 0),
+    template(0x400f57c0f3480f2ac000000000000000, [71, 51, 0, 0], 160, 1, 9, I0, N, [N, N], 0, 0, 0),
     // f64.convert_i64_s.Registers
-    template(0x400f57c0f2480f2ac000000000000000, [69, 48, 0, 0], 152, 1, 9, I0, N, [N, N], 0, 0, 0),
+    template(0x400f57c0f2480f2ac000000000000000, [71, 51, 0, 0], 160, 1, 9, I0, N, [N, N], 0, 0, 0),
     // f32.convert_i64_u.Registers
-    template(0x400f57c04885c07807f3480f2ac0eb16, [7, 50, 0, 0], 184, 4, 38, I0, N, [N, N], 0, 0, 0),
+    template(0x400f57c04885c07807f3480f2ac0eb16, [7, 52, 0, 0], 192, 4, 38, I0, N, [N, N], 0, 0, 0),
     // f64.convert_i64_u.Registers
-    template(0x400f57c04885c07807f2480f2ac0eb16, [7, 50, 0, 0], 188, 4, 38, I0, N, [N, N], 0, 0, 0),
+    template(0x400f57c04885c07807f2480f2ac0eb16, [7, 52, 0, 0], 196, 4, 38, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_f32_s.Registers
-    template(0xf3480f2cc04c63d04939c20f85000000, [81, 8, 0, 0], 192, 2, 17, I0, N, [13, N], 0, 0, 0),
+    template(0xf3480f2cc04c63d04939c20f85000000, [83, 8, 0, 0], 200, 2, 17, I0, N, [13, N], 0, 0, 0),
     // i32.trunc_f64_s.Registers
-    template(0xf2480f2cc04c63d04939c20f85000000, [81, 8, 0, 0], 192, 2, 17, I0, N, [13, N], 0, 0, 0),
+    template(0xf2480f2cc04c63d04939c20f85000000, [83, 8, 0, 0], 200, 2, 17, I0, N, [13, N], 0, 0, 0),
     // i32.trunc_f32_u.Registers
-    template(0xf3480f2cc04189c24939c20f85000000, [82, 8, 0, 0], 192, 2, 17, I0, N, [13, N], 0, 0, 0),
+    template(0xf3480f2cc04189c24939c20f85000000, [84, 8, 0, 0], 200, 2, 17, I0, N, [13, N], 0, 0, 0),
     // i32.trunc_f64_u.Registers
-    template(0xf2480f2cc04189c24939c20f85000000, [82, 8, 0, 0], 192, 2, 17, I0, N, [13, N], 0, 0, 0),
+    template(0xf2480f2cc04189c24939c20f85000000, [84, 8, 0, 0], 200, 2, 17, I0, N, [13, N], 0, 0, 0),
     // i32.trunc_sat_f32_s.Registers
-    template(0xf3400f2cc04083f8017114450f57ff41, [81, 8, 0, 0], 194, 3, 31, I0, N, [N, N], 0, 0, 0),
+    template(0xf3400f2cc04083f8017114450f57ff41, [83, 8, 0, 0], 202, 3, 31, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_sat_f64_s.Registers
-    template(0xf2400f2cc04083f8017115450f57ff66, [81, 8, 0, 0], 197, 3, 32, I0, N, [N, N], 0, 0, 0),
+    template(0xf2400f2cc04083f8017115450f57ff66, [83, 8, 0, 0], 205, 3, 32, I0, N, [N, N], 0, 0, 0),
     // i64.trunc_sat_f32_s.Registers
-    template(0xf3480f2cc04883f8017114450f57ff41, [81, 8, 0, 0], 200, 3, 31, I0, N, [N, N], 0, 0, 0),
+    template(0xf3480f2cc04883f8017114450f57ff41, [83, 8, 0, 0], 208, 3, 31, I0, N, [N, N], 0, 0, 0),
     // i64.trunc_sat_f64_s.Registers
-    template(0xf2480f2cc04883f8017115450f57ff66, [81, 8, 0, 0], 203, 3, 32, I0, N, [N, N], 0, 0, 0),
+    template(0xf2480f2cc04883f8017115450f57ff66, [83, 8, 0, 0], 211, 3, 32, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_sat_f32_u.Registers
-    template(0xf3480f2cc04189c24939c2740e450f57, [82, 8, 0, 0], 206, 3, 27, I0, N, [N, N], 0, 0, 0),
+    template(0xf3480f2cc04189c24939c2740e450f57, [84, 8, 0, 0], 214, 3, 27, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_sat_f64_u.Registers
-    template(0xf2480f2cc04189c24939c2740f450f57, [82, 8, 0, 0], 209, 3, 28, I0, N, [N, N], 0, 0, 0),
+    template(0xf2480f2cc04189c24939c2740f450f57, [84, 8, 0, 0], 217, 3, 28, I0, N, [N, N], 0, 0, 0),
     // i64.trunc_f32_s.Registers
-    template(0xf3480f2cc04883f801711b41ba000000, [81, 8, 0, 0], 212, 4, 38, I0, N, [28, 34], 0, 0, 0),
+    template(0xf3480f2cc04883f801711b41ba000000, [83, 8, 0, 0], 220, 4, 38, I0, N, [28, 34], 0, 0, 0),
     // i64.trunc_f64_s.Registers
-    template(0xf2480f2cc04883f801712049ba000000, [81, 8, 0, 0], 216, 5, 43, I0, N, [33, 39], 0, 0, 0),
+    template(0xf2480f2cc04883f801712049ba000000, [83, 8, 0, 0], 224, 5, 43, I0, N, [33, 39], 0, 0, 0),
     // i64.trunc_f32_u.Registers
-    template(0xf3480f2cc04885c0792741ba0000005f, [88, 8, 0, 0], 221, 6, 49, I0, N, [37, N], 0, 0, 0),
+    template(0xf3480f2cc04885c0792741ba0000005f, [90, 8, 0, 0], 229, 6, 49, I0, N, [37, N], 0, 0, 0),
     // i64.trunc_f64_u.Registers
-    template(0xf2480f2cc04885c0792b49ba00000000, [88, 8, 0, 0], 227, 6, 53, I0, N, [41, N], 0, 0, 0),
+    template(0xf2480f2cc04885c0792b49ba00000000, [90, 8, 0, 0], 235, 6, 53, I0, N, [41, N], 0, 0, 0),
     // i64.trunc_sat_f32_u.Registers
-    template(0xf3480f2cc04885c0793341ba0000005f, [88, 8, 0, 0], 233, 7, 61, I0, N, [N, N], 0, 0, 0),
+    template(0xf3480f2cc04885c0793341ba0000005f, [90, 8, 0, 0], 241, 7, 61, I0, N, [N, N], 0, 0, 0),
     // i64.trunc_sat_f64_u.Registers
-    template(0xf2480f2cc04885c0793849ba00000000, [88, 8, 0, 0], 240, 8, 66, I0, N, [N, N], 0, 0, 0),
+    template(0xf2480f2cc04885c0793849ba00000000, [90, 8, 0, 0], 248, 8, 66, I0, N, [N, N], 0, 0, 0),
     // machine.Address
-    template(0x488d4400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
-    template(0x488d8400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
+    template(0x488d4400000000000000000000000000, [2, 4, 15, 98], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x488d8400000000000000000000000000, [2, 4, 15, 98], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load8_s.Immediate
     template(0x480fbe40000000000000000000000000, [3, 4, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
     template(0x480fbe80000000000000000000000000, [3, 4, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
@@ -1342,26 +1431,26 @@ static TEMPLATES: [Template; 695] = [
     template(0x408b4000000000000000000000000000, [2, 1, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
     template(0x408b8000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.load8_s.Registers
-    template(0x480fbe44000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
-    template(0x480fbe84000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
+    template(0x480fbe44000000000000000000000000, [3, 99, 100, 101], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x480fbe84000000000000000000000000, [3, 99, 100, 101], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.load8_u.Registers
-    template(0x400fb644000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
-    template(0x400fb684000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
+    template(0x400fb644000000000000000000000000, [3, 99, 100, 101], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x400fb684000000000000000000000000, [3, 99, 100, 101], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.load16_s.Registers
-    template(0x480fbf44000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
-    template(0x480fbf84000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
+    template(0x480fbf44000000000000000000000000, [3, 99, 100, 101], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x480fbf84000000000000000000000000, [3, 99, 100, 101], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.load16_u.Registers
-    template(0x400fb744000000000000000000000000, [3, 97, 98, 99], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
-    template(0x400fb784000000000000000000000000, [3, 97, 98, 99], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
+    template(0x400fb744000000000000000000000000, [3, 99, 100, 101], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x400fb784000000000000000000000000, [3, 99, 100, 101], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.load32_s.Registers
-    template(0x48634400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
-    template(0x48638400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
+    template(0x48634400000000000000000000000000, [2, 4, 15, 98], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x48638400000000000000000000000000, [2, 4, 15, 98], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load32_u.Registers
-    template(0x408b4400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
-    template(0x408b8400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
+    template(0x408b4400000000000000000000000000, [2, 4, 15, 98], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x408b8400000000000000000000000000, [2, 4, 15, 98], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.load.Registers
-    template(0x488b4400000000000000000000000000, [2, 4, 15, 96], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
-    template(0x488b8400000000000000000000000000, [2, 4, 15, 96], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
+    template(0x488b4400000000000000000000000000, [2, 4, 15, 98], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x488b8400000000000000000000000000, [2, 4, 15, 98], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // f32.load.Immediate
     template(0xf3400f10400000000000000000000000, [9, 8, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
     template(0xf3400f10800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
@@ -1369,11 +1458,11 @@ static TEMPLATES: [Template; 695] = [
     template(0xf2400f10400000000000000000000000, [9, 8, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
     template(0xf2400f10800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // f32.load.Registers
-    template(0xf3400f10440000000000000000000000, [9, 100, 101, 102], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
-    template(0xf3400f10840000000000000000000000, [9, 100, 101, 102], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
+    template(0xf3400f10440000000000000000000000, [9, 102, 103, 104], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf3400f10840000000000000000000000, [9, 102, 103, 104], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // f64.load.Registers
-    template(0xf2400f10440000000000000000000000, [9, 100, 101, 102], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
-    template(0xf2400f10840000000000000000000000, [9, 100, 101, 102], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
+    template(0xf2400f10440000000000000000000000, [9, 102, 103, 104], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf2400f10840000000000000000000000, [9, 102, 103, 104], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // f32.store.Immediate
     template(0xf3400f11400000000000000000000000, [8, 9, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
     template(0xf3400f11800000000000000000000000, [8, 9, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
@@ -1381,17 +1470,17 @@ static TEMPLATES: [Template; 695] = [
     template(0xf2400f11400000000000000000000000, [8, 9, 0, 0], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
     template(0xf2400f11800000000000000000000000, [8, 9, 0, 0], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // f32.store.Registers
-    template(0xf3400f11440000000000000000000000, [100, 101, 102, 9], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
-    template(0xf3400f11840000000000000000000000, [100, 101, 102, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
+    template(0xf3400f11440000000000000000000000, [102, 103, 104, 9], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf3400f11840000000000000000000000, [102, 103, 104, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // f64.store.Registers
-    template(0xf2400f11440000000000000000000000, [100, 101, 102, 9], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
-    template(0xf2400f11840000000000000000000000, [100, 101, 102, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
+    template(0xf2400f11440000000000000000000000, [102, 103, 104, 9], 0, 0, 7, S8, 6, [N, N], 0, 0, 0),
+    template(0xf2400f11840000000000000000000000, [102, 103, 104, 9], 0, 0, 10, S32, 6, [N, N], 0, 0, 0),
     // i64.store8.Immediate
     template(0x40884000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
     template(0x40888000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.store16.Immediate
-    template(0x66408940000000000000000000000000, [22, 103, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
-    template(0x66408980000000000000000000000000, [22, 103, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
+    template(0x66408940000000000000000000000000, [22, 105, 0, 0], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x66408980000000000000000000000000, [22, 105, 0, 0], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.store32.Immediate
     template(0x40894000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
     template(0x40898000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
@@ -1399,17 +1488,17 @@ static TEMPLATES: [Template; 695] = [
     template(0x48894000000000000000000000000000, [1, 2, 0, 0], 0, 0, 4, S8, 3, [N, N], 0, 0, 0),
     template(0x48898000000000000000000000000000, [1, 2, 0, 0], 0, 0, 7, S32, 3, [N, N], 0, 0, 0),
     // i64.store8.Registers
-    template(0x40884400000000000000000000000000, [4, 15, 96, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
-    template(0x40888400000000000000000000000000, [4, 15, 96, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
+    template(0x40884400000000000000000000000000, [4, 15, 98, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x40888400000000000000000000000000, [4, 15, 98, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.store16.Registers
-    template(0x66408944000000000000000000000000, [8, 104, 99, 103], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
-    template(0x66408984000000000000000000000000, [8, 104, 99, 103], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
+    template(0x66408944000000000000000000000000, [8, 106, 101, 105], 0, 0, 6, S8, 5, [N, N], 0, 0, 0),
+    template(0x66408984000000000000000000000000, [8, 106, 101, 105], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.store32.Registers
-    template(0x40894400000000000000000000000000, [4, 15, 96, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
-    template(0x40898400000000000000000000000000, [4, 15, 96, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
+    template(0x40894400000000000000000000000000, [4, 15, 98, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x40898400000000000000000000000000, [4, 15, 98, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // i64.store.Registers
-    template(0x48894400000000000000000000000000, [4, 15, 96, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
-    template(0x48898400000000000000000000000000, [4, 15, 96, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
+    template(0x48894400000000000000000000000000, [4, 15, 98, 2], 0, 0, 5, S8, 4, [N, N], 0, 0, 0),
+    template(0x48898400000000000000000000000000, [4, 15, 98, 2], 0, 0, 8, S32, 4, [N, N], 0, 0, 0),
     // fence.Registers
     template(0x0faef000000000000000000000000000, [0, 0, 0, 0], 0, 0, 3, I0, N, [N, N], 0, 0, 0),
     // i32.atomic_load.Immediate
@@ -1422,32 +1511,32 @@ static TEMPLATES: [Template; 695] = [
     template(0x48898000000000f0830c240000000000, [1, 2, 0, 0], 0, 0, 12, S32, 3, [N, N], 0, 0, 0),
     // i32.atomic_add.Immediate
     template(0xf0400fc1800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 4, 0, 0),
-    template(0x4089c0f0400fc1800000000000000000, [105, 31, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 0),
+    template(0x4089c0f0400fc1800000000000000000, [107, 32, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 0),
     // i64.atomic_add.Immediate
     template(0xf0480fc1800000000000000000000000, [9, 8, 0, 0], 0, 0, 9, S32, 5, [N, N], 4, 0, 0),
-    template(0x4889c0f0480fc1800000000000000000, [105, 31, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 0),
+    template(0x4889c0f0480fc1800000000000000000, [107, 32, 2, 0], 0, 0, 12, S32, 8, [N, N], 0, 4, 0),
     // i32.atomic_xchg.Immediate
     template(0x40878000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 4, 0, 0),
-    template(0x4089c040878000000000000000000000, [106, 36, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 0),
+    template(0x4089c040878000000000000000000000, [108, 37, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 0),
     // i64.atomic_xchg.Immediate
     template(0x48878000000000000000000000000000, [2, 1, 0, 0], 0, 0, 7, S32, 3, [N, N], 4, 0, 0),
-    template(0x4889c048878000000000000000000000, [106, 36, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 0),
+    template(0x4889c048878000000000000000000000, [108, 37, 2, 0], 0, 0, 10, S32, 6, [N, N], 0, 4, 0),
     // i32.atomic_cmpxchg.Immediate
     template(0xf0400fb1800000000000000000000000, [0, 8, 0, 9], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i64.atomic_cmpxchg.Immediate
     template(0xf0480fb1800000000000000000000000, [0, 8, 0, 9], 0, 0, 9, S32, 5, [N, N], 0, 0, 0),
     // i32.atomic_and.Immediate
-    template(0x4c8d9000000000418b0289c24021c2f0, [0, 1, 0, 0], 248, 2, 22, S32, 3, [N, N], 0, 0, 0),
+    template(0x4c8d9000000000418b0289c24021c2f0, [0, 1, 0, 0], 256, 2, 22, S32, 3, [N, N], 0, 0, 0),
     // i32.atomic_or.Immediate
-    template(0x4c8d9000000000418b0289c24009c2f0, [0, 1, 0, 0], 250, 2, 22, S32, 3, [N, N], 0, 0, 0),
+    template(0x4c8d9000000000418b0289c24009c2f0, [0, 1, 0, 0], 258, 2, 22, S32, 3, [N, N], 0, 0, 0),
     // i32.atomic_xor.Immediate
-    template(0x4c8d9000000000418b0289c24031c2f0, [0, 1, 0, 0], 252, 2, 22, S32, 3, [N, N], 0, 0, 0),
+    template(0x4c8d9000000000418b0289c24031c2f0, [0, 1, 0, 0], 260, 2, 22, S32, 3, [N, N], 0, 0, 0),
     // i64.atomic_and.Immediate
-    template(0x4c8d9000000000498b024889c24821c2, [0, 1, 0, 0], 254, 2, 23, S32, 3, [N, N], 0, 0, 0),
+    template(0x4c8d9000000000498b024889c24821c2, [0, 1, 0, 0], 262, 2, 23, S32, 3, [N, N], 0, 0, 0),
     // i64.atomic_or.Immediate
-    template(0x4c8d9000000000498b024889c24809c2, [0, 1, 0, 0], 256, 2, 23, S32, 3, [N, N], 0, 0, 0),
+    template(0x4c8d9000000000498b024889c24809c2, [0, 1, 0, 0], 264, 2, 23, S32, 3, [N, N], 0, 0, 0),
     // i64.atomic_xor.Immediate
-    template(0x4c8d9000000000498b024889c24831c2, [0, 1, 0, 0], 258, 2, 23, S32, 3, [N, N], 0, 0, 0),
+    template(0x4c8d9000000000498b024889c24831c2, [0, 1, 0, 0], 266, 2, 23, S32, 3, [N, N], 0, 0, 0),
 ];
 
 #[rustfmt::skip]
@@ -1475,7 +1564,7 @@ static RESTRICTIONS: [[u32; 4]; 20] = [
 ];
 
 #[rustfmt::skip]
-static WORDS: [Word; 260] = [
+static WORDS: [Word; 268] = [
     word(0x00000048836d2801, [0, 0, 0, 0]),
     word(0x0f88000000000000, [0, 0, 0, 0]),
     word(0x81c4000000004883, [0, 0, 0, 0]),
@@ -1495,251 +1584,259 @@ static WORDS: [Word; 260] = [
     word(0xd00f800000000000, [21, 0, 0, 0]),
     word(0x9940f7f800000000, [0, 0, 22, 0]),
     word(0x489948f7f8000000, [0, 0, 23, 0]),
-    word(0xbdc0410f44c24083, [26, 27, 0, 0]),
+    word(0xbdc0410f44c24083, [25, 0, 0, 0]),
     word(0xf01f000000000000, [21, 0, 0, 0]),
-    word(0xbdc0490f44c24883, [26, 27, 0, 0]),
+    word(0x00400fbdc0410f44, [26, 8, 0, 0]),
+    word(0xc24083f01f000000, [27, 0, 0, 0]),
+    word(0xbdc0490f44c24883, [25, 0, 0, 0]),
     word(0xf03f000000000000, [21, 0, 0, 0]),
-    word(0xbcc0410f44c20000, [28, 27, 0, 0]),
-    word(0xbcc0490f44c20000, [28, 27, 0, 0]),
+    word(0x00480fbdc0490f44, [26, 8, 0, 0]),
+    word(0xc24883f03f000000, [27, 0, 0, 0]),
+    word(0xbcc0410f44c20000, [28, 0, 0, 0]),
+    word(0x00400fbcc0410f44, [26, 8, 0, 0]),
+    word(0xc200000000000000, [29, 0, 0, 0]),
+    word(0xbcc0490f44c20000, [28, 0, 0, 0]),
+    word(0x00480fbcc0490f44, [26, 8, 0, 0]),
+    word(0xc200000000000000, [29, 0, 0, 0]),
     word(0xe810000000000000, [21, 0, 0, 0]),
     word(0x00400f94c0000000, [8, 0, 0, 0]),
-    word(0x94c0000000000000, [27, 0, 0, 0]),
+    word(0x94c0000000000000, [38, 0, 0, 0]),
     word(0x00400f95c0000000, [8, 0, 0, 0]),
-    word(0x95c0000000000000, [27, 0, 0, 0]),
+    word(0x95c0000000000000, [38, 0, 0, 0]),
     word(0x00400f9cc0000000, [8, 0, 0, 0]),
-    word(0x9cc0000000000000, [27, 0, 0, 0]),
+    word(0x9cc0000000000000, [38, 0, 0, 0]),
     word(0x00400f92c0000000, [8, 0, 0, 0]),
-    word(0x92c0000000000000, [27, 0, 0, 0]),
+    word(0x92c0000000000000, [38, 0, 0, 0]),
     word(0x00400f9fc0000000, [8, 0, 0, 0]),
-    word(0x9fc0000000000000, [27, 0, 0, 0]),
+    word(0x9fc0000000000000, [38, 0, 0, 0]),
     word(0x00400f97c0000000, [8, 0, 0, 0]),
-    word(0x97c0000000000000, [27, 0, 0, 0]),
+    word(0x97c0000000000000, [38, 0, 0, 0]),
     word(0x00400f9ec0000000, [8, 0, 0, 0]),
-    word(0x9ec0000000000000, [27, 0, 0, 0]),
+    word(0x9ec0000000000000, [38, 0, 0, 0]),
     word(0x00400f96c0000000, [8, 0, 0, 0]),
-    word(0x96c0000000000000, [27, 0, 0, 0]),
+    word(0x96c0000000000000, [38, 0, 0, 0]),
     word(0x00400f9dc0000000, [8, 0, 0, 0]),
-    word(0x9dc0000000000000, [27, 0, 0, 0]),
+    word(0x9dc0000000000000, [38, 0, 0, 0]),
     word(0x00400f93c0000000, [8, 0, 0, 0]),
-    word(0x93c0000000000000, [27, 0, 0, 0]),
-    word(0x0000400f94c00000, [38, 0, 0, 0]),
-    word(0xb800000000400f94, [40, 0, 0, 0]),
+    word(0x93c0000000000000, [38, 0, 0, 0]),
+    word(0x0000400f94c00000, [40, 0, 0, 0]),
+    word(0xb800000000400f94, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f94c00000000000, [42, 0, 0, 0]),
-    word(0x0000400f95c00000, [38, 0, 0, 0]),
-    word(0xb800000000400f95, [40, 0, 0, 0]),
+    word(0x0f94c00000000000, [44, 0, 0, 0]),
+    word(0x0000400f95c00000, [40, 0, 0, 0]),
+    word(0xb800000000400f95, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f95c00000000000, [42, 0, 0, 0]),
-    word(0x0000400f9cc00000, [38, 0, 0, 0]),
-    word(0xb800000000400f9c, [40, 0, 0, 0]),
+    word(0x0f95c00000000000, [44, 0, 0, 0]),
+    word(0x0000400f9cc00000, [40, 0, 0, 0]),
+    word(0xb800000000400f9c, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f9cc00000000000, [42, 0, 0, 0]),
-    word(0x0000400f92c00000, [38, 0, 0, 0]),
-    word(0xb800000000400f92, [40, 0, 0, 0]),
+    word(0x0f9cc00000000000, [44, 0, 0, 0]),
+    word(0x0000400f92c00000, [40, 0, 0, 0]),
+    word(0xb800000000400f92, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f92c00000000000, [42, 0, 0, 0]),
-    word(0x0000400f9fc00000, [38, 0, 0, 0]),
-    word(0xb800000000400f9f, [40, 0, 0, 0]),
+    word(0x0f92c00000000000, [44, 0, 0, 0]),
+    word(0x0000400f9fc00000, [40, 0, 0, 0]),
+    word(0xb800000000400f9f, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f9fc00000000000, [42, 0, 0, 0]),
-    word(0x0000400f97c00000, [38, 0, 0, 0]),
-    word(0xb800000000400f97, [40, 0, 0, 0]),
+    word(0x0f9fc00000000000, [44, 0, 0, 0]),
+    word(0x0000400f97c00000, [40, 0, 0, 0]),
+    word(0xb800000000400f97, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f97c00000000000, [42, 0, 0, 0]),
-    word(0x0000400f9ec00000, [38, 0, 0, 0]),
-    word(0xb800000000400f9e, [40, 0, 0, 0]),
+    word(0x0f97c00000000000, [44, 0, 0, 0]),
+    word(0x0000400f9ec00000, [40, 0, 0, 0]),
+    word(0xb800000000400f9e, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f9ec00000000000, [42, 0, 0, 0]),
-    word(0x0000400f96c00000, [38, 0, 0, 0]),
-    word(0xb800000000400f96, [40, 0, 0, 0]),
+    word(0x0f9ec00000000000, [44, 0, 0, 0]),
+    word(0x0000400f96c00000, [40, 0, 0, 0]),
+    word(0xb800000000400f96, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f96c00000000000, [42, 0, 0, 0]),
-    word(0x0000400f9dc00000, [38, 0, 0, 0]),
-    word(0xb800000000400f9d, [40, 0, 0, 0]),
+    word(0x0f96c00000000000, [44, 0, 0, 0]),
+    word(0x0000400f9dc00000, [40, 0, 0, 0]),
+    word(0xb800000000400f9d, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f9dc00000000000, [42, 0, 0, 0]),
-    word(0x0000400f93c00000, [38, 0, 0, 0]),
-    word(0xb800000000400f93, [40, 0, 0, 0]),
+    word(0x0f9dc00000000000, [44, 0, 0, 0]),
+    word(0x0000400f93c00000, [40, 0, 0, 0]),
+    word(0xb800000000400f93, [42, 0, 0, 0]),
     word(0xc000000000000000, [21, 0, 0, 0]),
-    word(0x0f93c00000000000, [42, 0, 0, 0]),
-    word(0x45c0000000000000, [13, 0, 27, 0]),
-    word(0xc000000000000000, [49, 0, 0, 21]),
-    word(0xc000000000000000, [49, 0, 21, 0]),
+    word(0x0f93c00000000000, [44, 0, 0, 0]),
+    word(0x45c0000000000000, [13, 0, 38, 0]),
+    word(0xc000000000000000, [29, 0, 0, 21]),
+    word(0xc000000000000000, [29, 0, 21, 0]),
     word(0x04400f28c0000000, [9, 0, 0, 8]),
     word(0xf3410f5cc7000000, [9, 0, 0, 0]),
     word(0xf3410f5ec7000000, [9, 0, 0, 0]),
     word(0xf2410f5cc7000000, [9, 0, 0, 0]),
     word(0xf2410f5ec7000000, [9, 0, 0, 0]),
-    word(0x400f56c0eb0cf340, [53, 0, 54, 0]),
-    word(0x0f58c0eb05f3400f, [55, 0, 56, 0]),
-    word(0x5dc0000000000000, [13, 0, 27, 0]),
-    word(0x400f56c0eb0cf340, [53, 54, 0, 0]),
-    word(0x0f58c0eb05f3400f, [55, 56, 0, 0]),
-    word(0x5dc0000000000000, [13, 27, 0, 0]),
-    word(0x750f7a06400f56c0, [58, 0, 31, 0]),
-    word(0xeb0cf3400f58c0eb, [45, 0, 19, 0]),
-    word(0x05f3400f5dc00000, [59, 0, 38, 0]),
-    word(0x400f54c0eb0cf340, [53, 0, 54, 0]),
-    word(0x0f58c0eb05f3400f, [55, 0, 56, 0]),
-    word(0x5fc0000000000000, [13, 0, 27, 0]),
-    word(0x400f54c0eb0cf340, [53, 54, 0, 0]),
-    word(0x0f58c0eb05f3400f, [55, 56, 0, 0]),
-    word(0x5fc0000000000000, [13, 27, 0, 0]),
-    word(0x750f7a06400f54c0, [58, 0, 31, 0]),
-    word(0xeb0cf3400f58c0eb, [45, 0, 19, 0]),
-    word(0x05f3400f5fc00000, [59, 0, 38, 0]),
+    word(0x400f56c0eb0cf340, [55, 0, 56, 0]),
+    word(0x0f58c0eb05f3400f, [57, 0, 58, 0]),
+    word(0x5dc0000000000000, [13, 0, 38, 0]),
+    word(0x400f56c0eb0cf340, [55, 56, 0, 0]),
+    word(0x0f58c0eb05f3400f, [57, 58, 0, 0]),
+    word(0x5dc0000000000000, [13, 38, 0, 0]),
+    word(0x750f7a06400f56c0, [60, 0, 32, 0]),
+    word(0xeb0cf3400f58c0eb, [47, 0, 19, 0]),
+    word(0x05f3400f5dc00000, [61, 0, 40, 0]),
+    word(0x400f54c0eb0cf340, [55, 0, 56, 0]),
+    word(0x0f58c0eb05f3400f, [57, 0, 58, 0]),
+    word(0x5fc0000000000000, [13, 0, 38, 0]),
+    word(0x400f54c0eb0cf340, [55, 56, 0, 0]),
+    word(0x0f58c0eb05f3400f, [57, 58, 0, 0]),
+    word(0x5fc0000000000000, [13, 38, 0, 0]),
+    word(0x750f7a06400f54c0, [60, 0, 32, 0]),
+    word(0xeb0cf3400f58c0eb, [47, 0, 19, 0]),
+    word(0x05f3400f5fc00000, [61, 0, 40, 0]),
     word(0x06400f56c0eb0cf2, [9, 0, 8, 0]),
-    word(0x400f58c0eb05f240, [53, 0, 54, 0]),
-    word(0x0f5dc00000000000, [60, 0, 42, 0]),
+    word(0x400f58c0eb05f240, [55, 0, 56, 0]),
+    word(0x0f5dc00000000000, [62, 0, 44, 0]),
     word(0x06400f56c0eb0cf2, [9, 8, 0, 0]),
-    word(0x400f58c0eb05f240, [53, 54, 0, 0]),
-    word(0x0f5dc00000000000, [60, 42, 0, 0]),
-    word(0xc0750f7a06400f56, [61, 0, 40, 0]),
-    word(0xc0eb0cf2400f58c0, [62, 0, 63, 0]),
-    word(0xeb05f2400f5dc000, [45, 0, 19, 0]),
+    word(0x400f58c0eb05f240, [55, 56, 0, 0]),
+    word(0x0f5dc00000000000, [62, 44, 0, 0]),
+    word(0xc0750f7a06400f56, [63, 0, 42, 0]),
+    word(0xc0eb0cf2400f58c0, [64, 0, 65, 0]),
+    word(0xeb05f2400f5dc000, [47, 0, 19, 0]),
     word(0x06400f54c0eb0cf2, [9, 0, 8, 0]),
-    word(0x400f58c0eb05f240, [53, 0, 54, 0]),
-    word(0x0f5fc00000000000, [60, 0, 42, 0]),
+    word(0x400f58c0eb05f240, [55, 0, 56, 0]),
+    word(0x0f5fc00000000000, [62, 0, 44, 0]),
     word(0x06400f54c0eb0cf2, [9, 8, 0, 0]),
-    word(0x400f58c0eb05f240, [53, 54, 0, 0]),
-    word(0x0f5fc00000000000, [60, 42, 0, 0]),
-    word(0xc0750f7a06400f54, [61, 0, 40, 0]),
-    word(0xc0eb0cf2400f58c0, [62, 0, 63, 0]),
-    word(0xeb05f2400f5fc000, [45, 0, 19, 0]),
+    word(0x400f58c0eb05f240, [55, 56, 0, 0]),
+    word(0x0f5fc00000000000, [62, 44, 0, 0]),
+    word(0xc0750f7a06400f54, [63, 0, 42, 0]),
+    word(0xc0eb0cf2400f58c0, [64, 0, 65, 0]),
+    word(0xeb05f2400f5fc000, [47, 0, 19, 0]),
     word(0x72f71f440f54f866, [0, 0, 19, 0]),
-    word(0x400f72f00166400f, [64, 0, 0, 0]),
-    word(0x72d001410f56c700, [65, 0, 0, 0]),
+    word(0x400f72f00166400f, [66, 0, 0, 0]),
+    word(0x72d001410f56c700, [67, 0, 0, 0]),
     word(0x72f71f440f54f840, [11, 10, 19, 0]),
-    word(0x0f28c066400f72f0, [66, 42, 0, 0]),
-    word(0x0166400f72d00141, [67, 0, 0, 0]),
-    word(0x0f56c70000000000, [60, 0, 0, 0]),
+    word(0x0f28c066400f72f0, [68, 44, 0, 0]),
+    word(0x0166400f72d00141, [69, 0, 0, 0]),
+    word(0x0f56c70000000000, [62, 0, 0, 0]),
     word(0x73f73f440f54f866, [0, 0, 19, 0]),
-    word(0x400f73f00166400f, [64, 0, 0, 0]),
-    word(0x73d001410f56c700, [65, 0, 0, 0]),
+    word(0x400f73f00166400f, [66, 0, 0, 0]),
+    word(0x73d001410f56c700, [67, 0, 0, 0]),
     word(0x73f73f440f54f840, [11, 10, 19, 0]),
-    word(0x0f28c066400f73f0, [66, 42, 0, 0]),
-    word(0x0166400f73d00141, [67, 0, 0, 0]),
-    word(0x0f56c70000000000, [60, 0, 0, 0]),
-    word(0x72d701410f54c700, [45, 0, 0, 0]),
-    word(0x72d001400f54c000, [65, 19, 0, 0]),
-    word(0x73d701410f54c700, [45, 0, 0, 0]),
-    word(0x73d001400f54c000, [65, 19, 0, 0]),
-    word(0x72f71f410f57c700, [45, 0, 0, 0]),
-    word(0x72f01f400f57c000, [65, 19, 0, 0]),
-    word(0x73f73f410f57c700, [45, 0, 0, 0]),
-    word(0x73f03f400f57c000, [65, 19, 0, 0]),
-    word(0xc000000000000000, [49, 21, 0, 0]),
-    word(0x0f76c066400f72f0, [71, 0, 0, 0]),
-    word(0x1766400f72d00100, [38, 0, 0, 0]),
-    word(0x7b1166400f76c066, [73, 0, 0, 0]),
-    word(0x400f72f01766400f, [64, 0, 0, 0]),
-    word(0x72d0010000000000, [27, 0, 0, 0]),
-    word(0x400f76c066400f73, [74, 0, 0, 0]),
-    word(0xf03466400f73d001, [75, 0, 0, 0]),
-    word(0xc07b1166400f76c0, [77, 0, 0, 0]),
-    word(0x66400f73f0346640, [78, 0, 0, 0]),
-    word(0x0f73d00100000000, [42, 0, 0, 0]),
-    word(0x0ac0080000000000, [13, 27, 0, 0]),
-    word(0x0ac0090000000000, [13, 27, 0, 0]),
-    word(0x0ac00a0000000000, [13, 27, 0, 0]),
-    word(0x0ac00b0000000000, [13, 27, 0, 0]),
-    word(0x0bc0080000000000, [13, 27, 0, 0]),
-    word(0x0bc0090000000000, [13, 27, 0, 0]),
-    word(0x0bc00a0000000000, [13, 27, 0, 0]),
-    word(0x0bc00b0000000000, [13, 27, 0, 0]),
-    word(0x0f9bc041ba000000, [42, 0, 0, 0]),
+    word(0x0f28c066400f73f0, [68, 44, 0, 0]),
+    word(0x0166400f73d00141, [69, 0, 0, 0]),
+    word(0x0f56c70000000000, [62, 0, 0, 0]),
+    word(0x72d701410f54c700, [47, 0, 0, 0]),
+    word(0x72d001400f54c000, [67, 19, 0, 0]),
+    word(0x73d701410f54c700, [47, 0, 0, 0]),
+    word(0x73d001400f54c000, [67, 19, 0, 0]),
+    word(0x72f71f410f57c700, [47, 0, 0, 0]),
+    word(0x72f01f400f57c000, [67, 19, 0, 0]),
+    word(0x73f73f410f57c700, [47, 0, 0, 0]),
+    word(0x73f03f400f57c000, [67, 19, 0, 0]),
+    word(0xc000000000000000, [29, 21, 0, 0]),
+    word(0x0f76c066400f72f0, [73, 0, 0, 0]),
+    word(0x1766400f72d00100, [40, 0, 0, 0]),
+    word(0x7b1166400f76c066, [75, 0, 0, 0]),
+    word(0x400f72f01766400f, [66, 0, 0, 0]),
+    word(0x72d0010000000000, [38, 0, 0, 0]),
+    word(0x400f76c066400f73, [76, 0, 0, 0]),
+    word(0xf03466400f73d001, [77, 0, 0, 0]),
+    word(0xc07b1166400f76c0, [79, 0, 0, 0]),
+    word(0x66400f73f0346640, [80, 0, 0, 0]),
+    word(0x0f73d00100000000, [44, 0, 0, 0]),
+    word(0x0ac0080000000000, [13, 38, 0, 0]),
+    word(0x0ac0090000000000, [13, 38, 0, 0]),
+    word(0x0ac00a0000000000, [13, 38, 0, 0]),
+    word(0x0ac00b0000000000, [13, 38, 0, 0]),
+    word(0x0bc0080000000000, [13, 38, 0, 0]),
+    word(0x0bc0090000000000, [13, 38, 0, 0]),
+    word(0x0bc00a0000000000, [13, 38, 0, 0]),
+    word(0x0bc00b0000000000, [13, 38, 0, 0]),
+    word(0x0f9bc041ba000000, [44, 0, 0, 0]),
     word(0x00410f45c2000000, [9, 0, 0, 0]),
     word(0x400f9bc041ba0000, [4, 0, 0, 0]),
-    word(0x0000410f45c20000, [59, 0, 0, 0]),
-    word(0x0f9ac041ba010000, [42, 0, 0, 0]),
+    word(0x0000410f45c20000, [61, 0, 0, 0]),
+    word(0x0f9ac041ba010000, [44, 0, 0, 0]),
     word(0x00410f45c2000000, [9, 0, 0, 0]),
     word(0x400f9ac041ba0100, [4, 0, 0, 0]),
-    word(0x0000410f45c20000, [59, 0, 0, 0]),
+    word(0x0000410f45c20000, [61, 0, 0, 0]),
     word(0x0000000f8a000000, [0, 0, 0, 0]),
     word(0x0000000000000000, [0, 0, 0, 0]),
     word(0x400f97c000000000, [4, 0, 0, 0]),
     word(0x400f93c000000000, [4, 0, 0, 0]),
     word(0x490f2ac200000000, [3, 0, 0, 0]),
-    word(0x07f3480f2ac0eb16, [59, 38, 0, 0]),
+    word(0x07f3480f2ac0eb16, [61, 40, 0, 0]),
     word(0x4989c249d1ea7304, [0, 2, 0, 0]),
-    word(0x4983ca01f3490f2a, [47, 0, 0, 0]),
-    word(0xc2f3400f58c00000, [80, 0, 0, 0]),
-    word(0x07f2480f2ac0eb16, [59, 38, 0, 0]),
+    word(0x4983ca01f3490f2a, [50, 0, 0, 0]),
+    word(0xc2f3400f58c00000, [82, 0, 0, 0]),
+    word(0x07f2480f2ac0eb16, [61, 40, 0, 0]),
     word(0x4989c249d1ea7304, [0, 2, 0, 0]),
-    word(0x4983ca01f2490f2a, [47, 0, 0, 0]),
-    word(0xc2f2400f58c00000, [80, 0, 0, 0]),
+    word(0x4983ca01f2490f2a, [50, 0, 0, 0]),
+    word(0xc2f2400f58c00000, [82, 0, 0, 0]),
     word(0x4939c20f85000000, [2, 0, 0, 0]),
     word(0x0000000000000000, [0, 0, 0, 0]),
     word(0x017114450f57ff41, [0, 11, 0, 0]),
-    word(0x0f2ec77a07720840, [10, 60, 0, 0]),
-    word(0xf7d0eb034031c000, [83, 0, 0, 0]),
+    word(0x0f2ec77a07720840, [10, 62, 0, 0]),
+    word(0xf7d0eb034031c000, [85, 0, 0, 0]),
     word(0x017115450f57ff66, [0, 0, 0, 0]),
     word(0x410f2ec77a077208, [0, 3, 0, 0]),
-    word(0x40f7d0eb034031c0, [84, 0, 0, 0]),
+    word(0x40f7d0eb034031c0, [86, 0, 0, 0]),
     word(0x017114450f57ff41, [0, 11, 0, 0]),
-    word(0x0f2ec77a07720848, [10, 60, 0, 0]),
-    word(0xf7d0eb034031c000, [83, 0, 0, 0]),
+    word(0x0f2ec77a07720848, [10, 62, 0, 0]),
+    word(0xf7d0eb034031c000, [85, 0, 0, 0]),
     word(0x017115450f57ff66, [0, 0, 0, 0]),
     word(0x410f2ec77a077208, [0, 3, 0, 0]),
-    word(0x48f7d0eb034031c0, [84, 0, 0, 0]),
+    word(0x48f7d0eb034031c0, [86, 0, 0, 0]),
     word(0x4939c2740e450f57, [2, 0, 0, 0]),
-    word(0xff410f2ec74019c0, [85, 9, 0, 0]),
+    word(0xff410f2ec74019c0, [87, 9, 0, 0]),
     word(0x40f7d00000000000, [1, 0, 0, 0]),
     word(0x4939c2740f450f57, [2, 0, 0, 0]),
-    word(0xff66410f2ec74019, [86, 59, 0, 0]),
-    word(0xc040f7d000000000, [87, 0, 0, 0]),
+    word(0xff66410f2ec74019, [24, 61, 0, 0]),
+    word(0xc040f7d000000000, [88, 0, 0, 0]),
     word(0x01711b41ba000000, [0, 0, 0, 0]),
-    word(0xdf66450f6efa410f, [0, 24, 0, 0]),
+    word(0xdf66450f6efa410f, [0, 89, 0, 0]),
     word(0x2ec70f8500000000, [0, 13, 0, 0]),
     word(0x0f8a000000000000, [0, 0, 0, 0]),
     word(0x01712049ba000000, [0, 0, 0, 0]),
     word(0x000000e0c3664d0f, [0, 0, 0, 0]),
-    word(0x6efa66410f2ec70f, [0, 45, 0, 0]),
+    word(0x6efa66410f2ec70f, [0, 47, 0, 0]),
     word(0x85000000000f8a00, [0, 0, 0, 0]),
     word(0x0000000000000000, [0, 0, 0, 0]),
     word(0x792741ba0000005f, [0, 0, 0, 0]),
-    word(0x66450f6efaf3440f, [0, 25, 0, 0]),
-    word(0x5cf8f3490f2cc748, [89, 27, 0, 0]),
-    word(0x83f8010f80000000, [27, 0, 0, 0]),
-    word(0x0048f7d8480fbaf8, [90, 0, 0, 0]),
+    word(0x66450f6efaf3440f, [0, 49, 0, 0]),
+    word(0x5cf8f3490f2cc748, [91, 38, 0, 0]),
+    word(0x83f8010f80000000, [38, 0, 0, 0]),
+    word(0x0048f7d8480fbaf8, [92, 0, 0, 0]),
     word(0x3f00000000000000, [0, 0, 0, 0]),
     word(0x792b49ba00000000, [0, 0, 0, 0]),
     word(0x0000e043664d0f6e, [0, 0, 0, 0]),
-    word(0xfaf2440f5cf8f249, [11, 38, 0, 0]),
-    word(0x0f2cc74883f8010f, [91, 0, 0, 0]),
-    word(0x800000000048f7d8, [92, 0, 0, 0]),
+    word(0xfaf2440f5cf8f249, [11, 40, 0, 0]),
+    word(0x0f2cc74883f8010f, [93, 0, 0, 0]),
+    word(0x800000000048f7d8, [94, 0, 0, 0]),
     word(0x480fbaf83f000000, [4, 0, 0, 0]),
     word(0x793341ba0000005f, [0, 0, 0, 0]),
-    word(0x66450f6efaf3440f, [0, 25, 0, 0]),
-    word(0x5cf8f3490f2cc748, [89, 27, 0, 0]),
-    word(0x83f8017110450f57, [27, 0, 0, 0]),
-    word(0xff410f2ec74819c0, [85, 9, 0, 0]),
-    word(0x48f7d0eb0848f7d8, [93, 0, 0, 0]),
+    word(0x66450f6efaf3440f, [0, 49, 0, 0]),
+    word(0x5cf8f3490f2cc748, [91, 38, 0, 0]),
+    word(0x83f8017110450f57, [38, 0, 0, 0]),
+    word(0xff410f2ec74819c0, [87, 9, 0, 0]),
+    word(0x48f7d0eb0848f7d8, [95, 0, 0, 0]),
     word(0x480fbaf83f000000, [4, 0, 0, 0]),
     word(0x793849ba00000000, [0, 0, 0, 0]),
     word(0x0000e043664d0f6e, [0, 0, 0, 0]),
-    word(0xfaf2440f5cf8f249, [11, 38, 0, 0]),
-    word(0x0f2cc74883f80171, [91, 0, 0, 0]),
-    word(0x11450f57ff66410f, [0, 24, 0, 0]),
-    word(0x2ec74819c048f7d0, [94, 13, 0, 0]),
-    word(0xeb0848f7d8480fba, [95, 0, 0, 0]),
+    word(0xfaf2440f5cf8f249, [11, 40, 0, 0]),
+    word(0x0f2cc74883f80171, [93, 0, 0, 0]),
+    word(0x11450f57ff66410f, [0, 89, 0, 0]),
+    word(0x2ec74819c048f7d0, [96, 13, 0, 0]),
+    word(0xeb0848f7d8480fba, [97, 0, 0, 0]),
     word(0xf83f000000000000, [21, 0, 0, 0]),
-    word(0x8b0289c24021c2f0, [0, 0, 107, 0]),
+    word(0x8b0289c24021c2f0, [0, 0, 109, 0]),
     word(0x410fb11275f40000, [0, 0, 0, 0]),
-    word(0x8b0289c24009c2f0, [0, 0, 107, 0]),
+    word(0x8b0289c24009c2f0, [0, 0, 109, 0]),
     word(0x410fb11275f40000, [0, 0, 0, 0]),
-    word(0x8b0289c24031c2f0, [0, 0, 107, 0]),
+    word(0x8b0289c24031c2f0, [0, 0, 109, 0]),
     word(0x410fb11275f40000, [0, 0, 0, 0]),
-    word(0x8b024889c24821c2, [0, 0, 108, 0]),
+    word(0x8b024889c24821c2, [0, 0, 110, 0]),
     word(0xf0490fb11275f300, [0, 0, 0, 0]),
-    word(0x8b024889c24809c2, [0, 0, 108, 0]),
+    word(0x8b024889c24809c2, [0, 0, 110, 0]),
     word(0xf0490fb11275f300, [0, 0, 0, 0]),
-    word(0x8b024889c24831c2, [0, 0, 108, 0]),
+    word(0x8b024889c24831c2, [0, 0, 110, 0]),
     word(0xf0490fb11275f300, [0, 0, 0, 0]),
 ];
 
 #[rustfmt::skip]
-static MASKS: [[u64; 16]; MASK_ROWS] = rows([
+static ROWS: [u64; MASKS] = rows([
     [0, 0, 0, 0],
     [0x0000010000000000, 0x0000020000000000, 0x0000040000000000, 0x0100000000000000],
     [0x0000080000000000, 0x0000100000000000, 0x0000200000000000, 0x0400000000000000],
@@ -1764,11 +1861,12 @@ static MASKS: [[u64; 16]; MASK_ROWS] = rows([
     [0x0100000000000000, 0x0200000000000000, 0x0400000000000000, 0],
     [0x0000000100000000, 0x0000000200000000, 0x0000000400000000, 0x0001000000000000],
     [0x0000000001000000, 0x0000000002000000, 0x0000000004000000, 0x0000010000000000],
-    [0, 0, 0, 0x0000000000000400],
-    [0, 0, 0, 0x0000000000000100],
-    [0x0008000000080000, 0x0010000000100000, 0x0020000000200000, 0x0000040000000100],
-    [0x0001000000000000, 0x0002000000000000, 0x0004000000000000, 0],
-    [0x0008000000080000, 0x0010000000100000, 0x0020000000200000, 0x0000040000000000],
+    [0, 0, 0, 0x0000000000000500],
+    [0x0009000000080000, 0x0012000000100000, 0x0024000000200000, 0x0000040000000100],
+    [0x0000000008000000, 0x0000000010000000, 0x0000000020000000, 0x0004000000040000],
+    [0x0800000100000000, 0x1000000200000000, 0x2000000400000000, 0x0001000000000000],
+    [0x0009000000080000, 0x0012000000100000, 0x0024000000200000, 0x0000040000000000],
+    [0x0800000000000000, 0x1000000000000000, 0x2000000000000000, 0],
     [0x0000000009000000, 0x0000000012000000, 0x0000000024000000, 0x0005000000000000],
     [0x0000090000000008, 0x0000120000000010, 0x0000240000000020, 0x0500000004000000],
     [0x0000000000000001, 0x0000000000000002, 0x0000000000000004, 0x0000000001000000],
@@ -1777,6 +1875,7 @@ static MASKS: [[u64; 16]; MASK_ROWS] = rows([
     [0x0000080001000000, 0x0000100002000000, 0x0000200004000000, 0x0400000100000000],
     [0x0000090000000000, 0x0000120000000000, 0x0000240000000000, 0x0500000000000100],
     [0x0000000000010000, 0x0000000000020000, 0x0000000000040000, 0x0000000100000000],
+    [0x0001000000000000, 0x0002000000000000, 0x0004000000000000, 0],
     [0x0000010000010000, 0x0000020000020000, 0x0000040000040000, 0x0100000001000000],
     [0x0000000000010000, 0x0000000000020000, 0x0000000000040000, 0x0000010000000000],
     [0x0000010000000000, 0x0000020000000000, 0x0000040000000000, 0x0100000000000001],
@@ -1787,9 +1886,9 @@ static MASKS: [[u64; 16]; MASK_ROWS] = rows([
     [0x0000000000090000, 0x0000000000120000, 0x0000000000240000, 0x0000000500000000],
     [0x0000000000000800, 0x0000000000001000, 0x0000000000002000, 0x0000000400000000],
     [0x0000000000010000, 0x0000000000020000, 0x0000000000040000, 0x0000000100000400],
+    [0, 0, 0, 0x0000000000000100],
     [0, 0, 0, 0x0000000000040000],
     [0, 0, 0, 0x0000000000010000],
-    [0x0800000000000000, 0x1000000000000000, 0x2000000000000000, 0],
     [0x0000000000000900, 0x0000000000001200, 0x0000000000002400, 0x0000000005000000],
     [0x0000000800000000, 0x0000001000000000, 0x0000002000000000, 0x0400000000040000],
     [0x0000000100000008, 0x0000000200000010, 0x0000000400000020, 0x0100000004000000],
@@ -1826,8 +1925,8 @@ static MASKS: [[u64; 16]; MASK_ROWS] = rows([
     [0x0001000000000900, 0x0002000000001200, 0x0004000000002400, 0x0000000005000000],
     [0x0000010000000009, 0x0000020000000012, 0x0000040000000024, 0x0100000000050000],
     [0x0000000000000009, 0x0000000000000012, 0x0000000000000024, 0x0000000000050000],
-    [0, 0, 0, 0x0000000000000500],
     [0x0900000100000000, 0x1200000200000000, 0x2400000400000000, 0x0001000000000000],
+    [0, 0, 0, 0x0000000000000400],
     [0x0000000008000009, 0x0000000010000012, 0x0000000020000024, 0x0004000000050000],
     [0x0000000000000800, 0x0000000000001000, 0x0000000000002000, 0x0000000400000001],
     [0x0000000100000001, 0x0000000200000002, 0x0000000400000004, 0x0001000001000000],

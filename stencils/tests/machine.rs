@@ -98,6 +98,10 @@ fn bits_of_operands_jump() {
                     (7, u64::MAX),
                     (0x7f, 0x80),
                     (0x7f, 0x40),
+                    (-0x80, 0x7f),
+                    (-0x80, 0x180),
+                    (-1, 0xff00),
+                    (-1, 0x10),
                 ] {
                     pages.clear();
                     let start = pages.add(&callable(template, &registers, mask));
@@ -106,8 +110,154 @@ fn bits_of_operands_jump() {
                     before.ints[registers[0] as usize] = value;
                     let mut after = before.clone();
                     run(start, &mut after);
-                    assert_eq!(after.jumped == 1, (value & mask as u64 != 0) == if_set);
+                    let is_set = value & u64::from(mask as u8) != 0;
+                    assert_eq!(after.jumped == 1, is_set == if_set);
                     check_kept("bits", family, &registers, &before, &after);
+                }
+            }
+        }
+    }
+}
+
+/// Values that comparisons tell apart, for both widths and as floats.
+const COMPARED: [u64; 14] = [
+    0,
+    1,
+    2,
+    0x7f,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_ffff,
+    1 << 32,
+    i64::MAX as u64,
+    i64::MIN as u64,
+    u64::MAX,
+    0x3ff0_0000_3f80_0000,
+    0xbff0_0000_bf80_0000,
+    0x7ff8_0000_7fc0_0000,
+];
+
+type Holds = fn(Machine, u64, u64) -> bool;
+
+/// What a form that chooses makes of two numbers as they were compared.
+fn holds<T: PartialOrd, U: PartialOrd>(choose: Machine, signed: [T; 2], unsigned: [U; 2]) -> bool {
+    let ([a, b], [c, d]) = (signed, unsigned);
+    match choose {
+        Machine::ChooseEq => a == b,
+        Machine::ChooseNe => a != b,
+        Machine::ChooseLtS => a < b,
+        Machine::ChooseGtS => a > b,
+        Machine::ChooseLeS => a <= b,
+        Machine::ChooseGeS => a >= b,
+        Machine::ChooseLtU => c < d,
+        Machine::ChooseGtU => c > d,
+        Machine::ChooseLeU => c <= d,
+        _ => c >= d,
+    }
+}
+
+/// Runs a comparison and a choice behind it, in many assignments of both.
+fn compare_and_choose(compare: Machine, chooses: &[Machine], holds: Holds) {
+    let mut pages = Pages::new(1 << 16);
+    let mut numbers = Numbers(compare as u64);
+    let compared = family(Form::machine(compare));
+    for &choose in chooses {
+        let chosen = family(Form::machine(choose));
+        let choices: Vec<_> = cases(chosen, 12)
+            .into_iter()
+            .flat_map(|(template, list)| list.into_iter().map(move |r| (template, r)))
+            .collect();
+        let mut next = choices.iter().cycle();
+        for (template, list) in cases(compared, 24) {
+            for registers in list {
+                for &immediate in immediates(template.immediate) {
+                    let (choice, picked) = next.next().expect("some choice");
+                    let mut code = fill(template, &registers, immediate);
+                    code.extend(callable(choice, picked, 0));
+                    pages.clear();
+                    let start = pages.add(&code);
+                    pages.publish();
+                    for (x, y) in COMPARED.iter().flat_map(|&x| COMPARED.map(|y| (x, y))) {
+                        let mut before = State::filled(&mut numbers);
+                        before.set_operand(compared.kinds[0], registers[0], x);
+                        let has_second = compared.kinds[1] != OperandKind::None;
+                        if has_second {
+                            before.set_operand(compared.kinds[1], registers[1], y);
+                        }
+                        let a = before.operand(compared.kinds[0], registers[0]);
+                        let b = if has_second {
+                            before.operand(compared.kinds[1], registers[1])
+                        } else {
+                            immediate as u64
+                        };
+                        let which = if holds(choose, a, b) { 1 } else { 2 };
+                        let expected = before.ints[picked[which] as usize];
+                        let mut after = before.clone();
+                        run(start, &mut after);
+                        assert_eq!(
+                            after.ints[picked[0] as usize], expected,
+                            "{compare:?} {registers:?} ({a:#x}, {b:#x}), {choose:?} {picked:?}"
+                        );
+                        check_kept("choose", chosen, picked, &before, &after);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn comparisons_choose() {
+    use Machine::*;
+    let all = [
+        ChooseEq, ChooseNe, ChooseLtS, ChooseLtU, ChooseGtS, ChooseGtU, ChooseLeS, ChooseLeU,
+        ChooseGeS, ChooseGeU,
+    ];
+    for compare in [CompareI32, CompareI32Immediate] {
+        compare_and_choose(compare, &all, |choose, a, b| {
+            holds(choose, [a as i32, b as i32], [a as u32, b as u32])
+        });
+    }
+    for compare in [CompareI64, CompareI64Immediate] {
+        compare_and_choose(compare, &all, |choose, a, b| {
+            holds(choose, [a as i64, b as i64], [a, b])
+        });
+    }
+    compare_and_choose(CompareBits, &[ChooseEq, ChooseNe], |choose, a, b| {
+        let bits = a as u8 & b as u8;
+        holds(choose, [bits, 0], [bits, 0])
+    });
+    let floats = [ChooseGtU, ChooseGeU];
+    compare_and_choose(CompareF32, &floats, |choose, a, b| {
+        let [a, b] = [a, b].map(|bits| f32::from_bits(bits as u32));
+        holds(choose, [a, b], [a, b])
+    });
+    compare_and_choose(CompareF64, &floats, |choose, a, b| {
+        let [a, b] = [a, b].map(f64::from_bits);
+        holds(choose, [a, b], [a, b])
+    });
+}
+
+#[test]
+fn lowest_bytes_jump() {
+    let mut pages = Pages::new(1 << 16);
+    let mut numbers = Numbers(8);
+    for (machine, if_equal) in [(Machine::JumpByteEq, true), (Machine::JumpByteNe, false)] {
+        let family = family(Form::machine(machine));
+        for (template, list) in cases(family, 40) {
+            for registers in list {
+                for byte in [0i8, 1, 2, 0x7f, -1, -128] {
+                    pages.clear();
+                    let start = pages.add(&callable(template, &registers, byte.into()));
+                    pages.publish();
+                    for value in [0, 1, 0x101, 0x1_0002, 0xff, u64::MAX, 0x80, 0xff7f] {
+                        let mut before = State::filled(&mut numbers);
+                        before.ints[registers[0] as usize] = value;
+                        let mut after = before.clone();
+                        run(start, &mut after);
+                        assert_eq!(after.jumped == 1, (value as i8 == byte) == if_equal);
+                        check_kept("byte", family, &registers, &before, &after);
+                    }
                 }
             }
         }

@@ -8,6 +8,7 @@ use iced_x86::{Decoder, DecoderOptions};
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::stencil::{
     ABSENT, Form, FormKind, Immediate, MOST_TEMPLATE_BYTES, Machine, NO_FAMILY, OperandKind,
+    PATTERNS,
 };
 use sha2::{Digest, Sha256};
 
@@ -130,19 +131,46 @@ fn holes_and_words_lie_within_their_tables() {
             Immediate::Signed32 | Immediate::Bits32 => 4,
             Immediate::Bits64 => 8,
         };
-        assert_eq!(width == 0, template.immediate_at == ABSENT);
+        assert_eq!(width == 0, template.holes.immediate() == ABSENT);
         if width > 0 {
-            assert!(template.immediate_at as usize + width <= length);
+            assert!(template.holes.immediate() as usize + width <= length);
         }
         for hole in template
-            .target_at
+            .holes
+            .target()
             .into_iter()
             .filter(|&hole| hole != ABSENT)
         {
             assert!(hole as usize + 4 <= length);
         }
     }
-    assert_eq!(SET.masks[0], [0; 16]);
+    assert_eq!(SET.masks[..16], [0; 16]);
+}
+
+/// The compiler takes the first template of these forms without looking at which operands share a register.
+#[test]
+fn forms_without_a_choice_by_registers_are_uniform() {
+    let tests_of = |code| {
+        let kinds = [FormKind::Jump, FormKind::JumpImmediate, FormKind::JumpNot];
+        kinds.map(|kind| Form::op(code, kind))
+    };
+    let mut forms: Vec<Form> = Opcode::all().flat_map(tests_of).collect();
+    let stores = Opcode::all().filter(|code| code.info().shape == Shape::Store);
+    forms.extend(stores.flat_map(|code| {
+        [FormKind::Registers, FormKind::Immediate].map(|kind| Form::op(code, kind))
+    }));
+    let machines = Machine::ALL.into_iter().filter(|&machine| {
+        machine != Machine::Address && (machine as usize) < Machine::ChooseEq as usize
+    });
+    forms.extend(machines.map(Form::machine));
+    let families: Vec<_> = forms
+        .into_iter()
+        .filter_map(|form| SET.family(form))
+        .collect();
+    assert!(families.len() > 100);
+    for family in families {
+        assert_eq!(family.starts, [family.first_template; PATTERNS]);
+    }
 }
 
 #[test]

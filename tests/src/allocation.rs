@@ -416,6 +416,32 @@ impl<'c, 'a> Walk<'c, 'a> {
         Ok(())
     }
 
+    /// What the code of a condition must read: the condition, or the operands of the comparison or test of bits that it
+    /// is, which may compare a test of bits with zero.
+    fn condition(&self, condition: u32, read: &HashSet<ValueName>) -> Vec<u32> {
+        let program = self.checker.program;
+        let mut operands = vec![condition];
+        for depth in 0..2 {
+            let [operand] = operands[..] else {
+                break;
+            };
+            let op = program.ops[operand as usize];
+            let tests_bits = matches!(op.code, Opcode::I32And | Opcode::I64And);
+            let fuses = tests_bits || depth == 0 && op.code.info().has(flags::COMPARES);
+            if read.contains(&ValueName::Op(operand)) || !fuses {
+                break;
+            }
+            operands = [op.a, op.b][..op.code.info().operand_count as usize].to_vec();
+            operands.retain(|&operand| {
+                !program.ops[operand as usize]
+                    .code
+                    .info()
+                    .has(flags::CONSTANT)
+            });
+        }
+        operands
+    }
+
     /// The operands that an op's code must read: constants may be immediates, a condition may be a comparison that is
     /// made on the spot.
     fn operands(&self, op: u32, read: &HashSet<ValueName>) -> Vec<u32> {
@@ -433,20 +459,11 @@ impl<'c, 'a> Walk<'c, 'a> {
             }
             _ => [record.a, record.b, record.c][..info.operand_count.min(2) as usize].to_vec(),
         };
-        if info.shape == Shape::Select {
-            operands.push(record.c);
+        if matches!(info.shape, Shape::Guard | Shape::Branch | Shape::Select) {
+            operands = self.condition(record.a, read);
         }
-        if matches!(info.shape, Shape::Guard | Shape::Branch)
-            && !read.contains(&ValueName::Op(record.a))
-            && program.ops[record.a as usize]
-                .code
-                .info()
-                .has(flags::COMPARES)
-        {
-            let comparison = program.ops[record.a as usize];
-            operands = [comparison.a, comparison.b]
-                [..comparison.code.info().operand_count as usize]
-                .to_vec();
+        if info.shape == Shape::Select {
+            operands.extend([record.b, record.c]);
         }
         operands.retain(|&operand| {
             !program.ops[operand as usize]

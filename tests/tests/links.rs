@@ -394,6 +394,7 @@ entry:
     let to = Destination::Slots {
         address: body(&read),
         results: &[Type::I64],
+        tags: &[],
     };
     let through = workshop.bridge(&parent, 2, &read, to).unwrap();
     let mut slots = [0; 4];
@@ -405,4 +406,104 @@ entry:
     workshop.link(&parent, 2, &through).unwrap();
     assert_eq!(enter(&parent, &mut context, 9), (Status::Returned, 1));
     assert_eq!((slots[0], slots[1], context.depth), (1, 0, 10));
+}
+
+/// Takes everything that a snapshot boxes through guest slots: every type, from registers, from the frame and constants, with so many
+/// values that no register is left; compared with what leaving writes.
+#[test]
+fn a_bridge_through_slots_boxes_as_the_exit_does() {
+    let tags = [
+        ("@small", "mask 0x1 bits 0x1 shift 1"),
+        (
+            "@high",
+            "mask 0xffff000000000000 bits 0xfff9000000000000 shift 0",
+        ),
+        ("@float", "mask 0x0 bits 0x0 shift 0"),
+        (
+            "@middle",
+            "mask 0xff00000000000007 bits 0x2a00000000000005 shift 5",
+        ),
+    ];
+    let mut head = String::from("slots 64\n");
+    for (name, tag) in tags {
+        head += &format!("tag {name} {tag}\n");
+    }
+    for count in [1u32, 5, 9, 14, 20] {
+        let mut body = String::from("func @parent(a: i64, d: f64) -> i64 {\nentry:\n");
+        body += "    n = i32.wrap_i64 a\n    k = i64.const 77\n    f = f64.const 0.75\n    m = i32.const -5\n";
+        let mut entries = Vec::new();
+        for index in 0..count {
+            let one = 2 * index + 1;
+            body +=
+                &format!("    c{index} = i64.const {one}\n    w{index} = i64.mul a, c{index}\n");
+            body += &format!(
+                "    v{index} = i32.wrap_i64 w{index}\n    x{index} = f64.convert_i64_s w{index}\n"
+            );
+            body += &format!("    y{index} = f64.mul x{index}, d\n");
+            let (tag, value) = match index % 4 {
+                0 => ("@high", format!("v{index}")),
+                1 => ("@float", format!("y{index}")),
+                2 => ("@small", format!("w{index}")),
+                _ => ("@middle", format!("w{index}")),
+            };
+            entries.push(format!("{}: {tag} {value}", 3 * index));
+            entries.push(format!("{}: w{index}", 3 * index + 1));
+        }
+        entries.push("61: @high m".into());
+        entries.push("62: @float f".into());
+        entries.push("63: @middle k".into());
+        body += &format!(
+            "    zero = i64.const 0\n    no = i64.lt_s a, zero\n    guard no else exit 1 [{}]\n",
+            entries.join(", ")
+        );
+        body += "    return a\n}\n";
+        let module = module(&(head.clone() + &body));
+        let mut workshop = Workshop::new();
+        let parent = workshop.root(&module, Options::default());
+        let read = workshop.root(&self::module("slots 64\nfunc @read() -> i64 {\nentry:\n    r = i64.slot_get 0\n    return r\n}\n"), Options::default());
+        let program = module.program();
+        let to = Destination::Slots {
+            address: read.address + u64::from(read.functions[0].body),
+            results: &[Type::I64],
+            tags: program.tags,
+        };
+        let through = workshop.bridge(&parent, 1, &read, to).unwrap();
+        let untagged = Destination::Slots {
+            address: read.address + u64::from(read.functions[0].body),
+            results: &[Type::I64],
+            tags: &program.tags[..2],
+        };
+        let refused = workshop.bridge(&parent, 1, &read, untagged).err();
+        let refused = refused.map(|error| {
+            matches!(
+                error,
+                Error::Invalid {
+                    rule: Rule::LinkValues,
+                    ..
+                }
+            )
+        });
+        assert_eq!(refused, Some(true));
+        for (a, d) in [
+            (3u64, 0.5f64),
+            (0x1234_5678_9abc, -1.25),
+            (1 << 62, f64::NAN),
+            (7, -f64::NAN),
+        ] {
+            let mut left = [0u64; 64];
+            let mut context = context(&mut left);
+            // SAFETY: the program declares slots, which the context has, and is contained.
+            let (status, _) = unsafe { run(&parent, &mut context, &[a, d.to_bits()]) };
+            assert_eq!(status, Status::Deoptimized);
+            workshop.link(&parent, 1, &through).unwrap();
+            let mut linked = [0u64; 64];
+            let mut context = self::context(&mut linked);
+            // SAFETY: as above.
+            let (status, first) = unsafe { run(&parent, &mut context, &[a, d.to_bits()]) };
+            assert_eq!((status, first), (Status::Returned, linked[0]));
+            assert_eq!(context.depth, 10);
+            assert_eq!(left, linked, "{count} values of {a:#x}, {d}");
+            workshop.unlink(&parent, 1).unwrap();
+        }
+    }
 }

@@ -1,16 +1,18 @@
 //! From a recorded trace to published code.
 
+use crate::links::CodeTable;
 use crate::record;
 use patchjit::build::{Builder, Counts, EMPTY_EXIT, EMPTY_OP, Storage};
 use patchjit::compile::{self, FunctionCode};
 use patchjit::error::Error;
 use patchjit::ir::{Block, Exit, Function, HostFunction, Op, Region, Signature, Tag};
+use patchjit::link::{Carried, CodeId, ExitSite, ExitStorage, Exits, LoopHead, Origin};
 use patchjit::optimize::{self, Passes};
 use patchjit::stencil::StencilSet;
-use patchjit::tier::record::{Emit, Trace};
+use patchjit::tier::record::{Emit, Forced, Trace};
 use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
-use patchjit_memory::{Arena, Block as CodeBlock};
+use patchjit_memory::Arena;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -86,14 +88,45 @@ impl Times {
 /// Code of a trace.
 #[derive(Debug)]
 pub struct Code {
+    /// Its name in the table of links.
+    pub(crate) id: CodeId,
     /// Where it is.
-    pub(crate) block: CodeBlock,
+    pub(crate) address: u64,
     /// What is entered.
     pub(crate) entry: u64,
+    /// What other code jumps to.
+    pub(crate) body: u64,
     /// How many bytes it has.
     pub bytes: usize,
     /// How long it took.
     pub times: Times,
+    sites: Vec<ExitSite>,
+    values: Vec<Carried>,
+    heads: Vec<LoopHead>,
+}
+
+impl Code {
+    /// Its exits, for links.
+    pub(crate) fn exits(&self) -> Exits<'_> {
+        Exits {
+            sites: &self.sites,
+            values: &self.values,
+            heads: &self.heads,
+        }
+    }
+}
+
+/// How a trace is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// The number of its exit 0.
+    pub first_exit: u32,
+    /// An op that fails on purpose.
+    pub forced: Option<Forced>,
+    /// Whether its entry checks types, and leaves through one exit more.
+    pub checks_entry: bool,
+    /// The passes that it is optimized with; with none, it stays as it was recorded.
+    pub passes: Passes,
 }
 
 /// Records of a program, in storage that is used again and again.
@@ -114,12 +147,6 @@ struct Records {
 impl Records {
     /// At least this much storage.
     fn storage(&mut self, counts: &Counts) -> Storage<'_> {
-        fn grown<T: Clone>(records: &mut Vec<T>, count: usize, empty: T) -> &mut [T] {
-            if records.len() < count {
-                records.resize(count, empty);
-            }
-            records
-        }
         Storage {
             functions: grown(&mut self.functions, counts.functions, Function::default()),
             blocks: grown(&mut self.blocks, counts.blocks, Block::default()),
@@ -148,6 +175,36 @@ pub struct Compiler {
     words: Vec<u32>,
     facts: Vec<u32>,
     optimized_facts: Vec<u32>,
+    exits: ExitRecords,
+}
+
+/// Room for the description of exits.
+#[derive(Debug, Default)]
+struct ExitRecords {
+    sites: Vec<ExitSite>,
+    values: Vec<Carried>,
+    heads: Vec<LoopHead>,
+}
+
+impl ExitRecords {
+    /// Enough for a program.
+    fn storage(&mut self, verified: &Verified<'_>) -> ExitStorage<'_> {
+        let room = compile::exit_room(verified);
+        ExitStorage {
+            sites: grown(&mut self.sites, room.sites, ExitSite::EMPTY),
+            values: grown(&mut self.values, room.values, Carried::EMPTY),
+            heads: grown(&mut self.heads, room.heads, LoopHead::EMPTY),
+            first_counter: None,
+        }
+    }
+}
+
+/// Records that are kept, at least as many as are asked for.
+fn grown<T: Clone>(records: &mut Vec<T>, count: usize, empty: T) -> &mut [T] {
+    if records.len() < count {
+        records.resize(count, empty);
+    }
+    records
 }
 
 /// The first words of what is kept, as many as are asked for.
@@ -158,8 +215,14 @@ fn words(kept: &mut Vec<u32>, count: usize) -> &mut [u32] {
     &mut kept[..count]
 }
 
+/// What a compiler keeps for whoever looks at a program.
+pub struct Kept<'k> {
+    words: &'k mut Vec<u32>,
+    exits: &'k mut ExitRecords,
+}
+
 impl Compiler {
-    /// Makes a trace a program, optimizes it with these passes (with none, it stays as it is), and shows it verified.
+    /// Makes a trace a program, optimizes it, and shows it verified.
     ///
     /// # Errors
     ///
@@ -167,10 +230,15 @@ impl Compiler {
     pub fn prepare<R>(
         &mut self,
         trace: &Trace<'_>,
-        emit: &Emit,
-        passes: Passes,
-        look: impl FnOnce(&Verified<'_>, &mut Times, &mut Vec<u32>) -> R,
+        request: Request,
+        look: impl FnOnce(&Verified<'_>, &mut Times, Kept<'_>) -> R,
     ) -> Result<R, Error> {
+        let Request {
+            first_exit,
+            forced,
+            checks_entry,
+            passes,
+        } = request;
         let mut times = Times::default();
         let start = Instant::now();
         let (ops, exits) = (trace.op_count() as usize, trace.exit_count() as usize);
@@ -192,8 +260,13 @@ impl Compiler {
         let mut builder = Builder::new(self.recorded.storage(&counts));
         builder.set_slot_count(slots as u32);
         record::declare(&mut builder)?;
+        let emit = Emit {
+            first_exit,
+            forced,
+            entry_exit: checks_entry.then_some(first_exit + trace.exit_count()),
+        };
         let needed = trace.emit_words();
-        trace.emit(&mut builder, emit, words(&mut self.words, needed))?;
+        trace.emit(&mut builder, &emit, words(&mut self.words, needed))?;
         let program = builder.finish()?;
         times.emit = start.elapsed();
         let start = Instant::now();
@@ -201,7 +274,11 @@ impl Compiler {
         let verified = verify::verify(program, words(&mut self.facts, needed))?;
         times.verify = start.elapsed();
         if passes == Passes::NONE {
-            return Ok(look(&verified, &mut times, &mut self.words));
+            let kept = Kept {
+                words: &mut self.words,
+                exits: &mut self.exits,
+            };
+            return Ok(look(&verified, &mut times, kept));
         }
         let start = Instant::now();
         let options = optimize::Options { passes, fuel: None };
@@ -217,30 +294,28 @@ impl Compiler {
         let needed = verify::workspace_words(optimized.program());
         let verified = optimized.verify(words(&mut self.optimized_facts, needed))?;
         times.verify += start.elapsed();
-        Ok(look(&verified, &mut times, &mut self.words))
+        let kept = Kept {
+            words: &mut self.words,
+            exits: &mut self.exits,
+        };
+        Ok(look(&verified, &mut times, kept))
     }
 
-    /// Compiles a trace into an arena.
+    /// Compiles a trace into an arena, and adds it to the table of links.
     ///
     /// # Errors
     ///
     /// [`Failure`]: nothing of the arena is taken then.
-    pub fn compile(
+    pub(crate) fn compile(
         &mut self,
         trace: &Trace<'_>,
-        emit: &Emit,
-        passes: Passes,
+        request: Request,
         set: &'static StencilSet,
         arena: &mut Arena,
+        table: &mut CodeTable,
     ) -> Result<Code, Failure> {
-        self.prepare(trace, emit, passes, |verified, times, kept| {
-            publish(
-                verified,
-                *times,
-                words(kept, compile::workspace_words(verified)),
-                set,
-                arena,
-            )
+        self.prepare(trace, request, |verified, times, kept| {
+            publish(verified, *times, kept, set, arena, table)
         })?
     }
 }
@@ -249,22 +324,29 @@ impl Compiler {
 fn publish(
     verified: &Verified<'_>,
     mut times: Times,
-    words: &mut [u32],
+    kept: Kept<'_>,
     set: &'static StencilSet,
     arena: &mut Arena,
+    table: &mut CodeTable,
 ) -> Result<Code, Failure> {
     let start = Instant::now();
     let mut block = arena.reserve(compile::code_bytes(verified))?;
     let mut writing = arena.write(&mut block)?;
     times.publish = start.elapsed();
     let start = Instant::now();
-    let options = compile::Options::default();
     let mut functions = [FunctionCode::default()];
-    let buffer = writing.buffer();
-    let compiled = compile::compile(verified, set, &options, words, buffer, &mut functions);
+    let result = compile::compile_linkable(
+        verified,
+        set,
+        &compile::Options::default(),
+        words(kept.words, compile::workspace_words(verified)),
+        writing.buffer(),
+        &mut functions,
+        kept.exits.storage(verified),
+    );
     times.compile = start.elapsed();
-    let compiled = match compiled {
-        Ok(compiled) => compiled,
+    let (compiled, exits) = match result {
+        Ok(done) => done,
         Err(error) => {
             drop(writing);
             arena.release(block)?;
@@ -274,11 +356,17 @@ fn publish(
     let start = Instant::now();
     let bytes = compiled.code_length as usize;
     let address = writing.publish(bytes)?;
+    let id = table.add(arena, block, &compiled, Origin::Root)?;
     times.publish += start.elapsed();
     Ok(Code {
-        block,
+        id,
+        address,
         entry: address + u64::from(functions[0].entry),
+        body: address + u64::from(functions[0].body),
         bytes,
         times,
+        sites: exits.sites.to_vec(),
+        values: exits.values.to_vec(),
+        heads: exits.heads.to_vec(),
     })
 }

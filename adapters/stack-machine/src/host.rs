@@ -4,8 +4,8 @@
 //!   interpret ──hot loop──> record the root ──> compile ──> the loop's instruction says: compiled
 //!       ^  ^                                                      │ next time round
 //!       │  │                                                      v
-//!       │  └──── exit: snapshot is written, resume there <── run compiled code <──┐
-//!       │                        │ hot exit                                       │
+//!       │  └──── exit: snapshot is written, resume there <── run compiled code <──┐<─┐
+//!       │                        │ hot exit           └ hot, at a compiled loop's head: link it there
 //!       └── record a side trace from there ──> compile the whole trace anew ──────┘
 //! ```
 //!
@@ -14,12 +14,14 @@
 //! succeeds or not. Where there are no stencils for this machine, or no executable memory, everything is interpreted, and
 //! [`Host::has_code`] says so.
 //!
-//! A host belongs to one thread. Code is released as soon as it is replaced: the thread is not in it then.
+//! A host belongs to one thread. Code is released as soon as it is replaced: the thread is not in it then, and `links` sees to it that
+//! no other code leads there.
 
 use crate::bytecode::Checked;
-use crate::compile::{Code, Compiler, Failure, Times, host_set};
+use crate::compile::{Code, Compiler, Failure, Request, Times, host_set};
 use crate::count::Counted;
 use crate::heap::Heap;
+use crate::links::CodeTable;
 use crate::log::{Log, WINDOW};
 use crate::machine::{Fault, Machine, Stop};
 use crate::record;
@@ -32,7 +34,7 @@ use patchjit::tier::GiveUp;
 use patchjit::tier::blacklist::{Blacklist, Entry};
 use patchjit::tier::hotness::Schedule;
 use patchjit::tier::profile::{ExitCounter, ExitProfile};
-use patchjit::tier::record::{Emit, Forced, Recorder, TraceExit};
+use patchjit::tier::record::{Forced, Recorder, TraceExit};
 use patchjit_memory::Arena;
 use std::time::{Duration, Instant};
 
@@ -84,8 +86,10 @@ pub struct Statistics {
     pub given_up: u32,
     /// Compilations that failed.
     pub failed: u32,
-    /// Times that compiled code was entered.
+    /// Times that compiled code was entered, links not counted.
     pub entries: u64,
+    /// Exits that were linked to other loops' code.
+    pub links: u32,
     /// Time spent in recording, with the interpretation that it goes along with.
     pub recording: Duration,
     /// Time spent in compiling.
@@ -112,6 +116,8 @@ pub enum Done {
     Side(u32, u32),
     /// It compiled a trace to so many bytes.
     Compiled(usize),
+    /// It linked this exit to the loop with this head.
+    Linked(u32, usize),
     /// A recording gave up.
     GaveUp(GiveUp),
 }
@@ -129,8 +135,6 @@ pub struct Compiled {
     /// Whether the entry checks types, and how often in a row it left for that.
     checks_entry: bool,
     refused: u32,
-    /// What is left of the countdown of the op that fails on purpose.
-    countdown: u64,
 }
 
 /// How many loops' failures are remembered.
@@ -145,11 +149,30 @@ const FAILURES: u16 = 5;
 /// Address space for code.
 const CODE_BYTES: usize = 16 << 20;
 
+/// Exits of all loops have numbers of their own, since code that is entered may leave through another loop's: the loop's
+/// index times this, and the exit's.
+const EXITS: u32 = 1 << 16;
+
 /// What compiling takes.
 struct Engine {
     set: &'static StencilSet,
     arena: Arena,
+    table: CodeTable,
     compiler: Compiler,
+}
+
+impl Engine {
+    /// None where there are no stencils, or no memory for code.
+    fn new() -> Option<Engine> {
+        let set = host_set()?;
+        let arena = Arena::new(CODE_BYTES).ok()?;
+        Some(Engine {
+            set,
+            table: CodeTable::new(&arena).ok()?,
+            arena,
+            compiler: Compiler::default(),
+        })
+    }
 }
 
 /// A machine and the code of its loops.
@@ -163,6 +186,8 @@ pub struct Host {
     /// For each instruction: the loop with code that begins there.
     heads: Vec<Option<usize>>,
     failures: Vec<Entry>,
+    /// What is left of the countdown of the ops that fail on purpose.
+    countdown: u64,
     statistics: Statistics,
     events: Vec<Event>,
     start: Instant,
@@ -177,14 +202,7 @@ impl Host {
             first: 1,
             attempts: 0,
         };
-        let engine = match (host_set(), Arena::new(CODE_BYTES)) {
-            (Some(set), Ok(arena)) if options.compile => Some(Engine {
-                set,
-                arena,
-                compiler: Compiler::default(),
-            }),
-            _ => None,
-        };
+        let engine = options.compile.then(Engine::new).flatten();
         let schedule = engine.as_ref().map_or(never, |_| options.loops);
         let machine = Machine::new(checked, schedule);
         Host {
@@ -194,6 +212,7 @@ impl Host {
             options,
             compiled: (0..loops).map(|_| None).collect(),
             failures: vec![Entry::default(); REMEMBERED],
+            countdown: options.forced.map_or(0, |(_, every)| every),
             statistics: Statistics::default(),
             events: Vec::new(),
             start: Instant::now(),
@@ -222,9 +241,21 @@ impl Host {
         compiled.map(|compiled| compiled.code.bytes).sum()
     }
 
-    /// From here on, the instructions of compiled code are counted, where that is possible: `step` says how.
+    /// How many exits lead on in other loops' code now.
+    pub fn linked(&self) -> usize {
+        self.engine
+            .as_ref()
+            .map_or(0, |engine| engine.table.linked())
+    }
+
+    /// From here on, the instructions of compiled code are counted, where that is possible: `step` says how. Exits are not linked
+    /// then, since one loop's code is counted at a time.
     pub fn set_stepped(&mut self, stepped: bool) {
         self.stepped = stepped;
+        if let Some(Engine { arena, table, .. }) = &mut self.engine {
+            // If the system refuses to change the code, what is linked is not counted.
+            let _ = table.unlink_all(arena);
+        }
     }
 
     /// Counts anew from here on.
@@ -264,37 +295,70 @@ impl Host {
     /// Runs a loop's code, and that of loops that it leads to, until the interpreter has to go on.
     fn enter(&mut self, mut index: usize) -> Result<(), Fault> {
         loop {
-            let Some((number, exit)) = self.execute(index) else {
-                self.loosen(index);
+            // Linked code goes on in another loop's, which may be the one that leaves.
+            let Some((left, number, exit)) = self.execute(index) else {
                 return Ok(());
             };
             self.machine.at = exit.resume as usize;
             self.machine.base += exit.base as usize;
             let schedule = self.options.exits;
-            let exits = match &mut self.compiled[index] {
+            let exits = match &mut self.compiled[left] {
                 Some(compiled) => &mut compiled.exits,
                 None => return Ok(()),
             };
-            let due = ExitProfile::new(exits, schedule).taken(number);
-            if due == Ok(true) {
-                return self.grow(index, number);
-            }
+            let due = ExitProfile::new(exits, schedule).taken(number) == Ok(true);
             // The code may have left for another loop that has code. If it left at its own head nothing was done, and
             // the interpreter must.
             match self.heads[self.machine.at] {
-                Some(next) if next != index && !exit.of_guards => index = next,
+                Some(next) if next != left && !exit.of_guards => {
+                    if due && exit.base == 0 {
+                        self.link(left, number, next);
+                    }
+                    index = next;
+                }
+                _ if due => return self.grow(left, number),
                 _ => return Ok(()),
             }
         }
     }
 
-    /// Runs a loop's code and says where it left; nothing, if it cannot run here.
-    fn execute(&mut self, index: usize) -> Option<(u32, TraceExit)> {
+    /// Leads a loop's exit to another loop's code, in the same frame. Where that is not possible, it goes on as before.
+    fn link(&mut self, from: usize, exit: u32, to: usize) {
+        if self.stepped || self.options.count {
+            return;
+        }
+        let Some(engine) = &mut self.engine else {
+            return;
+        };
+        let (Some(source), Some(target)) = (&self.compiled[from], &self.compiled[to]) else {
+            return;
+        };
+        let Engine {
+            set, arena, table, ..
+        } = engine;
+        let number = from as u32 * EXITS + exit;
+        if table
+            .link(arena, set, &source.code, number, &target.code)
+            .is_err()
+        {
+            return;
+        }
+        self.statistics.links += 1;
+        let head = self.machine.head(to);
+        self.note(Done::Linked(exit, head));
+        // If the other loop is compiled anew, the exit leaves again, and is counted from the start.
+        if let Some(compiled) = &mut self.compiled[from] {
+            compiled.exits[exit as usize] = ExitCounter::default();
+        }
+    }
+
+    /// Runs a loop's code and says where it left, and which loop's code that was; nothing, if it cannot run here.
+    fn execute(&mut self, index: usize) -> Option<(usize, u32, TraceExit)> {
         let machine = &mut self.machine;
         let compiled = self.compiled[index].as_mut()?;
         let window = machine.slots.get_mut(machine.base..)?;
         let window = window.get_mut(..WINDOW + 1)?;
-        let spared = std::mem::replace(&mut window[WINDOW], compiled.countdown);
+        let spared = std::mem::replace(&mut window[WINDOW], self.countdown);
         let number = match &mut compiled.counted {
             Some(counted) => counted.run(window, &mut machine.heap),
             #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -304,19 +368,23 @@ impl Host {
             }
             None => enter(&compiled.code, window, &mut machine.heap),
         };
-        compiled.countdown = std::mem::replace(&mut window[WINDOW], spared);
-        if compiled.countdown == 0 {
-            compiled.countdown = self.options.forced.map_or(0, |(_, every)| every);
+        self.countdown = std::mem::replace(&mut window[WINDOW], spared);
+        if self.countdown == 0 {
+            self.countdown = self.options.forced.map_or(0, |(_, every)| every);
         }
         self.statistics.entries += 1;
+        let (left, number) = ((number / EXITS) as usize, number % EXITS);
+        let compiled = self.compiled.get_mut(left)?.as_mut()?;
         let exit = compiled.log.with(|trace| trace.exit(number).copied());
-        // The entry's exit is none of the trace's.
-        compiled.refused = if exit.is_some() {
-            0
-        } else {
-            compiled.refused + 1
-        };
-        Some((number, exit?))
+        if exit.is_none() {
+            // The entry's exit is none of the trace's: nothing was done, and the interpreter goes on at that loop's head.
+            compiled.refused += 1;
+            self.machine.at = self.machine.head(left);
+            self.loosen(left);
+            return None;
+        }
+        compiled.refused = 0;
+        Some((left, number, exit?))
     }
 
     /// A loop that is entered again and again with other types than those that it was recorded with is compiled so that it tests them
@@ -330,7 +398,7 @@ impl Host {
         let Compiled {
             log, code, exits, ..
         } = compiled;
-        self.forget(index, code);
+        self.forget(index, &code);
         // As when a trace has grown too much.
         let _ = self.install(index, log, exits, false);
     }
@@ -388,7 +456,7 @@ impl Host {
                 } = compiled;
                 let ops = log.with(|trace| trace.op_count());
                 self.note(Done::Side(exit, ops));
-                self.forget(index, code);
+                self.forget(index, &code);
                 // A trace that has become too much for the compiler is given up; the loop may be recorded again.
                 let _ = self.install(index, log, exits, checks_entry);
                 Ok(())
@@ -452,28 +520,26 @@ impl Host {
         let options = self.options;
         type Installed = (Code, Option<Counted>, u32);
         let result: Result<Installed, Failure> = log.with(|trace| {
-            let forced = options.forced.map(|(op, _)| Forced {
-                op: op % trace.leaving_count().max(1),
-                slot: WINDOW as u32,
-            });
+            let request = Request {
+                first_exit: index as u32 * EXITS,
+                forced: options.forced.map(|(op, _)| Forced {
+                    op: op % trace.leaving_count().max(1),
+                    slot: WINDOW as u32,
+                }),
+                checks_entry,
+                passes: options.passes,
+            };
             let Engine {
                 set,
                 arena,
+                table,
                 compiler,
             } = engine;
-            let emit = Emit {
-                first_exit: 0,
-                forced,
-                entry_exit: checks_entry.then_some(trace.exit_count()),
-            };
-            let code = compiler.compile(trace, &emit, options.passes, set, arena)?;
+            let code = compiler.compile(trace, request, set, arena, table)?;
             let counted = match options.count {
-                true => Some(compiler.prepare(
-                    trace,
-                    &emit,
-                    options.passes,
-                    |verified, _, _| Counted::new(verified),
-                )?),
+                true => Some(
+                    compiler.prepare(trace, request, |verified, _, _| Counted::new(verified))?,
+                ),
                 false => None,
             };
             Ok((code, counted, trace.exit_count()))
@@ -497,18 +563,17 @@ impl Host {
             exits,
             checks_entry,
             refused: 0,
-            countdown: options.forced.map_or(0, |(_, every)| every),
         });
         Ok(())
     }
 
     /// Takes a loop's code away.
-    fn forget(&mut self, index: usize, code: Code) {
+    fn forget(&mut self, index: usize, code: &Code) {
         self.machine.set_compiled(index, false);
         self.heads[self.machine.head(index)] = None;
-        if let Some(engine) = &mut self.engine {
-            // The block is of this arena; if the system refuses to change its protection, it stays taken.
-            let _ = engine.arena.release(code.block);
+        if let Some(Engine { arena, table, .. }) = &mut self.engine {
+            // The code is in the table; if the system refuses to change its protection, its memory stays taken.
+            let _ = table.retire(arena, code.id);
         }
     }
 }

@@ -9,6 +9,7 @@
 //!   record    what each instruction does, as micro-ops
 //!   log       storage for what is recorded
 //!   compile   a recorded trace ──> program ──> verified ──> code
+//!   links     where code is, exits that lead on in other loops' code
 //!   count     walks a trace and counts, in place of running its code
 //!   step      counts instructions and memory accesses of compiled code
 //!   host      interprets, finds hot loops, records, compiles, enters, leaves, grows side traces
@@ -35,6 +36,7 @@ pub mod compile;
 pub mod count;
 pub mod heap;
 pub mod host;
+mod links;
 pub mod log;
 pub mod machine;
 pub mod programs;

@@ -11,6 +11,7 @@ use crate::machine::{Callee, Machine};
 use crate::value::{self, Kind, Value};
 use patchjit::build::Builder;
 use patchjit::error::Error;
+use patchjit::ir::Tag;
 use patchjit::ops::Opcode as Op;
 use patchjit::tier::GiveUp;
 use patchjit::tier::record::{Recorder, TraceAccess, Traced};
@@ -36,11 +37,16 @@ const LENGTHS: u16 = 0;
 const STARTS: u16 = 1;
 const ELEMENTS: u16 = 2;
 
+/// The tags of every program that is compiled.
+pub(crate) const TAGS: [Tag; 5] = {
+    use value::{ARRAY, BOOLEAN, FLOAT, INTEGER, NOT_FLOAT};
+    [INTEGER, BOOLEAN, ARRAY, NOT_FLOAT, FLOAT]
+};
+
 /// Declares what the recorded ops name.
 pub(crate) fn declare(builder: &mut Builder<'_>) -> Result<(), Error> {
     use crate::heap::{ARRAYS, WORDS};
-    use value::{ARRAY, BOOLEAN, FLOAT, INTEGER, NOT_FLOAT};
-    for tag in [INTEGER, BOOLEAN, ARRAY, NOT_FLOAT, FLOAT] {
+    for tag in TAGS {
         builder.tag(tag)?;
     }
     for words in [ARRAYS, ARRAYS, WORDS] {

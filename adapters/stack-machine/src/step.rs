@@ -52,7 +52,7 @@ extern "C" fn on_trap(_signal: i32, _info: *mut libc::siginfo_t, context: *mut c
 pub(crate) fn count<R>(code: &Code, run: impl FnOnce() -> R) -> R {
     // A run that panicked left nothing behind that matters.
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let address = code.block.address();
+    let address = code.address;
     START.store(address, Ordering::Relaxed);
     for count in COUNTS.iter().take(code.bytes) {
         count.store(0, Ordering::Relaxed);

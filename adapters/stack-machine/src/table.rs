@@ -5,9 +5,8 @@
 
 use patchjit::optimize::Passes;
 use patchjit::tier::hotness::Schedule;
-use patchjit::tier::record::Emit;
 use patchjit_worked_host::bytecode::Checked;
-use patchjit_worked_host::compile::Compiler;
+use patchjit_worked_host::compile::{Compiler, Request};
 use patchjit_worked_host::count::Check;
 use patchjit_worked_host::host::{Event, Host, Options, Statistics};
 use patchjit_worked_host::machine::{Machine, Stop};
@@ -46,11 +45,13 @@ pub(crate) fn show(names: &[String]) -> Result<(), Box<dyn Error>> {
         for (head, compiled) in host.traces() {
             for (how, passes) in [("recorded", Passes::NONE), ("optimized", Passes::ALL)] {
                 let text = compiled.log.with(|trace| {
-                    let emit = Emit {
-                        entry_exit: Some(trace.exit_count()),
-                        ..Emit::default()
+                    let request = Request {
+                        first_exit: 0,
+                        forced: None,
+                        checks_entry: true,
+                        passes,
                     };
-                    Compiler::default().prepare(trace, &emit, passes, |verified, _, _| {
+                    Compiler::default().prepare(trace, request, |verified, _, _| {
                         patchjit_text::print(verified.program(), None)
                     })
                 })?;

@@ -92,6 +92,35 @@ fn the_ten_loops() {
     assert!(guards > 200, "{guards} guards");
 }
 
+/// Loops of which each has code of its own: it goes from one to the other without the host.
+#[test]
+fn loops_lead_on_in_each_others_code() {
+    for name in ["sieve", "insertion_sort", "matrix_product"] {
+        let sample = SAMPLES.iter().find(|sample| sample.name == name).unwrap();
+        let plain = off(sample.text, sample.small);
+        let mut host = Host::new(program(sample.text, sample.small), EAGER);
+        if !host.has_code() {
+            return;
+        }
+        for _ in 0..20 {
+            assert_eq!(outcome(&mut host), plain, "{name}");
+        }
+        assert!(host.statistics().links > 0 && host.linked() > 0, "{name}");
+        let before = host.statistics().entries;
+        assert_eq!(outcome(&mut host), plain, "{name}");
+        let entries = host.statistics().entries - before;
+        assert!(entries <= 20, "{name}: {entries} entries");
+        // Unlinked, exits leave again, and are linked again.
+        host.set_stepped(true);
+        assert_eq!(host.linked(), 0);
+        host.set_stepped(false);
+        for _ in 0..3 {
+            assert_eq!(outcome(&mut host), plain, "{name}, unlinked");
+        }
+        assert!(host.linked() > 0, "{name}");
+    }
+}
+
 #[test]
 fn types_that_change_and_results_that_do_not_fit() {
     check(

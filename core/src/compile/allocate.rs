@@ -46,11 +46,23 @@ pub(super) fn each(mut set: u64) -> impl Iterator<Item = Register> {
     })
 }
 
-/// Which value each register holds.
-#[derive(Clone)]
+/// One of a set of registers, one of the preferred ones if there is any.
+#[inline(always)]
+pub(super) fn choose(set: u64, preferred: u64) -> Register {
+    let set = match set & preferred {
+        0 => set,
+        preferred => preferred,
+    };
+    if set & INTS != 0 {
+        31 - ((set & INTS) as u32).leading_zeros()
+    } else {
+        set.trailing_zeros()
+    }
+}
+
+/// Which registers hold something. The values stand in [`Tables::value`](super::Tables).
+#[derive(Clone, Copy)]
 pub(super) struct Registers {
-    /// The value in each register that is occupied.
-    pub value: [u32; 64],
     /// Registers that hold a value.
     pub occupied: u64,
     /// Those of them whose value is in its spill slot too, or can be made again.
@@ -62,7 +74,6 @@ pub(super) struct Registers {
 impl Registers {
     /// All free.
     pub const EMPTY: Registers = Registers {
-        value: [NONE; 64],
         occupied: 0,
         valid: 0,
         pinned: 0,
@@ -288,7 +299,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Binds a value to a free register.
     #[inline]
     pub(super) fn occupy(&mut self, register: Register, value: u32, valid: bool) {
-        self.registers.value[register as usize] = value;
+        self.tables.value[register as usize] = value;
         self.registers.occupied |= only(register);
         if valid {
             self.registers.valid |= only(register);
@@ -301,7 +312,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Frees a register; its value is elsewhere, or dead.
     #[inline]
     pub(super) fn vacate(&mut self, register: Register) {
-        let value = self.registers.value[register as usize];
+        let value = self.tables.value[register as usize];
         self.registers.occupied &= !only(register);
         self.set_register(value, NO_REGISTER);
     }
@@ -315,13 +326,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// One of a set of registers, by what suits the loop that is being compiled.
     #[inline]
     pub(super) fn choose(&self, set: u64) -> Register {
-        let preferred = set & self.preferred;
-        let set = if preferred != 0 { preferred } else { set };
-        if set & INTS != 0 {
-            31 - ((set & INTS) as u32).leading_zeros()
-        } else {
-            set.trailing_zeros()
-        }
+        choose(set, self.preferred)
     }
 
     /// Frees one register of a set by the farthest next use; none of them may be pinned.
@@ -329,7 +334,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.need_next_uses();
         let mut farthest = (0, NONE);
         for register in each(allowed & self.registers.occupied & !self.registers.pinned) {
-            let value = self.registers.value[register as usize];
+            let value = self.tables.value[register as usize];
             let record = &self.workspace.values[value as usize];
             let next = if record[END] < self.now {
                 NONE
@@ -357,7 +362,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if self.registers.occupied & only(register) == 0 {
             return Ok(());
         }
-        let value = self.registers.value[register as usize];
+        let value = self.tables.value[register as usize];
         if self.word(value, END) < self.now {
             // Its last use was an op without effect. Its spill slot may serve another value by now.
             self.vacate(register);

@@ -20,6 +20,10 @@ const LEAVES: u8 = 1;
 const RAW: u8 = 2;
 const TYPED_BY_RECORD: u8 = 4;
 const COMPARES: u8 = 8;
+const WIDE: u8 = 16;
+const SWAPS: u8 = 32;
+const SHIFTS: u8 = 64;
+const GIVES: u8 = 128;
 
 impl Brief {
     /// What the table says of an op.
@@ -44,6 +48,30 @@ impl Brief {
     #[inline(always)]
     pub fn compares(self) -> bool {
         self.bits & COMPARES != 0
+    }
+
+    /// Whether its first operand has 64 bits.
+    #[inline(always)]
+    pub fn is_wide(self) -> bool {
+        self.bits & WIDE != 0
+    }
+
+    /// Whether its operands may be swapped, be it as those of another op.
+    #[inline(always)]
+    pub fn swaps(self) -> bool {
+        self.bits & SWAPS != 0
+    }
+
+    /// Whether its second operand is a count modulo the width.
+    #[inline(always)]
+    pub fn shifts(self) -> bool {
+        self.bits & SHIFTS != 0
+    }
+
+    /// Whether it may give a value.
+    #[inline(always)]
+    pub fn gives(self) -> bool {
+        self.bits & GIVES != 0
     }
 
     /// Whether its record says the type of its value.
@@ -89,7 +117,19 @@ static TABLE: [Brief; Opcode::COUNT] = {
             bits |= COMPARES;
         }
         if matches!(info.shape, Shape::Parameter | Shape::Result) || info.has(flags::CALLS) {
-            bits |= TYPED_BY_RECORD;
+            bits |= TYPED_BY_RECORD | GIVES;
+        }
+        if info.result.is_some() {
+            bits |= GIVES;
+        }
+        if info.operand_count > 0 && info.operands[0].bits() == 64 {
+            bits |= WIDE;
+        }
+        if info.has(flags::COMMUTES) || Opcode::ALL[index].swapped().is_some() {
+            bits |= SWAPS;
+        }
+        if is_shift(Opcode::ALL[index]) {
+            bits |= SHIFTS;
         }
         table[index] = Brief {
             shape: info.shape,
@@ -101,3 +141,20 @@ static TABLE: [Brief; Opcode::COUNT] = {
     }
     table
 };
+
+const fn is_shift(code: Opcode) -> bool {
+    use Opcode::*;
+    matches!(
+        code,
+        I32Shl
+            | I32ShrS
+            | I32ShrU
+            | I32Rotl
+            | I32Rotr
+            | I64Shl
+            | I64ShrS
+            | I64ShrU
+            | I64Rotl
+            | I64Rotr
+    )
+}

@@ -100,7 +100,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let shift = Form::op(Opcode::I64Shl, FormKind::Immediate);
         self.form(shift, [cell, register, 0, 0], 4)?;
         self.load_context(scratch, offset::CELLS)?;
-        self.machine(Machine::Address, [cell, scratch, cell, 0], 0)?;
+        let form = Form::machine(Machine::Address);
+        self.form(form, [cell, scratch, cell, 0], 0)?;
         let load = Form::op(Opcode::I64RawLoad, FormKind::Immediate);
         self.form(load, [scratch, cell, 0, 0], 8)?;
         let form = Form::op(Opcode::I64Ne, FormKind::JumpImmediate);
@@ -112,7 +113,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Puts every value that is needed after this op into its spill slot.
     fn save_all(&mut self) -> Result<(), Fault> {
         for register in each(self.registers.occupied & !self.registers.valid) {
-            let value = self.registers.value[register as usize];
+            let value = self.tables.value[register as usize];
             if self.word(value, END) > self.now {
                 self.save(value)?;
             }
@@ -125,7 +126,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.spill_references()?;
         let kept = self.preserved & self.allocatable;
         for register in each(self.registers.occupied & !kept) {
-            let held = self.registers.value[register as usize];
+            let held = self.tables.value[register as usize];
             if self.word(held, END) > self.now {
                 self.move_to(kept, register)?;
             }
@@ -138,7 +139,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.machine(Machine::CallHost, [0; 4], i64::from(op.a) * 8)?;
         self.observe_safepoint();
         for register in each(self.registers.occupied) {
-            let held = self.registers.value[register as usize];
+            let held = self.tables.value[register as usize];
             if kept & only(register) == 0 || self.word(held, END) <= self.now {
                 self.vacate(register);
             }
@@ -170,7 +171,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Moves a value out of a register that the host does not keep.
     fn move_to(&mut self, kept: u64, register: Register) -> Result<(), Fault> {
-        let value = self.registers.value[register as usize];
+        let value = self.tables.value[register as usize];
         let open = self.free() & kept & self.bank(value);
         if open == 0 || self.is_rematerialized(value) {
             self.save(value)?;
@@ -224,7 +225,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Puts references into their spill slots and nowhere else: a collector may change them.
     pub(super) fn spill_references(&mut self) -> Result<(), Fault> {
         for register in each(self.registers.occupied) {
-            let held = self.registers.value[register as usize];
+            let held = self.tables.value[register as usize];
             if self.word(held, INFO) & INFO_REFERENCE != 0 && self.word(held, END) > self.now {
                 self.save(held)?;
                 self.vacate(register);

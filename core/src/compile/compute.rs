@@ -4,9 +4,12 @@
 //! allows, that nothing alive is lost to what it clobbers, and that the result has a register of its own. The common
 //! case, in which nothing needs to move, has a short path; both make the same promises.
 
-use super::allocate::{INTS, Register, only};
+use super::allocate::{INTS, Register, choose, only};
 use super::lower::Scalar;
-use super::workspace::{END, INFO, INFO_FLOAT, LOCATION, NEXT, NEXT_USE, NO_REGISTER, START};
+use super::workspace::{
+    END, INFO_FLOAT, INFO_HINT_PARAMETER, INFO_HINT_SHIFT, INFO_HINTED, LOCATION, NEXT, NEXT_USE,
+    NO_REGISTER, PARAMETER_REGISTER, START,
+};
 use super::{Event, FunctionCompiler, Observer};
 use crate::error::Part;
 use crate::ir::Op;
@@ -14,101 +17,97 @@ use crate::patch::{Fault, Holes, internal};
 use crate::stencil::{ABSENT, Family, MAX_OPERANDS};
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
-    /// The common case of [`Self::compute`]: operands that are in registers which suit, a free register for the
-    /// result, nothing else to move. Emits nothing and says so in any other case.
+    /// The common case of [`Self::compute`]: operands that are in registers which suit, a free register for the result,
+    /// nothing else to move. Emits nothing and says so in any other case.
     #[inline(always)]
     pub(super) fn compute_simply(
         &mut self,
         value: u32,
-        scalar: Scalar,
+        scalar: &Scalar,
         family: &'static Family,
     ) -> Result<bool, Fault> {
-        if family.tied != ABSENT || family.clobbers.0 & self.registers.occupied != 0 {
+        let (first, second) = (scalar.first, scalar.second);
+        let Some(registers) = self.assign_simply(value, first, second, family) else {
             return Ok(false);
-        }
-        let first = scalar.first - self.first_op;
-        let second = scalar.second.map_or(first, |second| second - self.first_op);
-        let now = self.now;
-        let values = &mut *self.workspace.values;
-        let [a, b] = [
-            values[first as usize][LOCATION] & 0xff,
-            values[second as usize][LOCATION] & 0xff,
-        ];
-        if a == NO_REGISTER || b == NO_REGISTER || family.allowed[1] >> (a & 31) & 1 == 0 {
-            return Ok(false);
-        }
-        let mut closed = self.registers.occupied;
-        let mut registers = [0, a, 0, 0];
-        let record = values[value as usize];
-        if scalar.second.is_some() {
-            if family.allowed[2] >> (b & 31) & 1 == 0 {
-                return Ok(false);
-            }
-            registers[2] = b;
-            if values[second as usize][END] <= now {
-                closed &= !only(b);
-            }
-        }
-        if values[first as usize][END] <= now {
-            closed &= !only(a);
-        }
-        let float = record[INFO] & INFO_FLOAT != 0;
-        let numbers = u64::from(family.allowed[0]) << if float { 32 } else { 0 };
-        let taken = match family.distinct {
-            0 => closed,
-            distinct => {
-                closed
-                    | u64::from(distinct >> 1 & 1) << a
-                    | u64::from(distinct >> 2 & 1) << registers[2]
-            }
         };
-        let open = numbers & self.allocatable & !taken;
-        if open == 0 {
-            return Ok(false);
-        }
-        let to = match self.hinted_register(value) {
-            Some(hint) if open & only(hint) != 0 => hint,
-            _ if open & only(a) != 0 => a,
-            _ if open & only(b) != 0 => b,
-            _ => self.choose(open),
-        };
-        registers[0] = to;
-        let values = &mut *self.workspace.values;
         if self.knows_next_uses {
-            for (operand, input) in [first, second].into_iter().enumerate() {
-                let operand = operand ^ usize::from(scalar.swapped);
-                values[input as usize][NEXT_USE] = record[NEXT + operand];
-                if scalar.second.is_none() {
-                    break;
-                }
+            self.advance(value, usize::from(scalar.swapped), first);
+            if scalar.has_second {
+                self.advance(value, 1, second);
             }
         }
-        let gone = self.registers.occupied & !closed;
-        if gone != 0 {
-            // Both operands at most: their registers are free from here on.
-            for register in [a, b] {
-                if gone & only(register) != 0 {
-                    let dead = self.registers.value[register as usize];
-                    values[dead as usize][LOCATION] |= NO_REGISTER;
-                }
-            }
-        }
-        self.registers.occupied = closed | only(to);
-        self.registers.valid &= !only(to);
-        self.registers.value[to as usize] = value;
-        let location = &mut values[value as usize][LOCATION];
-        *location = *location & !0xff | to;
-        if O::ACTIVE {
-            let inputs = [first, second];
-            let count = 1 + usize::from(scalar.second.is_some());
-            self.observe_uses(value, &inputs[..count], &registers[1..]);
-        }
+        self.observe_uses(value, &scalar.inputs()[..scalar.count()], &registers[1..]);
         self.family(family, registers, scalar.immediate)?;
         self.observe(Event::Define {
-            register: to,
+            register: registers[0],
             value: self.value_name(value),
         });
         Ok(true)
+    }
+
+    /// Assigns registers in that case. A function of its own, so that it has the machine's registers for itself.
+    #[inline(never)]
+    fn assign_simply(
+        &mut self,
+        value: u32,
+        first: u32,
+        second: u32,
+        family: &Family,
+    ) -> Option<[Register; MAX_OPERANDS]> {
+        let values = &mut *self.workspace.values;
+        let occupied = self.registers.occupied;
+        if family.hazards.0 & occupied != 0 {
+            return None;
+        }
+        let [_, end, _, location, ..] = values[first as usize];
+        let a = location & 0xff;
+        let [_, second_end, _, location, ..] = values[second as usize];
+        let b = location & 0xff;
+        // No register's number is as high as that of none.
+        let suit = family.allowed[1] >> (a & 31) & family.allowed[2] >> (b & 31) & 1;
+        if suit == 0 || a | b == NO_REGISTER {
+            return None;
+        }
+        let dead =
+            u64::from(end <= self.now) << (a & 63) | u64::from(second_end <= self.now) << (b & 63);
+        let closed = occupied & !dead;
+        let [.., place, info, _, _, _] = values[value as usize];
+        let bank = if info & INFO_FLOAT != 0 { 32 } else { 0 };
+        let mut open = u64::from(family.allowed[0]) << bank & self.allocatable & !closed;
+        if family.distinct != 0 {
+            let distinct = u64::from(family.distinct);
+            open &= !((distinct >> 1 & 1) << (a & 63) | (distinct >> 2 & 1) << (b & 63));
+        }
+        if open == 0 {
+            return None;
+        }
+        let hint = match info & INFO_HINTED {
+            0 => NO_REGISTER,
+            _ if info & INFO_HINT_PARAMETER == 0 => info >> INFO_HINT_SHIFT,
+            _ => values[(info >> INFO_HINT_SHIFT) as usize][PARAMETER_REGISTER],
+        };
+        let to = if hint < 64 && open & only(hint) != 0 {
+            hint
+        } else if open & only(a) != 0 {
+            a
+        } else if open & only(b) != 0 {
+            b
+        } else {
+            choose(open, self.preferred)
+        };
+        // What dies here is in no register from here on.
+        if end <= self.now {
+            values[first as usize][LOCATION] |= NO_REGISTER;
+        }
+        if second_end <= self.now {
+            values[second as usize][LOCATION] |= NO_REGISTER;
+        }
+        values[value as usize][LOCATION] = place & !0xff | to;
+        self.registers.occupied = closed | only(to);
+        self.registers.valid &= !only(to);
+        self.tables.value[(to & 63) as usize] = value;
+        // The code does not depend on a register for an operand that the family does not have.
+        Some([to, a, b, 0])
     }
 
     /// Emits a form with value operands in registers and its result in a register, and updates the state.

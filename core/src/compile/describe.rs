@@ -125,7 +125,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let family = self.set.family(jump).ok_or(unsupported(Feature::Op))?;
         let template = self.set.template(family, [0; 4], 0);
         let template = template.ok_or(unsupported(Feature::Op))?;
-        let at = template.target_at[0];
+        let at = template.holes.target()[0];
         if at == ABSENT {
             return Err(unsupported(Feature::Op));
         }
@@ -181,7 +181,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             };
             self.describe(Carried {
                 slot: place_slot(pair[0]),
-                boxed: place_tag(pair[0]).is_some(),
+                boxed: place_tag(pair[0]).map_or(0, |tag| tag + 1),
                 ty: program.ops[pair[1] as usize].result().unwrap_or(Type::I64),
                 place,
             });

@@ -14,10 +14,11 @@
 
 use super::allocate::{FLOATS, INTS, Register, each, only};
 use super::workspace::{
-    BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION, BLOCK_PREDECESSORS,
-    BLOCK_REACHED, BLOCK_START, BLOCK_VALID, END, LOCATION, LOOP_CALLS, LOOP_CALLS_HOST,
-    LOOP_CONSTANTS, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE,
-    NO_REGISTER, PARAMETER_REGISTER, START, map_index,
+    BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LANDS, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION,
+    BLOCK_PREDECESSORS, BLOCK_REACHED, BLOCK_START, BLOCK_TESTS, BLOCK_VALID, END, LOCATION,
+    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_END_POSITION,
+    LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER,
+    START, map_index,
 };
 use super::{Event, FunctionCompiler, Location, Observer};
 use crate::error::Part;
@@ -26,12 +27,11 @@ use crate::patch::{Fault, Holes, Label, internal};
 use crate::stencil::Machine;
 
 /// What an edge must do before it arrives.
-#[derive(Clone)]
 pub(super) struct Plan {
     /// Registers that must get a value which they do not hold.
     targets: u64,
-    /// The value for each of them: an argument of the edge, or a value that lives through.
-    source: [u32; 64],
+    /// The value for each of them: an argument of the edge or of a call, or a value that lives through.
+    pub source: [u32; 64],
     /// Registers whose value must be in its spill slot on arrival and is not.
     stores: u64,
     /// Whether some parameter is in its spill slot.
@@ -52,7 +52,7 @@ struct Map {
 impl Plan {
     pub(super) const EMPTY: Plan = Plan {
         targets: 0,
-        source: [NONE; 64],
+        source: [0; 64],
         stores: 0,
         memory: false,
         charge: false,
@@ -67,10 +67,10 @@ impl Plan {
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Plans an edge out of the block at hand; settles the target's entry map if this is the first to reach it.
     ///
-    /// The plan stands in [`Self::plans`] under a number, 0 or 1, until the edge is finished.
+    /// The plan stands in [`Tables::plans`](super::Tables) under a number, 0 or 1, until the edge is finished.
     pub(super) fn plan(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
         let target = edge.block - self.first_block;
-        let plan = &mut self.plans[number & 1];
+        let plan = &mut self.tables.plans[number & 1];
         plan.targets = 0;
         plan.stores = 0;
         plan.memory = false;
@@ -102,6 +102,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut occupied = pair(record, BLOCK_OCCUPIED);
         let mut valid = pair(record, BLOCK_VALID);
         let (mut targets, mut stores) = (0, 0);
+        // Registers whose value the map wants where it is.
+        let mut stays = 0;
         for register in each(occupied) {
             let value = record[map_index(register)];
             let parameter = value.wrapping_sub(first);
@@ -117,7 +119,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             };
             if self.register_of(wanted) != register {
                 targets |= only(register);
-                self.plans[number & 1].source[register as usize] = wanted;
+                self.tables.plans[number & 1].source[register as usize] = wanted;
+            } else if wanted == value {
+                stays |= only(register);
             }
             if parameter >= count && valid & only(register) != 0 && !self.is_safe(value) {
                 // The block counted on the spill slot; if it is not compiled yet, it need not.
@@ -128,8 +132,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 }
             }
         }
-        for register in each(self.registers.occupied & !self.registers.valid) {
-            let value = self.registers.value[register as usize];
+        for register in each(self.registers.occupied & !self.registers.valid & !stays) {
+            let value = self.tables.value[register as usize];
             if self.word(value, START) < starts
                 && self.word(value, END) >= starts
                 && !self.map_holds(record, occupied, value)
@@ -143,7 +147,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if !is_done {
             set_pair(settled, BLOCK_OCCUPIED, occupied);
         }
-        let plan = &mut self.plans[number & 1];
+        let plan = &mut self.tables.plans[number & 1];
         plan.targets = targets;
         plan.stores = stores;
         plan.memory = memory;
@@ -179,9 +183,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let starts = 2 * record[BLOCK_START];
         let head = self.loop_headed_by(record);
         if head.is_some_and(|head| {
-            [INTS, FLOATS]
-                .iter()
-                .any(|&b| self.pressure_is_high(head, b))
+            self.calls_program(head)
+                || [INTS, FLOATS]
+                    .iter()
+                    .any(|&b| self.pressure_is_high(head, b))
         }) {
             self.need_next_uses();
         }
@@ -192,7 +197,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             valid: 0,
         };
         for register in each(self.registers.occupied) {
-            let value = self.registers.value[register as usize];
+            let value = self.tables.value[register as usize];
             if self.word(value, END) < starts {
                 continue;
             }
@@ -201,16 +206,19 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 && !self.is_worth_a_register(head, value)
             {
                 if !valid {
-                    self.plans[map.plan].stores |= only(register);
+                    self.tables.plans[map.plan].stores |= only(register);
                 }
                 continue;
             }
             self.put_in_map(&mut map, register, value);
             if valid {
                 map.valid |= only(register);
-            } else if head.is_some_and(|head| self.workspace.loops[head][LOOP_CALLS] != 0) {
-                // Some call in the loop will want it stored: once, before the loop.
-                self.plans[map.plan].stores |= only(register);
+            } else if head.is_some_and(|head| {
+                self.workspace.loops[head][LOOP_CALLS] != 0
+                    || self.pressure_is_high(head, self.bank(value))
+            }) {
+                // Something in the loop will want it stored, a call or what needs its register: once, before the loop.
+                self.tables.plans[map.plan].stores |= only(register);
                 map.valid |= only(register);
             }
         }
@@ -246,7 +254,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Notes that the edge must bring a value into a register.
     fn want(&mut self, map: &Map, register: Register, value: u32) {
-        let plan = &mut self.plans[map.plan];
+        let plan = &mut self.tables.plans[map.plan];
         plan.targets |= only(register);
         plan.source[register as usize] = value;
     }
@@ -286,8 +294,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let used = next >= starts && next < record[LOOP_END_POSITION];
         // A next use that is not known counts as a use, unless the value is for free.
         let unknown = next < starts;
-        used || (unknown || !self.pressure_is_high(head, self.bank(value)))
-            && !self.is_rematerialized(value)
+        let has_room = !self.calls_program(head) && !self.pressure_is_high(head, self.bank(value));
+        used || (unknown || has_room) && !self.is_rematerialized(value)
+    }
+
+    /// Whether functions of the program are called in a loop, which keep no registers.
+    fn calls_program(&self, head: usize) -> bool {
+        self.workspace.loops[head][LOOP_CALLS] & LOOP_CALLS_PROGRAM != 0
     }
 
     /// Decides where a parameter lives at its block's entry.
@@ -322,7 +335,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 None => {
                     self.workspace.values[parameter as usize][PARAMETER_REGISTER] = NO_REGISTER;
                     self.slot_of(parameter)?;
-                    self.plans[map.plan].memory = true;
+                    self.tables.plans[map.plan].memory = true;
                     return Ok(());
                 }
             }
@@ -337,20 +350,35 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Loads what a loop uses and what can be made again into registers before the loop, while there are enough.
     fn bring_constants(&mut self, head: usize, map: &mut Map) {
+        // What a call in the loop would take out of its register again is made where it is used.
+        let mut lost = if self.calls_program(head) {
+            INTS | FLOATS
+        } else if self.workspace.loops[head][LOOP_CALLS] & LOOP_CALLS_HOST != 0 {
+            !self.preserved
+        } else {
+            0
+        };
+        lost &= self.allocatable;
         for number in 0..super::workspace::LOOP_CONSTANT_COUNT {
             let value = self.workspace.loops[head][LOOP_CONSTANTS + number];
             if value == NONE {
                 break;
             }
             let bank = self.bank(value);
-            let open = self.allocatable & bank & !map.occupied;
+            let open = self.allocatable & bank & !map.occupied & !lost;
             let current = self.register_of(value);
             let there = current != NO_REGISTER && map.occupied & only(current) != 0;
             if there || open.count_ones() <= 2 || self.pressure_is_high(head, bank) {
                 continue;
             }
             let preferred = self.preference(head);
+            let stays = if current == NO_REGISTER {
+                0
+            } else {
+                only(current)
+            };
             let sets = [
+                open & preferred & stays,
                 open & preferred & !self.registers.occupied,
                 open & preferred,
                 open,
@@ -361,28 +389,31 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let register = self.choose(set);
             self.put_in_map(map, register, value);
             map.valid |= only(register);
-            self.want(map, register, value);
+            if register != current {
+                self.want(map, register, value);
+            }
         }
     }
 
     /// Emits what an edge must do; the state stays as it is at the block's end.
     pub(super) fn emit_plan(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
-        if self.plans[number & 1].is_empty() {
+        if self.tables.plans[number & 1].is_empty() {
             return Ok(());
         }
-        let plan = &self.plans[number & 1].clone();
-        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let plan = &self.tables.plans[number & 1];
+        let (targets, stores, memory) = (plan.targets, plan.stores, plan.memory);
         if plan.charge {
             self.charge_fuel()?;
         }
-        for register in each(plan.stores) {
-            let value = self.registers.value[register as usize];
+        for register in each(stores) {
+            let value = self.tables.value[register as usize];
             self.store_slot(register, value)?;
         }
-        if !plan.memory {
-            return self.emit_register_moves(plan.targets, &plan.source);
+        if !memory {
+            return self.emit_register_moves(targets, number);
         }
-        if !self.memory_hazard(edge, first, plan) {
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        if !self.memory_hazard(edge, first, number) {
             for (number, &argument) in edge.arguments.iter().enumerate() {
                 let parameter = first + number as u32;
                 if self.is_in_memory(parameter) && parameter != argument - self.first_op {
@@ -390,7 +421,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                     self.pass_to_memory(argument - self.first_op, Location::Slot(slot))?;
                 }
             }
-            return self.emit_register_moves(plan.targets, &plan.source);
+            return self.emit_register_moves(targets, number);
         }
         // Some argument is read from a slot that the edge writes: everything is read, into the words for the arguments
         // of calls, before anything is written.
@@ -401,7 +432,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 staged += 1;
             }
         }
-        self.emit_register_moves(plan.targets, &plan.source)?;
+        self.emit_register_moves(targets, number)?;
         staged = 0;
         for number in 0..edge.arguments.len() as u32 {
             if self.is_in_memory(first + number) {
@@ -419,7 +450,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Whether an argument is read from the slot of a parameter that the edge writes.
-    fn memory_hazard(&self, edge: Edge, first: u32, plan: &Plan) -> bool {
+    fn memory_hazard(&self, edge: Edge, first: u32, number: usize) -> bool {
+        let plan = &self.tables.plans[number & 1];
         let count = edge.arguments.len() as u32;
         let reads_written = |value: u32| {
             value.wrapping_sub(first) < count
@@ -470,18 +502,17 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    /// Emits moves into a set of registers, all at once as it were.
-    pub(super) fn emit_register_moves(
-        &mut self,
-        targets: u64,
-        source: &[u32; 64],
-    ) -> Result<(), Fault> {
+    /// Emits moves of a plan's sources into a set of registers, all at once as it were.
+    pub(super) fn emit_register_moves(&mut self, targets: u64, plan: usize) -> Result<(), Fault> {
+        if targets == 0 {
+            return Ok(());
+        }
         // How many copies still read each register, and where each target's value is.
         let mut readers = [0u8; 64];
         let mut from = [NO_REGISTER as u8; 64];
         let mut copies = 0;
         for target in each(targets) {
-            let register = self.register_of(source[target as usize]);
+            let register = self.register_of(self.tables.plans[plan & 1].source[target as usize]);
             if register != NO_REGISTER {
                 copies |= only(target);
                 from[target as usize] = register as u8;
@@ -525,7 +556,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
         }
         for target in each(targets & !copies) {
-            self.fetch(target, source[target as usize])?;
+            self.fetch(target, self.tables.plans[plan & 1].source[target as usize])?;
         }
         Ok(())
     }
@@ -539,6 +570,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if self.workspace.blocks[target][BLOCK_POSITION] != self.position_in_order + 1
             || !self.falls_through
         {
+            if self.workspace.blocks[target][BLOCK_FLAGS] & BLOCK_TESTS != 0 {
+                self.repeat_test(target)?;
+            }
             let holes = self.machine(Machine::Jump, [0; 4], 0)?;
             self.link_to_block(holes, edge.block)?;
         }
@@ -556,19 +590,25 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Begins a block: its label is bound, its entry map becomes the state.
     pub(super) fn enter_block(&mut self) -> Result<(), Fault> {
-        let record = self.workspace.blocks[self.block as usize];
+        let record = &mut self.workspace.blocks[self.block as usize];
         let mut label = Label(record[BLOCK_LABEL]);
         self.patcher.bind(&mut label)?;
-        self.workspace.blocks[self.block as usize][BLOCK_LABEL] = label.0;
+        record[BLOCK_LABEL] = label.0;
+        let starts = 2 * record[BLOCK_START];
+        let flags = record[BLOCK_FLAGS];
+        let (occupied, valid) = (pair(record, BLOCK_OCCUPIED), pair(record, BLOCK_VALID));
         self.observe(Event::Block {
             block: self.block + self.first_block,
             continues: self.continues,
         });
-        let starts = 2 * record[BLOCK_START];
+        if flags & BLOCK_LANDS != 0 {
+            self.current_op = self.block_record(self.block).first_op;
+            self.machine(Machine::Landing, [0; 4], 0)?;
+        }
         if self.continues {
             self.continues = false;
             for register in each(self.registers.occupied) {
-                let value = self.registers.value[register as usize];
+                let value = self.tables.value[register as usize];
                 if self.word(value, END) < starts {
                     self.vacate(register);
                 }
@@ -576,21 +616,31 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.registers.pinned = 0;
             return Ok(());
         }
-        if record[BLOCK_FLAGS] & BLOCK_REACHED == 0 {
+        if flags & BLOCK_REACHED == 0 {
             return Err(internal(Part::Allocate, line!()));
         }
-        for register in each(self.registers.occupied) {
+        self.bounded_count = 0;
+        let map = &self.workspace.blocks[self.block as usize];
+        let mut gone = self.registers.occupied & !occupied;
+        for register in each(self.registers.occupied & occupied) {
+            if self.tables.value[register as usize] != map[map_index(register)] {
+                gone |= only(register);
+            }
+        }
+        for register in each(gone) {
             self.vacate(register);
         }
+        for register in each(occupied & !self.registers.occupied) {
+            let value = self.workspace.blocks[self.block as usize][map_index(register)];
+            self.occupy(register, value, false);
+        }
+        self.registers.valid = valid;
         self.registers.pinned = 0;
-        let valid = pair(&record, BLOCK_VALID);
-        for register in each(pair(&record, BLOCK_OCCUPIED)) {
-            let value = record[map_index(register)];
-            self.occupy(register, value, valid & only(register) != 0);
-            self.observe(Event::Entry {
-                register,
-                value: self.value_name(value),
-            });
+        if O::ACTIVE {
+            for register in each(occupied) {
+                let value = self.value_name(self.tables.value[register as usize]);
+                self.observe(Event::Entry { register, value });
+            }
         }
         Ok(())
     }

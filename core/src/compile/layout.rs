@@ -21,56 +21,85 @@ use crate::ops::Opcode;
 use crate::patch::Label;
 
 /// Calls back with the block of every outgoing edge of a block, in the order of the text.
-#[inline]
+#[inline(always)]
 pub(super) fn for_each_successor(program: &Program, block: u32, mut visit: impl FnMut(u32)) {
-    let mut number = 0;
-    while let Some(to) = successor(program, block, number) {
-        visit(to);
-        number += 1;
+    let record = program.blocks[block as usize];
+    let terminator = program.ops[(record.first_op + record.op_count - 1) as usize];
+    let mut edge = |at: u32| visit(program.extra[at as usize]);
+    match terminator.code {
+        Opcode::Jump => edge(terminator.b),
+        Opcode::Branch => {
+            edge(terminator.b);
+            edge(terminator.c);
+        }
+        Opcode::Switch => {
+            let at = terminator.b as usize;
+            let count = program.extra[at] as usize;
+            for &at in &program.extra[at + 1..at + 2 + count] {
+                edge(at);
+            }
+        }
+        _ => {}
     }
 }
 
 /// Fills in the order, each block's position, predecessors and loop, and the loops.
 pub(super) fn lay_out(program: &Program, function: &Function, workspace: &mut Workspace) {
-    if !natural_order(program, function, workspace) {
-        reverse_postorder(program, function, workspace);
+    let loops = match natural_order(program, function, workspace) {
+        Some(loops) => loops,
+        None => {
+            reverse_postorder(program, function, workspace);
+            find_backward_jumps(program, function, workspace)
+        }
+    };
+    workspace.loop_count = 0;
+    if loops {
+        nest_loops(workspace);
     }
-    find_loops(program, function, workspace);
 }
 
-/// Takes the program's order, if every reachable block has a predecessor before it. Blocks that nothing reaches are
-/// left out.
-fn natural_order(program: &Program, function: &Function, workspace: &mut Workspace) -> bool {
+/// Takes the program's order, if every reachable block has a predecessor before it; tells whether something jumps
+/// backward in it. Blocks that nothing reaches are left out. BLOCK_START holds, for the time being, the last position
+/// that jumps back to the block.
+fn natural_order(
+    program: &Program,
+    function: &Function,
+    workspace: &mut Workspace,
+) -> Option<bool> {
     let first = function.first_block;
     for block in workspace.blocks.iter_mut() {
         block[BLOCK_LABEL] = Label::UNUSED.0;
-        block[BLOCK_FLAGS] = 0;
         block[BLOCK_POSITION] = NONE;
+        block[BLOCK_START] = NONE;
         block[BLOCK_PREDECESSORS] = 0;
         block[BLOCK_LOOP] = NONE;
+        block[BLOCK_FLAGS] = 0;
     }
     workspace.blocks[0][BLOCK_PREDECESSORS] = 1;
-    let mut sound = true;
+    let (mut sound, mut loops) = (true, false);
     let mut count = 0;
     for index in 0..function.block_count {
+        let record = &mut workspace.blocks[index as usize];
         // Reached so far only by blocks before it.
-        if workspace.blocks[index as usize][BLOCK_PREDECESSORS] == 0 {
+        if record[BLOCK_PREDECESSORS] == 0 {
             continue;
         }
+        record[BLOCK_POSITION] = count;
         workspace.order[count as usize] = index;
-        workspace.blocks[index as usize][BLOCK_POSITION] = count;
-        count += 1;
         for_each_successor(program, first + index, |to| {
             let to = to - first;
             let record = &mut workspace.blocks[to as usize];
-            if to < index && record[BLOCK_POSITION] == NONE {
-                sound = false;
-            }
             record[BLOCK_PREDECESSORS] += 1;
+            if to <= index {
+                sound &= record[BLOCK_POSITION] != NONE;
+                record[BLOCK_START] = count;
+                loops = true;
+            }
         });
+        count += 1;
     }
     workspace.block_count = count;
-    sound
+    sound.then_some(loops)
 }
 
 /// Orders the blocks by a depth-first walk with an explicit stack.
@@ -146,15 +175,13 @@ fn successor(program: &Program, block: u32, number: u32) -> Option<u32> {
     Some(program.edge(edge).block)
 }
 
-/// Makes a loop of each span that a backward jump closes, nested by widening.
-fn find_loops(program: &Program, function: &Function, workspace: &mut Workspace) {
+/// Notes for each block the last position that jumps back to it; tells whether there is any.
+fn find_backward_jumps(program: &Program, function: &Function, workspace: &mut Workspace) -> bool {
     let first = function.first_block;
-    workspace.loop_count = 0;
     let mut any = false;
-    for position in 0..workspace.block_count {
-        workspace.blocks[workspace.order[position as usize] as usize][BLOCK_START] = NONE;
+    for block in workspace.blocks.iter_mut() {
+        block[BLOCK_START] = NONE;
     }
-    // BLOCK_START holds, for the time being, the last position that jumps back to the block.
     for position in 0..workspace.block_count {
         let block = workspace.order[position as usize];
         for_each_successor(program, first + block, |to| {
@@ -165,9 +192,11 @@ fn find_loops(program: &Program, function: &Function, workspace: &mut Workspace)
             }
         });
     }
-    if !any {
-        return;
-    }
+    any
+}
+
+/// Makes a loop of each span that a backward jump closes, nested by widening.
+fn nest_loops(workspace: &mut Workspace) {
     let mut open = NONE;
     for position in 0..workspace.block_count {
         let block = workspace.order[position as usize] as usize;

@@ -9,11 +9,12 @@
 
 use super::allocate::{INTS, Register, only};
 use super::describe::{KeptFor, Stub};
-use super::workspace::NO_REGISTER;
+use super::workspace::{BLOCK_LABEL, NO_REGISTER};
 use super::{Event, FunctionCompiler, Location, Observer};
+use crate::error::Part;
 use crate::ir::{Exit, ExitKind, NONE, place_slot, place_tag};
 use crate::ops::Opcode;
-use crate::patch::{Fault, Holes, Label};
+use crate::patch::{Fault, Holes, Label, internal};
 use crate::runtime::offset;
 use crate::stencil::{Form, FormKind, Machine};
 use crate::types::Type;
@@ -25,6 +26,9 @@ const RECORD_EXIT: u32 = 1 << 30;
 const RECORD_CALL_EXIT: u32 = 2 << 30;
 const RECORD_TABLE: u32 = 3 << 30;
 const RECORD_LENGTH: u32 = (1 << 30) - 1;
+
+/// In a record of a table: not an offset but the block that a case goes to.
+pub(super) const CASE_BLOCK: u32 = 1 << 31;
 
 /// In a record: the value is in its spill slot, the number above.
 pub(super) const AT_SLOT: u32 = 64;
@@ -66,8 +70,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let shared = key as usize % SHARED_STUBS;
         let can_link = self.can_link(&record, kind, value);
         let can_share = record.entry_count == 0 && !can_link;
-        if can_share && self.shared_stubs[shared].0 == key {
-            let at = self.shared_stubs[shared].1;
+        if can_share && self.tables.shared_stubs[shared].0 == key {
+            let at = self.tables.shared_stubs[shared].1;
             let mut label = Label(self.patcher.word(at)?);
             self.patcher.link(holes, &mut label)?;
             return self.patcher.set_word(at, label.0);
@@ -114,7 +118,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let at = self.patcher.tail();
         self.patcher.push_tail(kind | record.entry_count)?;
         if can_share {
-            self.shared_stubs[shared] = (key, at);
+            self.tables.shared_stubs[shared] = (key, at);
         }
         Ok(())
     }
@@ -238,7 +242,12 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let start = self.patcher.offset();
             self.patcher.bind(&mut table)?;
             for number in 0..count {
-                let target = self.patcher.word(at + 8 + 4 * number)?;
+                let mut target = self.patcher.word(at + 8 + 4 * number)?;
+                if target & CASE_BLOCK != 0 {
+                    let block = &self.workspace.blocks[(target & !CASE_BLOCK) as usize];
+                    let label = Label(block[BLOCK_LABEL]).offset();
+                    target = label.ok_or(internal(Part::Patch, line!()))?;
+                }
                 self.patcher.emit_word(target.wrapping_sub(start))?;
             }
             at += 4 * (2 + count);

@@ -8,28 +8,31 @@
 //! Positions are doubled: op number p of the order reads its operands at 2p; what its exit's snapshot names is kept
 //! until 2p + 1, so that the op's result does not take its place.
 //!
-//! A comparison whose only use is a branch or guard of the same block is *fused*: it makes
+//! A comparison whose only uses are branches, guards and selects of the same block is *fused*: it makes
 //! no code of its own, and its operands are used where it is.
 
+use super::allocate::{FLOATS, INTS};
 use super::brief::{Brief, facts_of};
+use super::choose::can_choose;
 use super::lower::immediate_of;
 use super::workspace::{
     BLOCK_LOOP, BLOCK_START, END, IMMEDIATE, INFO, INFO_CONDITION, INFO_FLOAT, INFO_HINT_PARAMETER,
-    INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SWAPPED, INFO_USES,
-    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_DEPTH, LOOP_END,
-    LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, LOOP_PARENT,
-    LOOP_START_POSITION, LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS,
+    INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SUCCEEDS, INFO_SWAPPED,
+    INFO_TESTS_BITS, INFO_USES, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS,
+    LOOP_DEPTH, LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE,
+    LOOP_PARENT, LOOP_START_POSITION, LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, Workspace,
+    is_fused,
 };
 use super::{FunctionCompiler, Observer};
-use crate::ir::{NONE, Op, Program};
-use crate::ops::{Shape, flags};
+use crate::ir::{Block, NONE, Op, Program};
+use crate::ops::{Opcode, Shape, flags};
 use crate::stencil::StencilSet;
 
 /// The records of all values of a function.
 pub(super) type Values = [[u32; VALUE_WORDS]];
 
 /// Where an op is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Point {
     /// Twice its position.
     pub now: u32,
@@ -49,10 +52,19 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Fills in the values' records.
     pub(super) fn find_live_ranges(&mut self) {
         self.number_positions();
-        self.define_and_use();
-        if self.workspace.loop_count > 0 {
+        let values = self.define_and_use();
+        if self.workspace.loop_count > 0 && self.may_run_short(values) {
             self.measure_pressure();
+        } else {
+            self.widen_loops();
         }
+    }
+
+    /// Whether a bank has fewer registers than the function has values, both banks' counted as by [`one_of`]; if not, no
+    /// loop's pressure matters.
+    fn may_run_short(&self, values: u64) -> bool {
+        let has = |bank: u64| (self.allocatable & bank).count_ones();
+        values as u32 > has(INTS) || (values >> 32) as u32 > has(FLOATS)
     }
 
     /// Positions for blocks and loop ends.
@@ -78,87 +90,76 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     pub(super) fn point_of_block(&self, block: u32) -> Point {
-        let record = &self.workspace.blocks[block as usize];
-        let innermost = record[BLOCK_LOOP];
-        let (mut depth, mut loop_start, mut loop_end) = (0, 0, NONE);
-        if innermost != NONE {
-            let record = &self.workspace.loops[innermost as usize];
-            depth = record[LOOP_DEPTH];
-            loop_start = record[LOOP_START_POSITION];
-            loop_end = record[LOOP_END_POSITION];
-        }
-        Point {
-            now: 2 * record[BLOCK_START],
-            depth,
-            innermost,
-            loop_start,
-            loop_end,
-            first: self.block_record(block).first_op - self.first_op,
-        }
+        let first = self.block_record(block).first_op - self.first_op;
+        point_of(&self.workspace, block, first)
     }
 
-    /// Defines values, stretches intervals, counts uses, collects what loops need.
-    fn define_and_use(&mut self) {
+    /// Defines values, stretches intervals, counts uses, collects what loops need; finds how many words calls and the
+    /// parameters of a block need. Gives how many values there are, as [`one_of`] counts them; constants and anchors are
+    /// counted as often as loops use them.
+    fn define_and_use(&mut self) -> u64 {
         let reached = self.workspace.block_count;
         if reached != self.block_count {
             // Records of ops that nothing reaches still serve as records of positions.
             self.workspace.values.fill(record_of(0, 0));
         }
         self.workspace.values[self.op_count as usize..].fill(record_of(0, INFO_REMATERIALIZED));
+        let mut pass = Forward {
+            program: self.program,
+            set: self.set,
+            first_op: self.first_op,
+            first_block: self.first_block,
+            op_count: self.op_count,
+            block: 0,
+            point: Point::default(),
+            last_way_out: 0,
+            outgoing: 0,
+            values: 0,
+            workspace: &mut self.workspace,
+        };
         for at in 0..reached as usize {
-            let block = self.workspace.order[at];
-            let mut point = self.point_of_block(block);
-            if point.innermost != NONE {
-                self.workspace.loop_at_depth[point.depth as usize] = point.innermost;
-            }
-            let record = self.block_record(block);
-            let mut pass = Forward {
-                program: self.program,
-                set: self.set,
-                first_op: self.first_op,
-                op_count: self.op_count,
-                values: self.workspace.values,
-                loops: self.workspace.loops,
-                loop_at_depth: self.workspace.loop_at_depth,
-            };
-            let ops = &self.program.ops[record.first_op as usize..][..record.op_count as usize];
-            for (op, value) in ops.iter().zip(point.first..) {
-                pass.op(value, op, point);
-                point.now += 2;
-            }
+            let block = pass.workspace.order[at];
+            let record = self.program.blocks[(self.first_block + block) as usize];
+            pass.block(block, record);
         }
+        let values = pass.values;
+        self.outgoing_words = pass.outgoing;
+        values
     }
 
     /// Counts live values at each position; a loop's pressure is the most inside it.
+    ///
+    /// Both banks are counted in one number, floats 2^32 each: what two such numbers carry into each other stays
+    /// consistent, as long as no count ends up negative.
     fn measure_pressure(&mut self) {
-        // The words for next uses hold, less NONE, how the counts change at the position that is the record's index.
+        // The words for next uses hold, less 1, how the counts change at the position that is the record's index.
         for anchor in self.op_count as usize..self.workspace.values.len() {
             self.begin_later(anchor as u32);
         }
-        let mut live = [0u32; 2];
+        let mut live = 0u64;
         for at in 0..self.workspace.block_count as usize {
             let block = self.workspace.order[at] as usize;
             let innermost = self.workspace.blocks[block][BLOCK_LOOP];
             let start = self.workspace.blocks[block][BLOCK_START];
             let record = self.block_record(block as u32);
-            let mut most = live;
-            let values = record.first_op - self.first_op..;
-            for (position, value) in (start..start + record.op_count).zip(values) {
-                let [from, to, _, _, info, ..] = self.workspace.values[value as usize];
+            let mut most = [live as u32, (live >> 32) as u32];
+            let values = &mut *self.workspace.values;
+            for number in 0..record.op_count {
+                let value = record.first_op - self.first_op + number;
+                let [from, to, _, _, info, ..] = values[value as usize];
                 if info & INFO_REMATERIALIZED != 0 {
-                    self.begin_later(value);
+                    if from != 0 && to > from {
+                        count_between(values, from, to, info);
+                    }
                 } else if to > from {
-                    let bank = usize::from(info & INFO_FLOAT != 0);
-                    live[bank] += 1;
-                    let end = &mut self.workspace.values[(to / 2) as usize][NEXT + bank];
-                    *end = end.wrapping_sub(1);
+                    live = live.wrapping_add(one_of(info));
+                    change(&mut values[(to / 2) as usize], one_of(info).wrapping_neg());
                 }
-                let changes = &mut self.workspace.values[position as usize];
-                for (bank, live) in live.iter_mut().enumerate() {
-                    let change = core::mem::replace(&mut changes[NEXT + bank], NONE);
-                    *live = live.wrapping_add(change.wrapping_sub(NONE));
-                    most[bank] = most[bank].max(*live);
-                }
+                let at = &mut values[(start + number) as usize];
+                live = live.wrapping_add(changes(at)).wrapping_add(1);
+                at[NEXT] = NONE;
+                at[NEXT + 1] = NONE;
+                most = [most[0].max(live as u32), most[1].max((live >> 32) as u32)];
             }
             if innermost != NONE {
                 let record = &mut self.workspace.loops[innermost as usize];
@@ -169,15 +170,11 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.widen_loops();
     }
 
-    /// Counts a constant or an anchor that loops use from its first use in one to its last.
+    /// Counts an anchor that loops use from its first use in one to its last.
     fn begin_later(&mut self, value: u32) {
         let [from, to, _, _, info, ..] = self.workspace.values[value as usize];
         if from != 0 && to > from {
-            let bank = NEXT + usize::from(info & INFO_FLOAT != 0);
-            for (position, change) in [(from / 2, 1), (to / 2, u32::MAX)] {
-                let record = &mut self.workspace.values[position as usize][bank];
-                *record = record.wrapping_add(change);
-            }
+            count_between(self.workspace.values, from, to, info);
         }
     }
 
@@ -208,20 +205,91 @@ fn record_of(start: u32, info: u32) -> [u32; VALUE_WORDS] {
     [start, start, 0, NO_REGISTER, info, NONE, NONE, NONE]
 }
 
-/// The forward pass over the ops of a block.
-struct Forward<'f> {
+/// Where a block begins.
+fn point_of(workspace: &Workspace, block: u32, first: u32) -> Point {
+    let record = &workspace.blocks[block as usize];
+    let innermost = record[BLOCK_LOOP];
+    let (mut depth, mut loop_start, mut loop_end) = (0, 0, NONE);
+    if innermost != NONE {
+        let record = &workspace.loops[innermost as usize];
+        depth = record[LOOP_DEPTH];
+        loop_start = record[LOOP_START_POSITION];
+        loop_end = record[LOOP_END_POSITION];
+    }
+    Point {
+        now: 2 * record[BLOCK_START],
+        depth,
+        innermost,
+        loop_start,
+        loop_end,
+        first,
+    }
+}
+
+/// One value of a bank, as pressure is counted.
+#[inline(always)]
+fn one_of(info: u32) -> u64 {
+    if info & INFO_FLOAT != 0 { 1 << 32 } else { 1 }
+}
+
+/// How the counts change at a position, less 1.
+#[inline(always)]
+fn changes(record: &[u32; VALUE_WORDS]) -> u64 {
+    u64::from(record[NEXT]) | u64::from(record[NEXT + 1]) << 32
+}
+
+#[inline(always)]
+fn change(record: &mut [u32; VALUE_WORDS], by: u64) {
+    let changed = changes(record).wrapping_add(by);
+    record[NEXT] = changed as u32;
+    record[NEXT + 1] = (changed >> 32) as u32;
+}
+
+/// Counts a value that is made again from one place on to another.
+fn count_between(values: &mut Values, from: u32, to: u32, info: u32) {
+    change(&mut values[(from / 2) as usize], one_of(info));
+    change(&mut values[(to / 2) as usize], one_of(info).wrapping_neg());
+}
+
+/// The forward pass over the ops.
+struct Forward<'f, 'w> {
     program: &'f Program<'f>,
     set: &'static StencilSet,
     first_op: u32,
+    first_block: u32,
     op_count: u32,
-    values: &'f mut Values,
-    loops: &'f mut [[u32; LOOP_WORDS]],
-    loop_at_depth: &'f mut [u32],
+    /// Where the pass is.
+    block: u32,
+    point: Point,
+    /// Twice the position of the last op of a block with an edge that leads out of the block's innermost loop.
+    last_way_out: u32,
+    /// The most words so far for what a call or a block is passed in memory.
+    outgoing: u32,
+    /// How many values there are, as [`one_of`] counts them.
+    values: u64,
+    workspace: &'f mut Workspace<'w>,
 }
 
-impl Forward<'_> {
+impl Forward<'_, '_> {
+    fn block(&mut self, block: u32, record: Block) {
+        self.block = block;
+        self.point = point_of(self.workspace, block, record.first_op - self.first_op);
+        if self.point.innermost != NONE {
+            let depth = self.point.depth as usize;
+            self.workspace.loop_at_depth[depth] = self.point.innermost;
+        }
+        if block != 0 {
+            self.outgoing = self.outgoing.max(record.parameter_count);
+        }
+        let ops = &self.program.ops[record.first_op as usize..][..record.op_count as usize];
+        for (op, value) in ops.iter().zip(self.point.first..) {
+            self.op(value, op);
+            self.point.now += 2;
+        }
+    }
+
     #[inline(always)]
-    fn op(&mut self, value: u32, op: &Op, point: Point) {
+    fn op(&mut self, value: u32, op: &Op) {
         let brief = Brief::of(op.code);
         let mut facts = u32::from(brief.facts);
         if brief.is_typed_by_record() {
@@ -231,133 +299,147 @@ impl Forward<'_> {
         let start = if facts & INFO_REMATERIALIZED != 0 {
             0
         } else {
-            point.now
+            if brief.gives() {
+                self.values += one_of(facts);
+            }
+            self.point.now
         };
-        self.values[value as usize] = record_of(start, facts);
+        self.workspace.values[value as usize] = record_of(start, facts);
         match brief.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => return,
-            Shape::Unary | Shape::Tag => self.keep(op.a - self.first_op, point),
-            Shape::Binary => self.binary(value, op, point),
+            Shape::Unary | Shape::Tag => self.keep(op.a - self.first_op),
+            Shape::Binary => self.binary(value, op),
             Shape::Load | Shape::Store if !brief.is_raw() => {
                 // A constant index becomes part of the displacement.
                 if self.fact(op.a) & INFO_REMATERIALIZED == 0 {
-                    self.keep(op.a - self.first_op, point);
+                    self.keep(op.a - self.first_op);
                 }
                 if brief.operand_count > 1 {
-                    self.keep(op.b - self.first_op, point);
+                    self.keep(op.b - self.first_op);
                 }
-                self.keep(self.op_count + 1 + op.region() as u32, point);
+                self.keep(self.op_count + 1 + op.region() as u32);
             }
             _ => {
-                self.rare(op, point);
+                self.rare(op);
                 return;
             }
         }
         if brief.leaves() {
-            self.snapshot(op, point);
+            self.snapshot(op);
         }
     }
 
     #[inline(always)]
     fn fact(&self, operand: u32) -> u32 {
-        self.values[(operand - self.first_op) as usize][INFO]
+        self.workspace.values[(operand - self.first_op) as usize][INFO]
     }
 
     /// The operands of a binary op, one of which may become an immediate.
     #[inline(always)]
-    fn binary(&mut self, value: u32, op: &Op, point: Point) {
+    fn binary(&mut self, value: u32, op: &Op) {
         let constants = (self.fact(op.a) | self.fact(op.b)) & INFO_REMATERIALIZED;
         if constants != 0 {
-            self.binary_with_constant(value, op, point);
+            self.binary_with_constant(value, op);
             return;
         }
-        self.keep(op.a - self.first_op, point);
-        self.keep(op.b - self.first_op, point);
+        self.keep(op.a - self.first_op);
+        self.keep(op.b - self.first_op);
     }
 
-    fn binary_with_constant(&mut self, value: u32, op: &Op, point: Point) {
+    fn binary_with_constant(&mut self, value: u32, op: &Op) {
         let as_it_stands = immediate_of(self.program, self.set, op, false);
         let swapped = || immediate_of(self.program, self.set, op, true);
-        let record = &mut self.values[value as usize];
+        let record = &mut self.workspace.values[value as usize];
         if let Some(immediate) = as_it_stands {
             record[INFO] |= INFO_IMMEDIATE;
             record[IMMEDIATE] = immediate as u32;
-            self.keep(op.a - self.first_op, point);
+            self.keep(op.a - self.first_op);
         } else if let Some(immediate) = swapped() {
             record[INFO] |= INFO_IMMEDIATE | INFO_SWAPPED;
             record[IMMEDIATE] = immediate as u32;
-            self.keep(op.b - self.first_op, point);
+            self.keep(op.b - self.first_op);
         } else {
-            self.keep(op.a - self.first_op, point);
-            self.keep(op.b - self.first_op, point);
+            self.keep(op.a - self.first_op);
+            self.keep(op.b - self.first_op);
         }
     }
 
     /// Ops that are not most of a program.
     #[inline(never)]
-    fn rare(&mut self, op: &Op, point: Point) {
+    fn rare(&mut self, op: &Op) {
         let info = op.code.info();
         let first = op.a.wrapping_sub(self.first_op);
         match info.shape {
             Shape::Select => {
-                self.keep(first, point);
-                self.keep(op.b - self.first_op, point);
-                self.keep(op.c - self.first_op, point);
+                if can_choose(self.set, op.code, self.program.ops[op.a as usize].code) {
+                    self.keep_condition(op.a);
+                } else {
+                    self.keep(first);
+                }
+                self.keep(op.b - self.first_op);
+                self.keep(op.c - self.first_op);
             }
-            Shape::Guard => self.keep_condition(op.a, point),
+            Shape::Guard => self.keep_condition(op.a),
             Shape::Branch => {
-                self.keep_condition(op.a, point);
-                self.keep_edge(op.c, point);
-                self.keep_edge(op.b, point);
+                self.keep_condition(op.a);
+                self.keep_edge(op.c);
+                self.keep_edge(op.b);
             }
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-                self.keep(first, point);
+                self.keep(first);
                 if info.operand_count > 1 {
-                    self.keep(op.b - self.first_op, point);
+                    self.keep(op.b - self.first_op);
                 }
                 if info.operand_count > 2 {
-                    self.keep(self.program.extra[op.c as usize + 2] - self.first_op, point);
+                    self.keep(self.program.extra[op.c as usize + 2] - self.first_op);
                 }
                 if !info.has(flags::RAW) {
-                    self.keep(self.op_count + 1 + op.region() as u32, point);
+                    self.keep(self.op_count + 1 + op.region() as u32);
                 }
             }
-            Shape::SlotGet => self.keep(self.op_count, point),
+            Shape::SlotGet => self.keep(self.op_count),
             Shape::SlotSet => {
-                self.keep(first, point);
-                self.keep(self.op_count, point);
+                self.keep(first);
+                self.keep(self.op_count);
             }
-            Shape::Jump => self.keep_edge(op.b, point),
+            Shape::Jump => {
+                self.keep_edge(op.b);
+                self.find_successors(op.b);
+            }
             Shape::Switch => {
-                self.keep(first, point);
+                self.keep(first);
                 let count = self.program.extra[op.b as usize];
                 for number in 0..=count {
-                    self.keep_edge(self.program.extra[(op.b + 1 + number) as usize], point);
+                    self.keep_edge(self.program.extra[(op.b + 1 + number) as usize]);
                 }
             }
-            Shape::Return => self.keep_arguments(op.b, point),
+            Shape::Return => self.keep_arguments(op.b),
             Shape::Call | Shape::CallCell | Shape::ReturnCall => {
-                self.keep_arguments(op.b, point);
-                self.note_call(point, LOOP_CALLS_PROGRAM);
+                self.keep_arguments(op.b);
+                self.note_call(LOOP_CALLS_PROGRAM);
             }
             Shape::CallIndirect => {
-                self.keep(first, point);
-                self.keep_arguments(op.b + 1, point);
-                self.note_call(point, LOOP_CALLS_PROGRAM);
+                self.keep(first);
+                self.keep_arguments(op.b + 1);
+                self.note_call(LOOP_CALLS_PROGRAM);
             }
             Shape::CallHost => {
-                self.keep_list(op.b, point);
-                self.note_call(point, LOOP_CALLS_HOST);
+                self.keep_list(op.b);
+                let signature = self.program.hosts[op.a as usize].signature;
+                let results = self.program.results(signature).len();
+                let most = self.program.list(op.b).len().max(results) as u32;
+                self.outgoing = self.outgoing.max(most);
+                self.note_call(LOOP_CALLS_HOST);
             }
             _ => {}
         }
         if info.has(flags::LEAVES) {
-            self.snapshot(op, point);
+            self.snapshot(op);
         }
     }
 
     /// What an op's exit names is kept until the op is done.
-    fn snapshot(&mut self, op: &Op, point: Point) {
+    fn snapshot(&mut self, op: &Op) {
         let Some(exit) = self.program.exit_of(op) else {
             return;
         };
@@ -366,79 +448,129 @@ impl Forward<'_> {
         if exit.entry_count == 0 {
             return;
         }
-        let late = Point {
-            now: point.now + 1,
-            ..point
-        };
+        self.point.now += 1;
         for pair in program.snapshot(exit).chunks_exact(2) {
-            self.keep(pair[1] - self.first_op, late);
+            self.keep(pair[1] - self.first_op);
         }
+        self.point.now -= 1;
     }
 
     /// A use of a value by its index in the function, anchors included.
     #[inline(always)]
-    fn keep(&mut self, value: u32, point: Point) {
-        let record = &mut self.values[value as usize];
+    fn keep(&mut self, value: u32) {
+        let record = &mut self.workspace.values[value as usize];
         let info = record[INFO];
         record[INFO] = info + u32::from(info & INFO_USES != INFO_USES);
-        if record[START] < point.loop_start {
-            self.keep_through_loop(value, point);
+        if record[START] < self.point.loop_start {
+            self.keep_through_loop(value);
         } else {
-            record[END] = record[END].max(point.now);
+            record[END] = record[END].max(self.point.now);
         }
     }
 
     /// A use inside a loop of a value from outside.
     #[inline(never)]
-    fn keep_through_loop(&mut self, value: u32, point: Point) {
-        let record = &mut self.values[value as usize];
+    fn keep_through_loop(&mut self, value: u32) {
+        let record = &mut self.workspace.values[value as usize];
         // The innermost loop around the use that holds the definition, too: the last that begins before it.
-        let (mut inside, mut outside) = (0, point.depth + 1);
+        let (mut inside, mut outside) = (0, self.point.depth + 1);
         while outside - inside > 1 {
             let middle = (inside + outside) / 2;
-            let around = self.loop_at_depth[middle as usize] as usize;
-            if self.loops[around][LOOP_START_POSITION] <= record[START] {
+            let around = self.workspace.loop_at_depth[middle as usize] as usize;
+            if self.workspace.loops[around][LOOP_START_POSITION] <= record[START] {
                 inside = middle;
             } else {
                 outside = middle;
             }
         }
-        let outermost = self.loop_at_depth[inside as usize + 1];
-        let end = self.loops[outermost as usize][LOOP_END_POSITION];
+        let outermost = self.workspace.loop_at_depth[inside as usize + 1];
+        let end = self.workspace.loops[outermost as usize][LOOP_END_POSITION];
         record[END] = record[END].max(end);
         if record[INFO] & INFO_REMATERIALIZED != 0 {
             if record[START] == 0 {
-                record[START] = point.now;
+                record[START] = self.point.now;
             }
-            remember(&mut self.loops[point.innermost as usize], value);
+            self.values += one_of(record[INFO]);
+            remember(
+                &mut self.workspace.loops[self.point.innermost as usize],
+                value,
+            );
         }
     }
 
-    /// A use as a condition: should it be fused, the comparison's operands are used here as well.
-    fn keep_condition(&mut self, condition: u32, point: Point) {
-        self.keep(condition - self.first_op, point);
+    /// A use as a condition: should it be fused, the comparison's operands are used here as well. Further uses as a
+    /// condition do not count as long as there are no others.
+    fn keep_condition(&mut self, condition: u32) {
         let local = condition - self.first_op;
+        let is_near = local >= self.point.first;
+        if !is_near || !is_fused(self.workspace.values[local as usize][INFO]) {
+            self.keep(local);
+        }
         let op = self.program.ops[condition as usize];
-        let facts = self.values[local as usize][INFO];
-        if facts & INFO_USES == 1 && Brief::of(op.code).compares() && local >= point.first {
-            self.values[local as usize][INFO] |= INFO_CONDITION;
-            let (first, second) = operands(&op, facts);
-            self.keep(first - self.first_op, point);
-            if let Some(second) = second {
-                self.keep(second - self.first_op, point);
+        let facts = self.workspace.values[local as usize][INFO];
+        if facts & INFO_USES == 1
+            && is_near
+            && (Brief::of(op.code).compares() || self.tests_bits(local, op.code))
+        {
+            let mut fused = INFO_CONDITION;
+            let (mut first, second) = operands(&op, facts);
+            let tested = first - self.first_op;
+            let test = self.program.ops[first as usize];
+            let tested_facts = self.workspace.values[tested as usize][INFO];
+            if self.compares_with_zero(local, op.code)
+                && tested >= self.point.first
+                && self.tests_bits(tested, test.code)
+                && (tested_facts & INFO_USES == 1 || facts & INFO_TESTS_BITS != 0)
+            {
+                // The bits are tested where the outcome is used.
+                self.workspace.values[tested as usize][INFO] |= INFO_CONDITION;
+                fused |= INFO_TESTS_BITS;
+                (first, _) = operands(&test, tested_facts);
             }
+            self.workspace.values[local as usize][INFO] |= fused;
+            self.keep(first - self.first_op);
+            if let Some(second) = second {
+                self.keep(second - self.first_op);
+            }
+        }
+    }
+
+    /// Whether a value is some of an operand's lowest eight bits.
+    fn tests_bits(&self, value: u32, code: Opcode) -> bool {
+        let record = &self.workspace.values[value as usize];
+        matches!(code, Opcode::I32And | Opcode::I64And)
+            && record[INFO] & INFO_IMMEDIATE != 0
+            && (1..=0xff).contains(&record[IMMEDIATE])
+    }
+
+    /// Whether a comparison tells zero from everything else.
+    fn compares_with_zero(&self, value: u32, code: Opcode) -> bool {
+        use Opcode::*;
+        let record = &self.workspace.values[value as usize];
+        match code {
+            I32Eqz | I64Eqz => true,
+            I32Eq | I64Eq | I32Ne | I64Ne => {
+                record[INFO] & INFO_IMMEDIATE != 0 && record[IMMEDIATE] == 0
+            }
+            _ => false,
         }
     }
 
     /// What is passed to a block should be where the block's parameter will be. A constant is made there, and
     /// needs no register until then.
-    fn keep_edge(&mut self, edge: u32, point: Point) {
+    fn keep_edge(&mut self, edge: u32) {
         let edge = self.program.edge(edge);
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let target = (edge.block - self.first_block) as usize;
+        let starts = 2 * self.workspace.blocks[target][BLOCK_START];
+        let stays = starts > self.point.now && starts < self.point.loop_end;
+        if !stays && starts != self.point.loop_start {
+            self.last_way_out = self.point.now;
+        }
         for (parameter, &argument) in (first..).zip(edge.arguments) {
             let argument = argument - self.first_op;
-            if self.values[argument as usize][INFO] & INFO_REMATERIALIZED == 0 {
-                self.keep(argument, point);
+            if self.workspace.values[argument as usize][INFO] & INFO_REMATERIALIZED == 0 {
+                self.keep(argument);
                 if parameter >> (32 - INFO_HINT_SHIFT) == 0 {
                     self.hint(argument, INFO_HINT_PARAMETER | parameter << INFO_HINT_SHIFT);
                 }
@@ -446,20 +578,51 @@ impl Forward<'_> {
         }
     }
 
+    /// At the end of a loop's round: a parameter of the loop's head that what it becomes was computed from, or after
+    /// its last use, is not needed from there on, though code behind the loop may use it. So its register is free for
+    /// what it becomes.
+    fn find_successors(&mut self, edge: u32) {
+        let edge = self.program.edge(edge);
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
+        let head = edge.block - self.first_block;
+        let starts = 2 * self.workspace.blocks[head as usize][BLOCK_START];
+        if self.point.innermost == NONE || starts != self.point.loop_start {
+            return;
+        }
+        // Where all of the loop has been seen, the value may be from before, if no way out lies between.
+        let since = if self.point.now + 1 == self.point.loop_end {
+            self.last_way_out
+        } else {
+            2 * self.workspace.blocks[self.block as usize][BLOCK_START]
+        };
+        for (parameter, &argument) in (first..).zip(edge.arguments) {
+            let argument = argument - self.first_op;
+            let [start, _, _, _, info, ..] = self.workspace.values[argument as usize];
+            if start >= since
+                && info & INFO_HINTED != 0
+                && info & INFO_HINT_PARAMETER != 0
+                && info >> INFO_HINT_SHIFT == parameter
+                && self.workspace.values[parameter as usize][END] <= start
+            {
+                self.workspace.values[argument as usize][INFO] |= INFO_SUCCEEDS;
+            }
+        }
+    }
+
     /// What is passed to a function should be where the convention wants it.
-    fn keep_arguments(&mut self, list: u32, point: Point) {
+    fn keep_arguments(&mut self, list: u32) {
         let file = &self.set.registers;
         let (mut ints, mut floats) = (file.int_arguments.iter(), file.float_arguments.iter());
         for &argument in self.program.list(list) {
             let argument = argument - self.first_op;
-            let facts = self.values[argument as usize][INFO];
+            let facts = self.workspace.values[argument as usize][INFO];
             let register = if facts & INFO_FLOAT != 0 {
                 floats.next().map(|&number| 32 + u32::from(number))
             } else {
                 ints.next().map(|&number| u32::from(number))
             };
             if facts & INFO_REMATERIALIZED == 0 {
-                self.keep(argument, point);
+                self.keep(argument);
                 if let Some(register) = register {
                     self.hint(argument, register << INFO_HINT_SHIFT);
                 }
@@ -467,25 +630,25 @@ impl Forward<'_> {
         }
     }
 
-    fn keep_list(&mut self, at: u32, point: Point) {
+    fn keep_list(&mut self, at: u32) {
         for &argument in self.program.list(at) {
             if self.fact(argument) & INFO_REMATERIALIZED == 0 {
-                self.keep(argument - self.first_op, point);
+                self.keep(argument - self.first_op);
             }
         }
     }
 
     /// Notes what the first use that has a wish wishes.
     fn hint(&mut self, value: u32, hint: u32) {
-        let info = &mut self.values[value as usize][INFO];
+        let info = &mut self.workspace.values[value as usize][INFO];
         if *info & INFO_HINTED == 0 {
             *info |= INFO_HINTED | hint;
         }
     }
 
-    fn note_call(&mut self, point: Point, what: u32) {
-        if point.innermost != NONE {
-            self.loops[point.innermost as usize][LOOP_CALLS] |= what;
+    fn note_call(&mut self, what: u32) {
+        if self.point.innermost != NONE {
+            self.workspace.loops[self.point.innermost as usize][LOOP_CALLS] |= what;
         }
     }
 }

@@ -6,8 +6,10 @@
 
 use super::allocate::{INTS, Register};
 use super::brief::Brief;
-use super::liveness::operands;
-use super::workspace::{IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SWAPPED, INFO_USES, is_fused};
+use super::workspace::{
+    IMMEDIATE, INFO, INFO_CONDITION, INFO_IMMEDIATE, INFO_SUCCEEDS, INFO_SWAPPED, INFO_TESTS_BITS,
+    INFO_USES, is_fused,
+};
 use super::{FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
 use crate::ir::{NONE, Op, Program};
@@ -15,17 +17,33 @@ use crate::ops::{Opcode, Shape, flags};
 use crate::patch::{Fault, Holes, Label, internal, unsupported};
 use crate::stencil::{Family, Form, FormKind, MAX_OPERANDS, Machine, StencilSet};
 
-/// A scalar op with its operands in the order that suits the forms: a constant is last, and an immediate if it fits.
+/// A scalar op with its operands, as indices in the function, in the order that suits the forms: a constant is last,
+/// and an immediate if it fits.
 #[derive(Clone, Copy)]
 pub(super) struct Scalar {
     pub code: Opcode,
     pub first: u32,
-    /// The second operand, where there is one in a register.
-    pub second: Option<u32>,
+    /// The second operand in a register, or the first again where there is none.
+    pub second: u32,
+    pub has_second: bool,
     /// The second operand otherwise.
     pub immediate: i64,
     /// Whether the record's operands are swapped.
     pub swapped: bool,
+}
+
+impl Scalar {
+    /// The operands in registers.
+    #[inline(always)]
+    pub fn inputs(&self) -> [u32; 2] {
+        [self.first, self.second]
+    }
+
+    /// How many there are.
+    #[inline(always)]
+    pub fn count(&self) -> usize {
+        1 + usize::from(self.has_second)
+    }
 }
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
@@ -45,58 +63,81 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// A unary or binary op in the order that suits the forms, as the analysis decided.
     #[inline(always)]
     pub(super) fn scalar(&self, value: u32, op: &Op, facts: u32) -> Scalar {
-        let (first, second) = operands(op, facts);
         let swapped = facts & INFO_SWAPPED != 0;
-        let (code, immediate) = match facts & INFO_IMMEDIATE {
-            0 => (op.code, 0),
-            _ => (
-                immediate_code(op.code, swapped),
-                i64::from(self.word(value, IMMEDIATE) as i32),
-            ),
-        };
+        let first = if swapped { op.b } else { op.a } - self.first_op;
+        if facts & INFO_IMMEDIATE != 0 {
+            return Scalar {
+                code: immediate_code(op.code, swapped),
+                first,
+                second: first,
+                has_second: false,
+                immediate: i64::from(self.word(value, IMMEDIATE) as i32),
+                swapped,
+            };
+        }
+        let has_second = Brief::of(op.code).shape == Shape::Binary;
         Scalar {
-            code,
+            code: op.code,
             first,
-            second,
-            immediate,
+            second: if has_second {
+                op.b - self.first_op
+            } else {
+                first
+            },
+            has_second,
+            immediate: 0,
             swapped,
         }
     }
 
     /// Compiles one op that is not a terminator.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lower(&mut self, index: u32) -> Result<(), Fault> {
-        let op = self.program.ops[index as usize];
+        let op = &self.program.ops[index as usize];
         let value = index - self.first_op;
-        let brief = Brief::of(op.code);
         self.registers.pinned = 0;
-        match brief.shape {
+        match Brief::of(op.code).shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => Ok(()),
-            Shape::Unary | Shape::Binary => self.lower_scalar(value, &op),
-            Shape::Tag => self.lower_tagged(value, &op),
-            Shape::Select => self.lower_select(value, &op),
-            Shape::Load | Shape::Store if brief.is_raw() => self.lower_raw(value, &op),
+            _ if self.word(value, INFO) & INFO_SUCCEEDS != 0 => self.lower_successor(value, op),
+            Shape::Unary | Shape::Binary => self.lower_scalar(value, op),
+            _ => self.lower_other(value, op),
+        }
+    }
+
+    /// The ops that are not most of a program.
+    #[inline(never)]
+    pub(super) fn lower_other(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let brief = Brief::of(op.code);
+        match brief.shape {
+            Shape::Unary | Shape::Binary => self.lower_scalar(value, op),
+            Shape::Tag => self.lower_tagged(value, op),
+            Shape::Select => self.lower_select(value, op),
+            Shape::Load | Shape::Store if brief.is_raw() => self.lower_raw(value, op),
             Shape::Load | Shape::Store if !op.code.info().has(flags::ATOMIC) => {
-                self.lower_access(value, &op)
+                self.lower_access(value, op)
             }
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
-                self.lower_atomic(value, &op)
+                self.lower_atomic(value, op)
             }
             Shape::Fence => {
                 self.form(Form::op(op.code, FormKind::Registers), [0; 4], 0)?;
                 Ok(())
             }
-            Shape::SlotGet => self.lower_slot_get(value, &op),
-            Shape::SlotSet => self.lower_slot_set(value, &op),
+            Shape::SlotGet => self.lower_slot_get(value, op),
+            Shape::SlotSet => self.lower_slot_set(value, op),
             Shape::Guard => {
                 let stays_if = op.code == Opcode::Guard;
                 let condition = self.prepare_condition(value, op.a)?;
+                let begins = self.begins_with_guard();
                 let holes = self.jump_on(&condition, !stays_if)?;
+                if begins {
+                    self.remember_test(&condition, stays_if, self.here());
+                }
                 for input in condition.inputs.into_iter().filter(|&input| input != NONE) {
                     self.release_if_dead(input);
                 }
                 self.leave_from(holes, op.c, value)?;
-                self.release_late(&op);
+                self.release_late(op);
                 Ok(())
             }
             Shape::Poll => {
@@ -104,24 +145,26 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 let holes = self.machine(Machine::Poll, [0; 4], 0)?;
                 self.observe_safepoint();
                 self.leave_from(holes, op.c, value)?;
-                self.release_late(&op);
+                self.release_late(op);
                 Ok(())
             }
-            Shape::Call | Shape::CallCell | Shape::CallIndirect => self.lower_call(value, &op),
-            Shape::CallHost => self.lower_host_call(value, &op),
+            Shape::Call | Shape::CallCell | Shape::CallIndirect => self.lower_call(value, op),
+            Shape::CallHost => self.lower_host_call(value, op),
             _ => Err(internal(Part::Select, line!())),
         }
     }
 
     #[inline(always)]
     fn lower_scalar(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
-        let brief = Brief::of(op.code);
-        let leaves = brief.leaves();
+        let leaves = Brief::of(op.code).leaves();
         let facts = self.word(value, INFO);
         if is_fused(facts) || (facts & INFO_USES == 0 && !leaves) {
             return Ok(());
         }
         let scalar = self.scalar(value, op, facts);
+        if facts & INFO_TESTS_BITS != 0 {
+            self.lower_bits(scalar.first)?;
+        }
         let kind = match facts & INFO_IMMEDIATE {
             0 => FormKind::Registers,
             _ => FormKind::Immediate,
@@ -129,20 +172,37 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let form = Form::op(scalar.code, kind);
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
         if leaves {
-            return self.lower_leaving(value, op, scalar, family);
+            return self.lower_leaving(value, op, &scalar, family);
         }
-        if self.compute_simply(value, scalar, family)? {
-            return Ok(());
+        if !self.compute_simply(value, &scalar, family)? {
+            self.compute_scalar(value, &scalar, family)?;
         }
-        self.compute_scalar(value, scalar, family)?;
         Ok(())
     }
 
+    /// Compiles what a comparison compares with zero that was to be fused and is not: something else uses it, too.
+    #[inline(never)]
+    fn lower_bits(&mut self, value: u32) -> Result<(), Fault> {
+        let facts = self.word(value, INFO);
+        if !is_fused(facts) {
+            return Ok(());
+        }
+        self.workspace.values[value as usize][INFO] &= !INFO_CONDITION;
+        let op = self.program.ops[(value + self.first_op) as usize];
+        let scalar = self.scalar(value, &op, facts);
+        let form = Form::op(scalar.code, FormKind::Immediate);
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        self.compute_scalar(value, &scalar, family)?;
+        self.registers.pinned = 0;
+        Ok(())
+    }
+
+    #[inline(never)]
     fn lower_leaving(
         &mut self,
         value: u32,
         op: &Op,
-        scalar: Scalar,
+        scalar: &Scalar,
         family: &'static Family,
     ) -> Result<(), Fault> {
         self.check_division(value, op)?;
@@ -154,25 +214,16 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
+    #[inline(never)]
     fn compute_scalar(
         &mut self,
         value: u32,
-        scalar: Scalar,
+        scalar: &Scalar,
         family: &'static Family,
     ) -> Result<Holes, Fault> {
-        let first = scalar.first - self.first_op;
-        let inputs = [
-            first,
-            scalar.second.map_or(first, |second| second - self.first_op),
-        ];
-        let count = 1 + usize::from(scalar.second.is_some());
-        self.compute(
-            value,
-            family,
-            &inputs[..count],
-            scalar.immediate,
-            scalar.swapped,
-        )
+        let inputs = scalar.inputs();
+        let inputs = &inputs[..scalar.count()];
+        self.compute(value, family, inputs, scalar.immediate, scalar.swapped)
     }
 
     /// Brings a condition's operands into registers. They stay there: edges of the same op may pass them on.
@@ -185,7 +236,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut prepared = Condition {
             code: Opcode::Branch,
             immediate: None,
-            bits: None,
+            low: None,
             registers: [0; MAX_OPERANDS],
             inputs: [NONE; 2],
         };
@@ -198,11 +249,27 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let op = self.program.ops[condition as usize];
             let scalar = self.scalar(local, &op, facts);
             prepared.code = scalar.code;
-            inputs[0] = scalar.first - self.first_op;
+            inputs[0] = scalar.first;
             record = local;
             swapped = scalar.swapped;
-            if let Some(second) = scalar.second {
-                inputs[1] = second - self.first_op;
+            let mask = if facts & INFO_TESTS_BITS != 0 {
+                record = scalar.first;
+                let test = self.program.ops[(record + self.first_op) as usize];
+                let scalar = self.scalar(record, &test, self.word(record, INFO));
+                inputs[0] = scalar.first;
+                swapped = scalar.swapped;
+                let set = matches!(prepared.code, Opcode::I32Ne | Opcode::I64Ne);
+                Some((scalar.immediate, set))
+            } else if matches!(op.code, Opcode::I32And | Opcode::I64And) {
+                Some((scalar.immediate, true))
+            } else {
+                None
+            };
+            if let Some((mask, set)) = mask {
+                let mask = mask as u8;
+                prepared.low = Some(LowTest::Bits { mask, set });
+            } else if scalar.has_second {
+                inputs[1] = scalar.second;
                 count = 2;
             } else if op.code.info().shape == Shape::Binary {
                 prepared.immediate = Some(scalar.immediate);
@@ -233,24 +300,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         condition: &Condition,
         taken_if: bool,
     ) -> Result<Holes, Fault> {
-        if let Some((mask, if_set)) = condition.bits {
-            let machine = if taken_if == if_set {
-                Machine::JumpBitsSet
-            } else {
-                Machine::JumpBitsClear
-            };
-            return self.machine(machine, condition.registers, i64::from(mask));
-        }
-        let kind = match condition.immediate {
-            Some(_) => FormKind::JumpImmediate,
-            None => FormKind::Jump,
-        };
-        let form = match (taken_if, condition.code.inverse()) {
-            (true, _) => Form::op(condition.code, kind),
-            (false, Some(inverse)) => Form::op(inverse, kind),
-            (false, None) => Form::op(condition.code, FormKind::JumpNot),
-        };
-        self.form(form, condition.registers, condition.immediate.unwrap_or(0))
+        let (form, immediate) = condition.jump(taken_if);
+        self.uniform(form, condition.registers, immediate)
     }
 
     /// Emits a form that has no result, with value operands in registers from operand 0 on.
@@ -273,7 +324,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.release_if_dead(input);
         }
         self.registers.pinned = 0;
-        self.form(form, registers, immediate)
+        self.uniform(form, registers, immediate)
     }
 
     /// Emits the checks in front of a division that the op table makes leave.
@@ -323,6 +374,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if self.word(value, INFO) & INFO_USES == 0 {
             return Ok(());
         }
+        if is_fused(self.word(op.a - self.first_op, INFO)) {
+            return self.lower_choice(value, op);
+        }
         let inputs = [
             op.a - self.first_op,
             op.b - self.first_op,
@@ -348,46 +402,82 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 }
 
+/// A test of an operand's lowest byte.
+#[derive(Clone, Copy)]
+pub(super) enum LowTest {
+    /// Some bit of the mask is set, or none is.
+    Bits { mask: u8, set: bool },
+    /// The byte is this.
+    Byte(u8),
+}
+
 /// A condition whose operands are in registers.
 pub(super) struct Condition {
     pub code: Opcode,
     pub immediate: Option<i64>,
-    /// Instead of a comparison: it holds if some bit of these is set in the operand, or if none is.
-    pub bits: Option<(u8, bool)>,
+    /// Instead of a comparison.
+    pub low: Option<LowTest>,
     pub registers: [Register; MAX_OPERANDS],
-    inputs: [u32; 2],
+    pub inputs: [u32; 2],
+}
+
+impl Condition {
+    /// The form that jumps if it holds, or if it does not, and its immediate.
+    pub fn jump(&self, taken_if: bool) -> (Form, i64) {
+        if let Some(test) = self.low {
+            let (machine, byte) = match test {
+                LowTest::Bits { mask, set } if taken_if == set => (Machine::JumpBitsSet, mask),
+                LowTest::Bits { mask, .. } => (Machine::JumpBitsClear, mask),
+                LowTest::Byte(byte) if taken_if => (Machine::JumpByteEq, byte),
+                LowTest::Byte(byte) => (Machine::JumpByteNe, byte),
+            };
+            return (Form::machine(machine), i64::from(byte as i8));
+        }
+        let kind = match self.immediate {
+            Some(_) => FormKind::JumpImmediate,
+            None => FormKind::Jump,
+        };
+        let form = match (taken_if, self.code.inverse()) {
+            (true, _) => Form::op(self.code, kind),
+            (false, Some(inverse)) => Form::op(inverse, kind),
+            (false, None) => Form::op(self.code, FormKind::JumpNot),
+        };
+        (form, self.immediate.unwrap_or(0))
+    }
 }
 
 /// The immediate that a binary op's second operand becomes (or its first, the operands swapped), if it is a constant
 /// that the stencil set takes as an immediate.
+#[inline]
 pub(super) fn immediate_of(
     program: &Program,
     set: &StencilSet,
     op: &Op,
     swapped: bool,
 ) -> Option<i32> {
-    let constant = program.ops[if swapped { op.a } else { op.b } as usize];
+    let constant = &program.ops[if swapped { op.a } else { op.b } as usize];
     let bits = match constant.code {
         Opcode::I32Const | Opcode::I64Const => constant.constant(),
         Opcode::FunctionIndex => u64::from(constant.b),
         _ => return None,
     };
-    let info = op.code.info();
-    if swapped && !info.has(flags::COMMUTES) && op.code.swapped().is_none() {
+    let brief = Brief::of(op.code);
+    if swapped && !brief.swaps() {
         return None;
     }
-    let wide = info.operands[0].bits() == 64;
-    let value = if wide {
+    let wide = brief.is_wide();
+    let mut value = if wide {
         bits as i64
     } else {
         i64::from(bits as i32)
     };
-    let value = match op.code {
-        Opcode::I32Sub => i64::from((value as i32).wrapping_neg()),
-        Opcode::I64Sub => value.wrapping_neg(),
-        code if is_shift(code) => value & if wide { 63 } else { 31 },
-        _ => value,
-    };
+    if brief.shifts() {
+        value &= if wide { 63 } else { 31 };
+    } else if op.code == Opcode::I32Sub {
+        value = i64::from((value as i32).wrapping_neg());
+    } else if op.code == Opcode::I64Sub {
+        value = value.wrapping_neg();
+    }
     let form = Form::op(immediate_code(op.code, swapped), FormKind::Immediate);
     let takes = set.family(form)?.immediate.takes(value);
     i32::try_from(value).ok().filter(|_| takes)
@@ -402,22 +492,4 @@ fn immediate_code(code: Opcode, swapped: bool) -> Opcode {
         code if swapped => code.swapped().unwrap_or(code),
         code => code,
     }
-}
-
-/// Whether the second operand is a count modulo the width.
-fn is_shift(code: Opcode) -> bool {
-    use Opcode::*;
-    matches!(
-        code,
-        I32Shl
-            | I32ShrS
-            | I32ShrU
-            | I32Rotl
-            | I32Rotr
-            | I64Shl
-            | I64ShrS
-            | I64ShrU
-            | I64Rotl
-            | I64Rotr
-    )
 }

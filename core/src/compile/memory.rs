@@ -5,7 +5,7 @@
 //! bounds always leaves.
 
 use super::allocate::{INTS, Register, only};
-use super::{FunctionCompiler, Observer};
+use super::{BOUNDED, FunctionCompiler, Observer};
 use crate::error::Feature;
 use crate::ir::{NONE, Op};
 use crate::ops::{Opcode, Shape};
@@ -102,7 +102,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
         self.registers.pinned = 0;
         if !loads {
-            self.form(form, registers, displacement)?;
+            self.uniform(form, registers, displacement)?;
             return Ok(());
         }
         let allowed = self.allowed(family.allowed[0], value) & self.allocatable;
@@ -116,7 +116,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             _ => self.choose(open),
         };
         registers[0] = to;
-        self.form(form, registers, displacement)?;
+        self.family(family, registers, displacement)?;
         self.define(value, to);
         Ok(())
     }
@@ -127,17 +127,39 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let holes = self.machine(Machine::Jump, [0; 4], 0)?;
             return self.leave_from(holes, access.exit, value);
         };
+        if self.is_bounded(index, last) {
+            return Ok(());
+        }
         let anything = INTS & self.allocatable;
         let register = self.bring(index, anything)?;
         let immediate = Form::op(Opcode::I64GtU, FormKind::JumpImmediate);
         let holes = if i32::try_from(last).is_ok() {
-            self.form(immediate, [register, 0, 0, 0], last as i64)?
+            self.uniform(immediate, [register, 0, 0, 0], last as i64)?
         } else {
             self.make_integer(self.int_scratch, last)?;
             let form = Form::op(Opcode::I64GtU, FormKind::Jump);
-            self.form(form, [register, self.int_scratch, 0, 0], 0)?
+            self.uniform(form, [register, self.int_scratch, 0, 0], 0)?
         };
         self.leave_from(holes, access.exit, value)
+    }
+
+    /// Whether a check on every way to this place has found an index to be at most this; else notes that one is about to.
+    #[inline]
+    fn is_bounded(&mut self, index: u32, last: u64) -> bool {
+        let mut known = self.bounded.iter_mut().take(self.bounded_count);
+        if let Some((_, bound)) = known.find(|(bounded, _)| *bounded == index) {
+            let is_bounded = *bound <= last;
+            *bound = last.min(*bound);
+            return is_bounded;
+        }
+        // Where all are taken, any may go.
+        let mut at = index as usize % BOUNDED;
+        if self.bounded_count < BOUNDED {
+            at = self.bounded_count;
+            self.bounded_count += 1;
+        }
+        self.bounded[at % BOUNDED] = (index, last);
+        false
     }
 
     fn access(&self, op: &Op) -> Access {

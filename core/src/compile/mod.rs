@@ -22,6 +22,7 @@
 mod allocate;
 mod brief;
 mod calls;
+mod choose;
 mod compute;
 mod describe;
 mod edges;
@@ -34,6 +35,7 @@ mod next_use;
 mod observe;
 mod positions;
 mod references;
+mod rounds;
 mod side;
 mod tags;
 mod terminate;
@@ -53,7 +55,8 @@ use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label, Patcher, internal, unsupported};
 use crate::runtime::{Status, offset};
 use crate::stencil::{
-    Family, Form, FormKind, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine, RegisterNumber, StencilSet,
+    Family, Form, FormKind, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine, RegisterNumber,
+    StencilSet,
 };
 use crate::types::Type;
 use crate::verify::Verified;
@@ -207,6 +210,7 @@ fn compile_program<O: Observer>(
     let mut patcher = Patcher::new(code.write, set);
     let mut frame_bytes = 0;
     let mut place = Place::Program;
+    let mut tables = Tables::EMPTY;
     let result = (|| {
         let shared = emit_shared(&mut patcher)?;
         for index in 0..program.functions.len() {
@@ -218,6 +222,7 @@ fn compile_program<O: Observer>(
                 words,
                 bodies,
                 shared,
+                &mut tables,
                 patcher.reborrow(),
                 linking.reborrow(index == 0),
                 observer,
@@ -292,6 +297,27 @@ fn emit(patcher: &mut Patcher, machine: Machine, immediate: i64) -> Result<Holes
     patcher.emit(Form::machine(machine), [0; MAX_OPERANDS], immediate)
 }
 
+/// Arrays that are not made anew for each function.
+struct Tables {
+    /// The value in each register that holds one.
+    value: [u32; 64],
+    /// What the edges at hand must do.
+    plans: [Plan; 2],
+    /// The last exits without a snapshot, and where the records of their stubs are.
+    shared_stubs: [(u32, u32); SHARED_STUBS],
+}
+
+impl Tables {
+    const EMPTY: Tables = Tables {
+        value: [0; 64],
+        plans: [const { Plan::EMPTY }; 2],
+        shared_stubs: [(NONE, 0); SHARED_STUBS],
+    };
+}
+
+/// How many checked indices are remembered.
+const BOUNDED: usize = 4;
+
 /// Compiles one function.
 struct FunctionCompiler<'a, 'o, O: Observer> {
     program: &'a Program<'a>,
@@ -303,7 +329,7 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     linking: Linking<'a>,
     observer: &'o mut O,
     shared: Shared,
-    shared_stubs: [(u32, u32); SHARED_STUBS],
+    tables: &'a mut Tables,
     function: u32,
     first_op: u32,
     first_block: u32,
@@ -326,14 +352,15 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     now: u32,
     /// Who is where.
     registers: Registers,
-    /// What the edges at hand must do.
-    plans: [Plan; 2],
     /// Registers that suit the loop at hand.
     preferred: u64,
     /// The next block takes the state as it is.
     continues: bool,
     /// Where values are used next has been found.
     knows_next_uses: bool,
+    /// Indices that checks on every way to this place have found to be at most so much.
+    bounded: [(u32, u64); BOUNDED],
+    bounded_count: usize,
     /// The last edge of the block may fall into the next block.
     falls_through: bool,
     /// Words at the stack pointer for the arguments of calls; spill slots follow.
@@ -357,10 +384,12 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         words: &'a mut [u32],
         bodies: &'a mut [u32],
         shared: Shared,
+        tables: &'a mut Tables,
         patcher: Patcher<'a>,
         linking: Linking<'a>,
         observer: &'o mut O,
     ) -> Result<Self, Fault> {
+        tables.shared_stubs = Tables::EMPTY.shared_stubs;
         let program = verified.program();
         let function = &program.functions[index];
         let file = &set.registers;
@@ -375,7 +404,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             linking,
             observer,
             shared,
-            shared_stubs: [(NONE, 0); SHARED_STUBS],
+            tables,
             function: index as u32,
             first_op: function.first_op,
             first_block: function.first_block,
@@ -394,10 +423,11 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             current_op: function.first_op,
             now: 0,
             registers: Registers::EMPTY,
-            plans: [const { Plan::EMPTY }; 2],
             preferred: !preserved,
             continues: false,
             knows_next_uses: false,
+            bounded: [(NONE, 0); BOUNDED],
+            bounded_count: 0,
             falls_through: true,
             outgoing_words: 0,
             slot_count: 0,
@@ -425,7 +455,6 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             &mut self.workspace,
         );
         self.find_live_ranges();
-        self.outgoing_words = self.count_outgoing_words();
         self.observe(Event::Function {
             function: self.function,
         });
@@ -490,27 +519,6 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
     /// Whether a function of the program may return after a deoptimizing exit.
     fn deoptimizes(&self, function: u32) -> bool {
         self.verified.may_deoptimize(function)
-    }
-
-    /// Words for host calls' arguments and results, and for a block's parameters on their way.
-    fn count_outgoing_words(&self) -> u32 {
-        let program = self.program;
-        let mut most = 0;
-        for place in 0..self.workspace.block_count {
-            let block = self.workspace.order[place as usize];
-            let record = self.block_record(block);
-            if block != 0 {
-                most = most.max(record.parameter_count);
-            }
-            for op in &program.ops[record.first_op as usize..][..record.op_count as usize] {
-                if op.code == Opcode::CallHost {
-                    let signature = program.hosts[op.a as usize].signature;
-                    let results = program.results(signature).len();
-                    most = most.max(program.list(op.b).len().max(results) as u32);
-                }
-            }
-        }
-        most
     }
 
     /// From the platform's C convention to the function's own, and back.
@@ -633,7 +641,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         Ok(frame + self.set.registers.return_address_size)
     }
 
-    /// Emits a machine form.
+    /// Emits a machine form whose code does not depend on which operands share a register.
     #[inline]
     fn machine(
         &mut self,
@@ -641,7 +649,21 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         registers: [Register; MAX_OPERANDS],
         immediate: i64,
     ) -> Result<Holes, Fault> {
-        self.form(Form::machine(machine), registers, immediate)
+        self.uniform(Form::machine(machine), registers, immediate)
+    }
+
+    /// The same for a form of an op: one without a result.
+    #[inline]
+    fn uniform(
+        &mut self,
+        form: Form,
+        registers: [Register; MAX_OPERANDS],
+        immediate: i64,
+    ) -> Result<Holes, Fault> {
+        let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        self.observe_emission(family, registers, immediate);
+        self.patcher
+            .emit_uniform(family, Lanes::new(registers), immediate)
     }
 
     /// Emits a form.
@@ -664,6 +686,18 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         registers: [Register; MAX_OPERANDS],
         immediate: i64,
     ) -> Result<Holes, Fault> {
+        self.observe_emission(family, registers, immediate);
+        self.patcher
+            .emit_family(family, Lanes::new(registers), immediate)
+    }
+
+    #[inline]
+    fn observe_emission(
+        &mut self,
+        family: &'static Family,
+        registers: [Register; MAX_OPERANDS],
+        immediate: i64,
+    ) {
         if O::ACTIVE {
             let at = self.patcher.offset();
             self.observe(Event::Emit {
@@ -674,7 +708,6 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
                 at,
             });
         }
-        self.patcher.emit_family(family, registers, immediate)
     }
 
     #[inline]

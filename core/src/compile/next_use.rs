@@ -8,8 +8,10 @@
 //! Next uses only rank values: a wrong one costs speed of the code, not its meaning.
 
 use super::brief::Brief;
-use super::liveness::{Point, Values};
-use super::workspace::{INFO, INFO_IMMEDIATE, INFO_SWAPPED, NEXT, NEXT_USE, START, is_fused};
+use super::liveness::{Point, Values, operands};
+use super::workspace::{
+    INFO, INFO_IMMEDIATE, INFO_SWAPPED, INFO_TESTS_BITS, NEXT, NEXT_USE, START, is_fused,
+};
 use super::{FunctionCompiler, Observer};
 use crate::ir::{Op, Program};
 use crate::ops::{Shape, flags};
@@ -86,7 +88,7 @@ impl Backward<'_> {
         let first = op.a.wrapping_sub(self.first_op);
         match info.shape {
             Shape::Select => {
-                self.chain(value, 0, first, point);
+                self.condition(value, op.a, point);
                 self.chain(value, 1, op.b - self.first_op, point);
                 self.chain(value, 2, op.c - self.first_op, point);
             }
@@ -143,6 +145,13 @@ impl Backward<'_> {
         let facts = self.values[local as usize][INFO];
         if is_fused(facts) {
             let op = self.program.ops[condition as usize];
+            if facts & INFO_TESTS_BITS != 0 {
+                let (tested, _) = operands(&op, facts);
+                let (op, value) = (self.program.ops[tested as usize], tested - self.first_op);
+                let facts = self.values[value as usize][INFO];
+                self.scalar(value, &op, facts, point);
+                return;
+            }
             self.scalar(local, &op, facts, point);
         } else {
             self.chain(user, 0, local, point);

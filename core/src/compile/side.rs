@@ -446,7 +446,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 continue;
             };
             let register = Register::from(register);
-            let held = self.registers.value[register as usize];
+            let held = self.tables.value[register as usize];
             let taken = self.registers.occupied & only(register) != 0;
             let stands_for = if value.slot != NONE {
                 match self.anchor_at(value.slot) {

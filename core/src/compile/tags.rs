@@ -5,7 +5,7 @@
 //! word that a test compares, and constants that are no immediates. A box or unbox works in its result's register.
 
 use super::allocate::{INTS, Register, only};
-use super::lower::Condition;
+use super::lower::{Condition, LowTest};
 use super::workspace::{INFO, INFO_USES, is_fused};
 use super::{Event, FunctionCompiler, Observer};
 use crate::ir::{Op, Tag};
@@ -39,7 +39,12 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     ) -> Result<(), Fault> {
         let single = tag.mask == tag.bits && tag.mask.is_power_of_two();
         if tag.mask < 0x80 && (tag.bits == 0 || single) {
-            condition.bits = Some((tag.mask as u8, single));
+            let mask = tag.mask as u8;
+            condition.low = Some(LowTest::Bits { mask, set: single });
+            return Ok(());
+        }
+        if tag.mask == 0xff {
+            condition.low = Some(LowTest::Byte(tag.bits as u8));
             return Ok(());
         }
         let test = self.isolate_tag(tag, condition.registers[0])?;

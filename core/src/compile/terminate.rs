@@ -4,10 +4,11 @@
 //! that needs none is jumped to directly, and the block that stands next is fallen into.
 
 use super::allocate::{INTS, each, only};
-use super::workspace::{BLOCK_POSITION, INFO, INFO_FLOAT};
+use super::leave::CASE_BLOCK;
+use super::workspace::{BLOCK_FLAGS, BLOCK_LANDS, BLOCK_POSITION, INFO, INFO_FLOAT};
 use super::{Event, FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
-use crate::ir::{Edge, NONE, Op};
+use crate::ir::{Edge, Op};
 use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label, internal, unsupported};
 use crate::stencil::{Form, FormKind, Machine};
@@ -47,14 +48,29 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let condition = self.prepare_condition(value, op.a)?;
         self.plan(yes, 0)?;
         self.plan(no, 1)?;
-        let (yes_is_free, no_is_free) = (self.plans[0].is_empty(), self.plans[1].is_empty());
+        let (yes_is_free, no_is_free) = (
+            self.tables.plans[0].is_empty(),
+            self.tables.plans[1].is_empty(),
+        );
+        let leads_on = self.begins_with_test(yes, no);
         if yes_is_free && !(no_is_free && self.is_next(yes.block)) {
             let holes = self.jump_on(&condition, true)?;
+            match leads_on {
+                Some(true) => self.remember_test(&condition, true, yes.block - self.first_block),
+                Some(false) => self.remember_test(&condition, false, self.here()),
+                None => {}
+            }
             self.direct_edge(holes, yes)?;
             return self.finish_edge(no, 1);
         }
         let holes = self.jump_on(&condition, false)?;
+        if leads_on == Some(true) {
+            self.remember_test(&condition, true, self.here());
+        }
         if no_is_free {
+            if leads_on == Some(false) {
+                self.remember_test(&condition, false, no.block - self.first_block);
+            }
             self.direct_edge(holes, no)?;
             return self.finish_edge(yes, 0);
         }
@@ -63,6 +79,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.falls_through = false;
         self.finish_edge(yes, 0)?;
         self.patcher.bind(&mut otherwise)?;
+        if leads_on == Some(false) {
+            self.remember_test(&condition, false, self.here());
+        }
         self.falls_through = true;
         self.finish_edge(no, 1)
     }
@@ -92,34 +111,50 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         });
         self.registers.pinned = 0;
         let count = cases.len() as i64;
-        let mut otherwise = Label::UNUSED;
         let form = Form::op(Opcode::I32GeU, FormKind::JumpImmediate);
-        let holes = self.form(form, [register, 0, 0, 0], count)?;
-        self.patcher.link(holes, &mut otherwise)?;
+        let out_of_range = self.uniform(form, [register, 0, 0, 0], count)?;
         if count > 0 {
             let mut table = Label::UNUSED;
             let holes = self.machine(Machine::JumpTable, [temporary, register, 0, 0], 0)?;
             self.patcher.link(holes, &mut table)?;
             self.falls_through = false;
             for &at in cases.iter().rev() {
-                let edge = self.program.edge(at);
-                let landing = self.patcher.offset();
-                self.machine(Machine::Landing, [0; 4], 0)?;
-                self.plan(edge, 0)?;
-                self.finish_edge(edge, 0)?;
+                let landing = self.land_case(self.program.edge(at))?;
                 self.patcher.push_tail(landing)?;
             }
             self.push_table(table, cases.len() as u32)?;
         }
+        self.plan(default, 0)?;
+        if self.tables.plans[0].is_empty() {
+            return self.direct_edge(out_of_range, default);
+        }
+        let mut otherwise = Label::UNUSED;
+        self.patcher.link(out_of_range, &mut otherwise)?;
         self.patcher.bind(&mut otherwise)?;
         self.falls_through = true;
-        self.plan(default, 0)?;
         self.finish_edge(default, 0)
+    }
+
+    /// Where a jump table's case goes: to its block itself, if that is still to come and the edge needs no code, else to
+    /// code of the edge. Gives what the table's record says.
+    fn land_case(&mut self, edge: Edge) -> Result<u32, Fault> {
+        self.plan(edge, 0)?;
+        let target = edge.block - self.first_block;
+        let record = &mut self.workspace.blocks[target as usize];
+        if self.tables.plans[0].is_empty() && record[BLOCK_POSITION] > self.position_in_order {
+            record[BLOCK_FLAGS] |= BLOCK_LANDS;
+            self.observe(Event::Edge { at: edge.at });
+            self.observe(Event::EdgeEnd);
+            return Ok(CASE_BLOCK | target);
+        }
+        let landing = self.patcher.offset();
+        self.machine(Machine::Landing, [0; 4], 0)?;
+        self.finish_edge(edge, 0)?;
+        Ok(landing)
     }
 
     /// Moves values to where the convention wants them; the state is not used afterwards.
     pub(super) fn move_arguments(&mut self, arguments: &[u32]) -> Result<(), Fault> {
-        let mut source = [NONE; 64];
         let mut targets = 0;
         let mut there = 0;
         let (mut ints, mut floats) = (0, 0);
@@ -132,10 +167,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             there |= only(register);
             if self.register_of(value) != register {
                 targets |= only(register);
-                source[register as usize] = value;
+                self.tables.plans[0].source[register as usize] = value;
             }
         }
-        self.emit_register_moves(targets, &source)?;
+        self.emit_register_moves(targets, 0)?;
         if O::ACTIVE {
             let (mut ints, mut floats) = (0, 0);
             for (&argument, _) in arguments.iter().zip(each(there)) {

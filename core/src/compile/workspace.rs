@@ -38,7 +38,7 @@ pub(super) const INFO_USES: u32 = 0b11;
 pub(super) const INFO_IMMEDIATE: u32 = 1 << 8;
 /// In `INFO` of a binary op: the immediate is the first operand, and the form is that of the operands swapped.
 pub(super) const INFO_SWAPPED: u32 = 1 << 9;
-/// In `INFO`: a comparison that a branch or guard of its block uses.
+/// In `INFO`: a comparison that branches, guards or selects of its block use; they count as one use.
 pub(super) const INFO_CONDITION: u32 = 1 << 2;
 /// In `INFO`: a constant, or an address that the context holds: never stored, made again instead.
 pub(super) const INFO_REMATERIALIZED: u32 = 1 << 3;
@@ -50,8 +50,13 @@ pub(super) const INFO_REFERENCE: u32 = 1 << 5;
 pub(super) const INFO_HINTED: u32 = 1 << 6;
 /// In `INFO`: the hint is not a register but the parameter (value index) that this value becomes.
 pub(super) const INFO_HINT_PARAMETER: u32 = 1 << 7;
+/// In `INFO` of a value whose hint is a parameter: the parameter is not needed any longer where this value is made, and
+/// nowhere before the block's end.
+pub(super) const INFO_SUCCEEDS: u32 = 1 << 10;
+/// In `INFO` of a fused comparison with zero: its operand is a test of bits, and fused as well.
+pub(super) const INFO_TESTS_BITS: u32 = 1 << 11;
 /// Where the hint begins in `INFO`.
-pub(super) const INFO_HINT_SHIFT: u32 = 10;
+pub(super) const INFO_HINT_SHIFT: u32 = 12;
 
 /// Whether a value makes code where it is used, as a condition, and not where it is defined.
 #[inline(always)]
@@ -82,11 +87,23 @@ pub(super) const BLOCK_FLAGS: usize = 5;
 pub(super) const BLOCK_OCCUPIED: usize = 6;
 /// Of a block: 2 words, those of them whose value is in memory too.
 pub(super) const BLOCK_VALID: usize = 8;
+/// Of the head of a loop that begins with its test, what repeats the test at the loop's end: the form, ...
+pub(super) const BLOCK_TEST_FORM: usize = 10;
+/// ... its registers, 8 bits each, ...
+pub(super) const BLOCK_TEST_REGISTERS: usize = 11;
+/// ... its immediate, ...
+pub(super) const BLOCK_TEST_IMMEDIATE: usize = 12;
+/// ... and the label, bound, where the loop goes on; if it is not bound, the block in the function.
+pub(super) const BLOCK_TEST_TARGET: usize = 13;
 /// Of a block: the value in each register at its entry, by [`map_index`].
 pub(super) const BLOCK_MAP: usize = 16;
 
 /// In `BLOCK_FLAGS`: its entry map is made.
 pub(super) const BLOCK_REACHED: u32 = 1;
+/// In `BLOCK_FLAGS`: it is the head of a loop and nothing but its test, which [`BLOCK_TEST_FORM`] and so on describe.
+pub(super) const BLOCK_TESTS: u32 = 2;
+/// In `BLOCK_FLAGS`: a jump table leads to it, so it begins with a landing pad.
+pub(super) const BLOCK_LANDS: u32 = 4;
 
 /// Words of a record in [`Workspace::loops`].
 pub(super) const LOOP_WORDS: usize = 15;

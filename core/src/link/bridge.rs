@@ -14,6 +14,7 @@ use super::exits::{Carried, Exits, LoopHead, Place, Site};
 use crate::code::CodeBuffer;
 use crate::compile::{Compiled, LinkDigests};
 use crate::error::{Error, Feature, Part, Place as ErrorPlace, Rule, Storage};
+use crate::ir::Tag;
 use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label, Patcher, internal, unsupported};
 use crate::runtime::{Status, offset};
@@ -46,13 +47,14 @@ pub enum Destination<'d> {
         /// For each parameter, which of the values that the exit carries it gets.
         arguments: &'d [u32],
     },
-    /// The same for a function without parameters, which finds everything in guest slots: the snapshot is written. Not for
-    /// a snapshot that boxes values.
+    /// The same for a function without parameters, which finds everything in guest slots: the snapshot is written.
     Slots {
         /// The body's address.
         address: u64,
         /// The types of its results.
         results: &'d [Type],
+        /// The tags of the exit's program, with which its snapshot may box values.
+        tags: &'d [Tag],
     },
 }
 
@@ -63,8 +65,12 @@ pub fn bridge_bytes(site: &Site, to: &Destination) -> usize {
         Destination::Body { arguments, .. } => arguments.len(),
         Destination::Slots { .. } => site.carried.len(),
     };
-    // A value takes three templates at most, twice if it is staged; a cycle of copies one more for two.
-    (8 * values + 16) * (MOST_TEMPLATE_BYTES / 2) + MOST_TEMPLATE_BYTES
+    // A value takes three templates at most, twice if it is staged; a cycle of copies one more for two. A box takes eight.
+    let boxed = match to {
+        Destination::Slots { .. } => site.carried.iter().filter(|value| value.is_boxed()).count(),
+        _ => 0,
+    };
+    (8 * values + 16 * boxed + 16) * (MOST_TEMPLATE_BYTES / 2) + MOST_TEMPLATE_BYTES
 }
 
 /// Writes a bridge from an exit. With run fuel in the exit's code, one unit is charged on the way to a loop's head.
@@ -145,14 +151,19 @@ pub fn bridge(
             let done = writer.write_to_body(site.carried, arguments, execute_at, address);
             done.map(|()| address)
         }
-        Destination::Slots { address, results } => {
+        Destination::Slots {
+            address,
+            results,
+            tags,
+        } => {
             if !site.results().eq(results.iter().copied()) {
                 return invalid(Rule::SideResults);
             }
-            if site.carried.iter().any(Carried::is_boxed) {
+            let known = |tag: u16| usize::from(tag) < tags.len();
+            if !site.carried.iter().filter_map(Carried::tag).all(known) {
                 return invalid(Rule::LinkValues);
             }
-            let done = writer.write_through_slots(site.carried, execute_at, address);
+            let done = writer.write_through_slots(site.carried, tags, execute_at, address);
             done.map(|()| address)
         }
     };
@@ -517,6 +528,7 @@ impl Writer<'_> {
     fn write_through_slots(
         &mut self,
         carried: &[Carried],
+        tags: &[Tag],
         execute_at: u64,
         target: u64,
     ) -> Result<(), Fault> {
@@ -526,23 +538,23 @@ impl Writer<'_> {
             Place::Register(register) => set | 1 << (register & 63),
             _ => set,
         });
-        // What is elsewhere goes through a register that no value is in. Where there is none, the value of one waits in the
-        // float scratch register.
+        // What is elsewhere or boxed goes through a register that no value is in. Where there is none, the value of one waits
+        // below the frame.
         let open = allocatable & !taken;
         let mut temporary = open.trailing_zeros();
         let mut moved = None;
         if open == 0 {
             temporary = allocatable.trailing_zeros();
             moved = Some(temporary);
-            let registers = [self.float_scratch(), temporary, 0, 0];
-            self.op(Opcode::F64ReinterpretI64, FormKind::Registers, registers, 0)?;
+            self.staged = self.set.registers.stack_alignment;
+            self.machine(Machine::FrameGrow, [0; 4], self.staged.into())?;
+            self.store(temporary, 0)?;
         }
         let context = self.set.registers.context.into();
         for value in carried {
             let mut register = match value.place {
                 Place::Register(register) if moved == Some(register.into()) => {
-                    let registers = [temporary, self.float_scratch(), 0, 0];
-                    self.op(Opcode::I64ReinterpretF64, FormKind::Registers, registers, 0)?;
+                    self.machine(Machine::FrameLoadInt, [temporary, 0, 0, 0], 0)?;
                     temporary
                 }
                 Place::Register(register) => register.into(),
@@ -552,15 +564,21 @@ impl Writer<'_> {
                     temporary
                 }
             };
-            let widen = match value.ty {
-                Type::I32 => Some(Opcode::I64ExtendI32U),
-                Type::F32 if register >= 32 => Some(Opcode::I32ReinterpretF32),
-                Type::F32 => Some(Opcode::I64ExtendI32U),
-                _ => None,
-            };
-            if let Some(code) = widen {
-                self.op(code, FormKind::Registers, [temporary, register, 0, 0], 0)?;
+            let tag = value.tag().and_then(|tag| tags.get(usize::from(tag)));
+            if let Some(tag) = tag {
+                self.make_box(temporary, register, value.ty, tag)?;
                 register = temporary;
+            } else {
+                let widen = match value.ty {
+                    Type::I32 => Some(Opcode::I64ExtendI32U),
+                    Type::F32 if register >= 32 => Some(Opcode::I32ReinterpretF32),
+                    Type::F32 => Some(Opcode::I64ExtendI32U),
+                    _ => None,
+                };
+                if let Some(code) = widen {
+                    self.op(code, FormKind::Registers, [temporary, register, 0, 0], 0)?;
+                    register = temporary;
+                }
             }
             let slots = i64::from(offset::SLOTS);
             self.op(
@@ -576,7 +594,58 @@ impl Writer<'_> {
             let at = 8 * i64::from(value.slot);
             self.op(code, FormKind::Immediate, [scratch, register, 0, 0], at)?;
         }
-        self.machine(Machine::FrameLeave, [0; 4], self.frame.into())?;
+        let frame = self.frame + self.staged;
+        self.machine(Machine::FrameLeave, [0; 4], frame.into())?;
         self.jump(execute_at, target)
+    }
+
+    /// Boxes a value, as the op for its type does. Constants take the scratch register, floats the one for floats.
+    fn make_box(&mut self, to: u32, from: u32, ty: Type, tag: &Tag) -> Result<(), Fault> {
+        let possible = match ty {
+            Type::F64 => {
+                let float = self.float_scratch();
+                let mut word = from;
+                if from < 32 {
+                    let code = Opcode::F64ReinterpretI64;
+                    self.op(code, FormKind::Registers, [float, from, 0, 0], 0)?;
+                    word = float;
+                }
+                let code = Opcode::F64Canonicalize;
+                self.op(code, FormKind::Registers, [float, word, 0, 0], 0)?;
+                let code = Opcode::I64ReinterpretF64;
+                self.op(code, FormKind::Registers, [to, float, 0, 0], 0)?;
+                u64::MAX
+            }
+            Type::I32 => {
+                let code = Opcode::I64ExtendI32U;
+                self.op(code, FormKind::Registers, [to, from, 0, 0], 0)?;
+                u64::from(u32::MAX)
+            }
+            _ => {
+                if from != to {
+                    self.copy(to, from)?;
+                }
+                u64::MAX
+            }
+        };
+        if tag.shift > 0 {
+            let by = i64::from(tag.shift);
+            self.op(Opcode::I64Shl, FormKind::Immediate, [to, to, 0, 0], by)?;
+        }
+        let shifted = possible << tag.shift;
+        if shifted & tag.mask != 0 {
+            self.with_bits(Opcode::I64And, to, !tag.mask)?;
+        }
+        if tag.bits != 0 {
+            self.with_bits(Opcode::I64Or, to, tag.bits)?;
+        }
+        Ok(())
+    }
+
+    /// An op with a constant that may be no immediate.
+    fn with_bits(&mut self, code: Opcode, to: u32, bits: u64) -> Result<(), Fault> {
+        let scratch = self.int_scratch();
+        self.make_integer(scratch, bits)?;
+        self.op(code, FormKind::Registers, [to, to, scratch, 0], 0)
     }
 }

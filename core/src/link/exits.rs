@@ -39,8 +39,8 @@ pub enum Place {
 pub struct Carried {
     /// The guest slot that the snapshot writes it to.
     pub(crate) slot: u32,
-    /// Whether the snapshot boxes it on the way there.
-    pub(crate) boxed: bool,
+    /// The tag of the program with which the snapshot boxes it on the way there, plus 1; or 0.
+    pub(crate) boxed: u16,
     /// Its type, unboxed.
     pub(crate) ty: Type,
     /// Where it is.
@@ -51,7 +51,7 @@ impl Carried {
     /// Of a slice that is not filled yet.
     pub const EMPTY: Carried = Carried {
         slot: NONE,
-        boxed: false,
+        boxed: 0,
         ty: Type::I64,
         place: Place::Nowhere,
     };
@@ -63,7 +63,12 @@ impl Carried {
 
     /// Whether the snapshot boxes it on the way there. A side trace gets it unboxed.
     pub const fn is_boxed(&self) -> bool {
-        self.boxed
+        self.boxed != 0
+    }
+
+    /// The tag with which it is boxed, by its index in the program.
+    pub const fn tag(&self) -> Option<u16> {
+        self.boxed.checked_sub(1)
     }
 
     /// Its type, unboxed.
@@ -396,7 +401,7 @@ pub(crate) fn digest_of(values: &[Carried]) -> Digest {
             Place::Context(offset) => (3, u64::from(offset)),
             Place::Nowhere => (4, 0),
         };
-        let head = u64::from(value.slot) << 24
+        let head = u64::from(value.slot) << 32
             | u64::from(value.boxed) << 16
             | (value.ty as u64) << 8
             | kind;

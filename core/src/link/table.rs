@@ -307,6 +307,16 @@ impl<'a> Links<'a> {
         })
     }
 
+    /// Gives the records back. What they hold is of no use any more.
+    pub fn into_storage(self) -> LinkStorage<'a> {
+        LinkStorage {
+            codes: self.codes,
+            links: self.links,
+            dependencies: self.dependencies,
+            uses: self.uses,
+        }
+    }
+
     /// Something that code may depend on: a class's layout, a function that is not redefined.
     ///
     /// # Errors

@@ -5,8 +5,7 @@
 //! `f64` ops of arithmetic take a NaN as it is, since theirs have no bits of their own.
 
 use super::passes::Pass;
-use super::walk::Walk;
-use crate::error::Error;
+use super::walk::{Fault, Walk};
 use crate::ir::{Op, Tag};
 use crate::ops::Opcode;
 use crate::types::Type;
@@ -23,7 +22,7 @@ fn unary(code: Opcode, a: u32) -> Op {
 }
 
 /// Whether the bits of a NaN operand do not show in the op's value.
-fn takes_any_nan(code: Opcode) -> bool {
+pub(super) const fn takes_any_nan(code: Opcode) -> bool {
     use Opcode::*;
     matches!(
         code,
@@ -64,7 +63,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// The value of an op on a tagged word, if the word is a box.
-    pub fn unboxed(&mut self, op: &Op) -> Result<Option<u32>, Error> {
+    pub fn unboxed(&mut self, op: &Op) -> Result<Option<u32>, Fault> {
         if !self.steps.may(Pass::Boxes) {
             return Ok(None);
         }

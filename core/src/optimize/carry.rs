@@ -20,10 +20,9 @@
 
 use super::passes::Pass;
 use super::rules;
-use super::walk::Walk;
+use super::walk::{Fault, Walk};
 use super::workspace::{
-    COMING, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, HEAD, INCOMING, LINK, MOVED, OUT_TAIL,
-    OUT_TAIL_LAST, PENDING, POSITION,
+    COMING, FLAG_DONE, FLAG_LOOP, FLAG_TANGLED, FLAGS, HEAD, INCOMING, PENDING, POSITION,
 };
 use crate::error::Error;
 use crate::ir::{NONE, Op, Tag};
@@ -117,7 +116,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// What is in a word of which it is known that this boxing made it, or might have.
-    pub fn without_box(&mut self, word: u32, boxing: Boxing) -> Result<u32, Error> {
+    pub fn without_box(&mut self, word: u32, boxing: Boxing) -> Result<u32, Fault> {
         let op = self.draft[word as usize];
         if op.code == boxing.code && op.aux == boxing.tag {
             return Ok(op.a);
@@ -365,9 +364,11 @@ impl Walk<'_, '_, '_, '_> {
             self.block = from;
             let value = self.without_box(word, boxing)?;
             self.block = here;
+            // Constants stand at the head of the function, where they stand once.
+            let elsewhere = self.steps.passes.has(Pass::Common);
             for made in first..self.used {
-                if self.workspace.values[made as usize][MOVED] == 0 {
-                    self.move_to_tail(made, out);
+                if !elsewhere || rules::constant_of(&self.draft[made as usize]).is_none() {
+                    self.move_to_end(made, out);
                 }
             }
             if let Some(argument) = self.extra.get_mut(place) {
@@ -377,21 +378,8 @@ impl Walk<'_, '_, '_, '_> {
         Ok(())
     }
 
-    /// Places a draft op in front of the terminator of an output block, behind those that were placed there before.
-    fn move_to_tail(&mut self, value: u32, out: u32) {
-        self.workspace.values[value as usize][MOVED] = 1;
-        let record = &mut self.workspace.outs[out as usize];
-        let last = record[OUT_TAIL_LAST];
-        record[OUT_TAIL_LAST] = value;
-        if last == NONE {
-            record[OUT_TAIL] = value;
-        } else {
-            self.workspace.values[last as usize][LINK] = value;
-        }
-    }
-
     /// The draft's op of a parameter that was chosen, and the word that stands for it behind the block's parameters.
-    pub fn begin_unboxed(&mut self, value: u32, index: u32) -> Result<u32, Error> {
+    pub fn begin_unboxed(&mut self, value: u32, index: u32) -> Result<u32, Fault> {
         let word = self.workspace.stack[index as usize];
         let Some(boxing) = Boxing::from_word(word).filter(|_| word != NONE) else {
             return Ok(value);

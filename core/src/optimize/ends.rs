@@ -1,7 +1,8 @@
 //! The ends of blocks: known conditions, jumps through blocks that only jump, edges.
 //!
 //! Takes a terminator and the draft up to it; promises the terminator in the draft with its edges, or that the walk goes on in a
-//! block that nothing else enters. Costs constant time for each edge and edge argument.
+//! block that nothing else enters. A branch to a block that only leaves becomes a guard: what it leaves with is stored behind the function's code
+//! then, nothing is kept for it in registers further on, and the other way falls through. Costs constant time for each edge and edge argument.
 
 use super::order;
 use super::passes::Pass;
@@ -136,6 +137,26 @@ impl Walk<'_, '_, '_, '_> {
             self.drop_edge(other);
             return self.jump(taken);
         }
+        for (code, leaves, on) in [
+            (Opcode::GuardNot, taken, other),
+            (Opcode::Guard, other, taken),
+        ] {
+            if let Some(exit) = self.only_leaves(leaves)
+                && self.steps.take(Pass::Exits)
+            {
+                self.drop_edge(leaves);
+                let guard = Op {
+                    code,
+                    aux: 0,
+                    a: value,
+                    b: 0,
+                    c: exit,
+                };
+                let hash = self.hash(&guard);
+                self.append_guard(hash, guard)?;
+                return self.jump(on);
+            }
+        }
         let taken = self.edge(taken)?;
         let other = self.edge(other)?;
         self.append(Op {
@@ -144,12 +165,29 @@ impl Walk<'_, '_, '_, '_> {
             c: other,
             ..op
         })?;
-        for (edge, holds) in [(taken, true), (other, false)] {
-            if let Some(block) = self.only_reached_by(edge) {
-                self.learn_condition(value, holds, block);
+        let ways = [
+            (true, self.only_reached_by(taken)),
+            (false, self.only_reached_by(other)),
+        ];
+        match ways {
+            [(one, Some(first)), (not, Some(second))] => {
+                self.learn_condition(value, &[(one, first), (not, second)]);
             }
+            [(one, Some(block)), _] | [_, (one, Some(block))] => {
+                self.learn_condition(value, &[(one, block)]);
+            }
+            _ => {}
         }
         Ok(End::Here)
+    }
+
+    /// The exit of the block that an edge of the program leads to, if that does nothing but leave.
+    fn only_leaves(&self, at: u32) -> Option<u32> {
+        let block = self.program.extra[at as usize];
+        let block = &self.program.blocks[block as usize];
+        let op = order::terminator(self.program, block);
+        let leaves = block.op_count == 1 && op.code == Opcode::Exit && !self.order.verbatim;
+        leaves.then_some(op.c)
     }
 
     /// The block of the program that a new edge leads to, if no other edge does or will.
@@ -213,15 +251,13 @@ impl Walk<'_, '_, '_, '_> {
 
     /// Makes an edge of one of the program's. Its block stays the program's until the sweep.
     fn edge(&mut self, at: u32) -> Result<u32, Error> {
-        let at = self.without_detour(at);
-        self.edge_into(at, self.target(at))
+        let (at, target) = self.without_detour(at);
+        self.edge_into(at, target)
     }
 
     /// The same to a block by its record.
     pub fn edge_into(&mut self, at: u32, target: u32) -> Result<u32, Error> {
         let edge = self.program.edge(at);
-        let record = &mut self.workspace.blocks[target as usize];
-        record[PENDING] -= 1;
         let new = self.extra.push(target)?;
         self.extra.push(edge.arguments.len() as u32)?;
         for (&argument, index) in edge.arguments.iter().zip(0..) {
@@ -233,22 +269,23 @@ impl Walk<'_, '_, '_, '_> {
         }
         let number = self.edges;
         self.edges += 1;
-        let incoming = &mut self.workspace.blocks[target as usize][INCOMING];
-        self.workspace.edges[number as usize] = [new, self.block, *incoming];
+        let record = &mut self.workspace.blocks[target as usize];
+        record[PENDING] -= 1;
+        self.workspace.edges[number as usize] = [new, self.block, record[INCOMING]];
+        record[INCOMING] = number;
         self.workspace.edge_outs[number as usize] = self.outs - 1;
-        *incoming = number;
         Ok(new)
     }
 
     /// Follows blocks that only jump, but not into loops: what leads there is where a loop's ops may be moved.
-    fn without_detour(&mut self, at: u32) -> u32 {
+    /// Gives the record of the block that is reached, too.
+    fn without_detour(&mut self, at: u32) -> (u32, u32) {
         let program = self.program;
-        let mut at = at;
+        let (mut at, mut target) = (at, self.target(at));
         if self.order.verbatim {
-            return at;
+            return (at, target);
         }
         for _ in 0..LONGEST_DETOUR {
-            let target = self.target(at);
             let block = &program.blocks[self.program_block(target) as usize];
             if block.op_count != 1
                 || self.workspace.blocks[target as usize][FLAGS] & FLAG_LOOP != 0
@@ -270,8 +307,8 @@ impl Walk<'_, '_, '_, '_> {
             }
             self.workspace.blocks[target as usize][PENDING] -= 1;
             self.workspace.blocks[next as usize][PENDING] += 1;
-            at = op.b;
+            (at, target) = (op.b, next);
         }
-        at
+        (at, target)
     }
 }

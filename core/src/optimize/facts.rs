@@ -152,6 +152,11 @@ impl Fact {
         if *other == Fact::top(width) {
             return *self;
         }
+        self.untold(other).told(width)
+    }
+
+    /// The same, with nothing told yet.
+    fn untold(&self, other: &Fact) -> Fact {
         Fact {
             zeros: self.zeros | other.zeros,
             ones: self.ones | other.ones,
@@ -160,11 +165,20 @@ impl Fact {
             floor: self.floor.max(other.floor),
             ceiling: self.ceiling.min(other.ceiling),
         }
-        .told(width)
     }
 
     /// With the three told of each other.
-    fn told(mut self, width: Width) -> Fact {
+    pub fn told(self, width: Width) -> Fact {
+        // The width is a constant in each.
+        if width.bits() == 64 {
+            self.told_at(Width::of_bits(64))
+        } else {
+            self.told_at(Width::of_bits(32))
+        }
+    }
+
+    #[inline(always)]
+    fn told_at(mut self, width: Width) -> Fact {
         if self.is_empty() {
             return Fact::NOTHING;
         }
@@ -235,15 +249,24 @@ fn products(a: &Fact, b: &Fact) -> (i128, i128) {
 }
 
 /// The signed range of an exact result: as it is where it fits, else everything; or what fits of it, if the op leaves for the rest.
+/// Nothing is told yet.
 fn exact(width: Width, (low, high): (i128, i128), leaves: bool) -> Fact {
     let (least, most) = (i128::from(width.least()), i128::from(width.most()));
     if leaves {
         if low > most || high < least {
             return Fact::NOTHING;
         }
-        Fact::signed(width, low.max(least) as i64, high.min(most) as i64)
+        Fact {
+            low: low.max(least) as i64,
+            high: high.min(most) as i64,
+            ..Fact::top(width)
+        }
     } else if low >= least && high <= most {
-        Fact::signed(width, low as i64, high as i64)
+        Fact {
+            low: low as i64,
+            high: high as i64,
+            ..Fact::top(width)
+        }
     } else {
         Fact::top(width)
     }
@@ -287,17 +310,22 @@ pub(super) fn never_leaves(width: Width, narrow: Opcode, a: &Fact, b: &Fact) -> 
     }
 }
 
-/// The lowest bits in which both are known, and of these the sum's, with a carry going in.
-fn low_bits(width: Width, a: &Fact, b: &Fact, subtract: bool) -> Fact {
+/// The lowest bits in which both are known, and of these the sum's, with a carry going in: zeros and ones.
+fn low_bits(width: Width, a: &Fact, b: &Fact, subtract: bool) -> (u64, u64) {
     let known = (a.zeros | a.ones) & (b.zeros | b.ones);
-    let count = known.trailing_ones();
-    let mask = !u64::MAX.checked_shl(count).unwrap_or(0) & width.mask();
+    // Those below the lowest that is not known.
+    let mask = known & !known.wrapping_add(1) & width.mask();
+    let mask = if known == u64::MAX {
+        width.mask()
+    } else {
+        mask
+    };
     let sum = if subtract {
         a.ones.wrapping_sub(b.ones)
     } else {
         a.ones.wrapping_add(b.ones)
     };
-    Fact::bits(width, !sum & mask, sum & mask)
+    (!sum & mask, sum & mask)
 }
 
 /// What is known of the result of an op that takes integers of one width and gives one of the same, by its opcode at 32 bits.
@@ -312,30 +340,31 @@ pub(super) fn value_of(width: Width, narrow: Opcode, a: &Fact, b: &Fact) -> Fact
     let count = b.known().map(|count| (count % u64::from(bits)) as u32);
     match narrow {
         I32Add | I32AddChecked => {
-            let signed = exact(width, ends(narrow, a, b), narrow == I32AddChecked);
-            let ceiling = u128::from(a.ceiling) + u128::from(b.ceiling);
-            let unsigned = if ceiling <= u128::from(mask) {
-                Fact::unsigned(width, a.floor + b.floor, ceiling as u64)
-            } else {
-                top
-            };
-            signed
-                .meet(width, &unsigned)
-                .meet(width, &low_bits(width, a, b, false))
+            let mut sum = exact(width, ends(narrow, a, b), narrow == I32AddChecked);
+            if let Some(ceiling) = a.ceiling.checked_add(b.ceiling)
+                && ceiling <= mask
+            {
+                sum.floor = sum.floor.max(a.floor + b.floor);
+                sum.ceiling = sum.ceiling.min(ceiling);
+            }
+            let (zeros, ones) = low_bits(width, a, b, false);
+            sum.zeros |= zeros;
+            sum.ones |= ones;
+            sum.told(width)
         }
         I32Sub | I32SubChecked => {
-            let signed = exact(width, ends(narrow, a, b), narrow == I32SubChecked);
-            let unsigned = if a.floor >= b.ceiling {
-                Fact::unsigned(width, a.floor - b.ceiling, a.ceiling - b.floor)
-            } else {
-                top
-            };
-            signed
-                .meet(width, &unsigned)
-                .meet(width, &low_bits(width, a, b, true))
+            let mut sum = exact(width, ends(narrow, a, b), narrow == I32SubChecked);
+            if a.floor >= b.ceiling {
+                sum.floor = sum.floor.max(a.floor - b.ceiling);
+                sum.ceiling = sum.ceiling.min(a.ceiling - b.floor);
+            }
+            let (zeros, ones) = low_bits(width, a, b, true);
+            sum.zeros |= zeros;
+            sum.ones |= ones;
+            sum.told(width)
         }
         I32Mul | I32MulChecked => {
-            let signed = exact(width, products(a, b), narrow == I32MulChecked);
+            let signed = exact(width, products(a, b), narrow == I32MulChecked).told(width);
             let ceiling = u128::from(a.ceiling) * u128::from(b.ceiling);
             let unsigned = if ceiling <= u128::from(mask) {
                 Fact::unsigned(width, a.floor * b.floor, ceiling as u64)
@@ -565,29 +594,35 @@ pub(super) fn decide(narrow: Opcode, a: &Fact, b: &Fact) -> Option<bool> {
     }
 }
 
-/// What a comparison that holds says of its first operand.
+/// What a comparison that holds says of its first operand. Nothing is told yet: it is to be met with what is known, or told.
 pub(super) fn implied(width: Width, narrow: Opcode, b: &Fact) -> Fact {
     use Opcode::*;
     let top = Fact::top(width);
     let (least, most, mask) = (width.least(), width.most(), width.mask());
+    let signed = |low, high| Fact { low, high, ..top };
+    let unsigned = |floor, ceiling| Fact {
+        floor,
+        ceiling,
+        ..top
+    };
     match narrow {
         I32Eq => *b,
         I32Ne => match b.known() {
-            Some(0) => Fact::unsigned(width, 1, mask),
-            Some(bits) if bits == mask => Fact::unsigned(width, 0, mask - 1),
-            Some(bits) if width.signed(bits) == most => Fact::signed(width, least, most - 1),
-            Some(bits) if width.signed(bits) == least => Fact::signed(width, least + 1, most),
+            Some(0) => unsigned(1, mask),
+            Some(bits) if bits == mask => unsigned(0, mask - 1),
+            Some(bits) if width.signed(bits) == most => signed(least, most - 1),
+            Some(bits) if width.signed(bits) == least => signed(least + 1, most),
             _ => top,
         },
         I32Eqz => Fact::constant(width, 0),
-        I32LtS if b.high > least => Fact::signed(width, least, b.high - 1),
-        I32LeS => Fact::signed(width, least, b.high),
-        I32GtS if b.low < most => Fact::signed(width, b.low + 1, most),
-        I32GeS => Fact::signed(width, b.low, most),
-        I32LtU if b.ceiling > 0 => Fact::unsigned(width, 0, b.ceiling - 1),
-        I32LeU => Fact::unsigned(width, 0, b.ceiling),
-        I32GtU if b.floor < mask => Fact::unsigned(width, b.floor + 1, mask),
-        I32GeU => Fact::unsigned(width, b.floor, mask),
+        I32LtS if b.high > least => signed(least, b.high - 1),
+        I32LeS => signed(least, b.high),
+        I32GtS if b.low < most => signed(b.low + 1, most),
+        I32GeS => signed(b.low, most),
+        I32LtU if b.ceiling > 0 => unsigned(0, b.ceiling - 1),
+        I32LeU => unsigned(0, b.ceiling),
+        I32GtU if b.floor < mask => unsigned(b.floor + 1, mask),
+        I32GeU => unsigned(b.floor, mask),
         _ => top,
     }
 }

@@ -15,6 +15,7 @@
 
 use super::carry::Boxing;
 use super::facts::{self, FACT_WORDS, Fact};
+use super::operands::{TELLS, traits_of};
 use super::passes::Pass;
 use super::rules::{self, Width, narrowed_with_width};
 use super::walk::Walk;
@@ -46,14 +47,48 @@ const LOOKED_AT: u32 = 2;
 /// The width of a type's facts; of what is no integer nothing is ever known.
 #[inline]
 fn width_of(op: &Op) -> Width {
-    match op.result() {
-        Some(Type::I32) => Width::of_bits(32),
-        _ => Width::of_bits(64),
+    if Check::of(op.code).result(op.aux) == Type::I32 as u8 {
+        Width::of_bits(32)
+    } else {
+        Width::of_bits(64)
     }
 }
 
+#[inline]
 fn is_integer(op: &Op) -> bool {
-    matches!(op.result(), Some(Type::I32 | Type::I64))
+    let given = Check::of(op.code).result(op.aux);
+    given == Type::I32 as u8 || given == Type::I64 as u8
+}
+
+/// How many of the facts that were asked for last are kept.
+const MOST_ASKED: usize = 4;
+
+/// Facts that were asked for last: what a check asks is asked again by what learns from it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    entries: [(Occasion, Fact); MOST_ASKED],
+}
+
+/// When a fact was asked for: of this value, in this block, when there were so many notes. What is asked again then is the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Occasion {
+    value: u32,
+    block: u32,
+    notes: u32,
+}
+
+impl Asked {
+    /// Nothing was.
+    pub const NONE: Asked = Asked {
+        entries: [(
+            Occasion {
+                value: NONE,
+                block: NONE,
+                notes: 0,
+            },
+            Fact::NOTHING,
+        ); MOST_ASKED],
+    };
 }
 
 /// A value of the program, or what is in its box.
@@ -79,7 +114,24 @@ pub(super) struct Step {
 impl Walk<'_, '_, '_, '_> {
     /// What is known of a value here.
     pub fn fact(&mut self, value: u32) -> Fact {
-        self.fact_at(value, self.block, DEPTH)
+        let occasion = Occasion {
+            value,
+            block: self.block,
+            notes: self.notes,
+        };
+        let place = value as usize % MOST_ASKED;
+        let (known, fact) = &self.asked.entries[place];
+        if *known == occasion {
+            return *fact;
+        }
+        let fact = self.fact_at(value, self.block, DEPTH);
+        // What was looked at on the way may have left notes.
+        let occasion = Occasion {
+            notes: self.notes,
+            ..occasion
+        };
+        self.asked.entries[place] = (occasion, fact);
+        fact
     }
 
     /// The same in another block.
@@ -92,25 +144,29 @@ impl Walk<'_, '_, '_, '_> {
         if let Some(bits) = rules::constant_of(&op) {
             return Fact::constant(width_of(&op), bits);
         }
+        let top = Fact::top(width_of(&op));
         if !is_integer(&op) {
-            return Fact::top(width_of(&op));
+            return top;
         }
-        if let Some(noted) = self.noted(value, block) {
+        let note = self.workspace.values[value as usize][LEARNED];
+        if note != NONE
+            && let Some(noted) = self.noted(note, block)
+        {
             return noted;
         }
         if op.code == Opcode::Parameter {
             self.look_at_parameter(value, &op);
-            return self.noted(value, block).unwrap_or(Fact::top(width_of(&op)));
+            let note = self.workspace.values[value as usize][LEARNED];
+            return self.noted(note, block).unwrap_or(top);
         }
-        if depth == 0 {
-            return Fact::top(width_of(&op));
+        if depth == 0 || traits_of(op.code) & TELLS == 0 {
+            return top;
         }
         self.by_op(&op, |walk, operand| walk.fact_at(operand, block, depth - 1))
     }
 
-    /// The last note of a value that holds in a block.
-    fn noted(&self, value: u32, block: u32) -> Option<Fact> {
-        let mut note = self.workspace.values[value as usize][LEARNED];
+    /// The last note that holds in a block, of this one and those of the same value before it.
+    fn noted(&self, mut note: u32, block: u32) -> Option<Fact> {
         for _ in 0..MOST_NOTES {
             let record = self.workspace.notes.get(note as usize)?;
             let origin = record[NOTE_BLOCK];
@@ -203,6 +259,9 @@ impl Walk<'_, '_, '_, '_> {
             Form::Binary | Form::BinaryLeaves => {
                 let (narrow, width) = narrowed_with_width(op.code);
                 let a = operand(self, op.a);
+                if a == Fact::top(width) && matches!(narrow, Opcode::I32Add | Opcode::I32Sub) {
+                    return a;
+                }
                 let b = operand(self, op.b);
                 facts::value_of(width, narrow, &a, &b)
             }
@@ -212,7 +271,7 @@ impl Walk<'_, '_, '_, '_> {
 
     // What conditions teach.
 
-    /// Learns more of a value in a block; says whether it was more.
+    /// Learns more of a value in a block: the one that is walked, or one that is only reached from its end.
     pub fn learn(&mut self, value: u32, block: u32, more: &Fact) {
         let op = self.draft[value as usize];
         if !is_integer(&op) || rules::constant_of(&op).is_some() {
@@ -222,9 +281,16 @@ impl Walk<'_, '_, '_, '_> {
         if *more == Fact::top(width) {
             return;
         }
-        let before = self.fact_at(value, block, DEPTH);
+        let before = self.fact(value);
+        self.learn_beside(value, block, &before, more);
+    }
+
+    /// The same of an integer that is no constant and of which something is known where the block that is walked ends.
+    fn learn_beside(&mut self, value: u32, block: u32, before: &Fact, more: &Fact) {
+        let op = self.draft[value as usize];
+        let width = width_of(&op);
         let after = before.meet(width, more);
-        if after == before || after.is_empty() {
+        if after == *before || after.is_empty() {
             return;
         }
         self.note(value, block, &after);
@@ -263,19 +329,62 @@ impl Walk<'_, '_, '_, '_> {
         }
     }
 
-    /// Learns that a condition is not zero, or is zero, in a block.
-    pub fn learn_condition(&mut self, condition: u32, holds: bool, block: u32) {
-        if !self.steps.may(Pass::Facts) {
+    /// Learns that a condition is not zero, or is zero, in blocks: the one that is walked, or those that are only reached from its end.
+    pub fn learn_condition(&mut self, condition: u32, ways: &[(bool, u32)]) {
+        if !self.steps.may(Pass::Facts) || ways.is_empty() {
             return;
         }
         let (condition, opposite) = rules::condition(self.draft, condition);
-        let holds = holds != opposite;
         let op = self.draft[condition as usize];
+        let info = op.code.info();
+        let compared = info.has(flags::COMPARES)
+            && info.operand_count == 2
+            && matches!(info.operands[0], Type::I32 | Type::I64);
+        let operands = compared.then(|| (self.fact(op.a), self.fact(op.b)));
+        for &(holds, block) in ways {
+            let holds = holds != opposite;
+            if compared {
+                self.note_limit(&op, holds, block);
+            }
+            if let Some((a, b)) = &operands {
+                self.note_truth(condition, holds, block);
+                self.learn_comparison(&op, holds, block, a, b);
+            } else {
+                self.learn_other_condition(condition, &op, holds, block);
+            }
+        }
+    }
+
+    /// A note of a comparison costs nothing to work out.
+    fn note_truth(&mut self, condition: u32, holds: bool, block: u32) {
+        let fact = Fact::constant(Width::of_bits(32), u64::from(holds));
+        self.note(condition, block, &fact);
+    }
+
+    /// What a comparison of integers teaches of both, of which these facts are known.
+    fn learn_comparison(&mut self, op: &Op, holds: bool, block: u32, a: &Fact, b: &Fact) {
+        let code = if holds {
+            Some(op.code)
+        } else {
+            op.code.inverse()
+        };
+        let Some((code, swapped)) = code.and_then(|code| Some((code, code.swapped()?))) else {
+            return;
+        };
+        for (code, value, before, other) in [(code, op.a, a, b), (swapped, op.b, b, a)] {
+            let of = &self.draft[value as usize];
+            if is_integer(of) && rules::constant_of(of).is_none() {
+                let (narrow, width) = narrowed_with_width(code);
+                let more = facts::implied(width, narrow, other);
+                self.learn_beside(value, block, before, &more);
+            }
+        }
+    }
+
+    fn learn_other_condition(&mut self, condition: u32, op: &Op, holds: bool, block: u32) {
         let narrow = Width::of_bits(32);
         if op.code.info().has(flags::COMPARES) {
-            self.note_limit(&op, holds, block);
-            // A note of the same costs nothing to work out.
-            self.note(condition, block, &Fact::constant(narrow, u64::from(holds)));
+            self.note_truth(condition, holds, block);
         } else {
             let own = if holds {
                 Fact::unsigned(narrow, 1, narrow.mask())
@@ -286,7 +395,7 @@ impl Walk<'_, '_, '_, '_> {
         }
         match op.code {
             Opcode::I64TagTest => {
-                let taught = facts::tagged(&self.program.tag_of(&op), holds);
+                let taught = facts::tagged(&self.program.tag_of(op), holds);
                 self.learn(op.a, block, &taught);
             }
             Opcode::I64Eqz => {
@@ -304,27 +413,19 @@ impl Walk<'_, '_, '_, '_> {
                     self.learn(value, block, &more);
                 }
             }
-            code => {
-                let code = if holds { Some(code) } else { code.inverse() };
-                if op.code.info().has(flags::COMPARES)
-                    && let Some(code) = code
-                    && let Some(swapped) = code.swapped()
-                {
-                    let (a, b) = (
-                        self.fact_at(op.a, block, DEPTH),
-                        self.fact_at(op.b, block, DEPTH),
-                    );
-                    let (narrow, width) = narrowed_with_width(code);
-                    self.learn(op.a, block, &facts::implied(width, narrow, &b));
-                    let (narrow, width) = narrowed_with_width(swapped);
-                    self.learn(op.b, block, &facts::implied(width, narrow, &a));
-                }
-            }
+            _ => {}
         }
     }
 
     /// Whether a condition is not zero here, if that is known.
     pub fn truth(&mut self, condition: u32) -> Option<bool> {
+        let compares = self.draft[condition as usize]
+            .code
+            .info()
+            .has(flags::COMPARES);
+        if compares && self.workspace.values[condition as usize][LEARNED] == NONE {
+            return None;
+        }
         let fact = self.fact(condition);
         if fact.is_empty() {
             None
@@ -446,6 +547,9 @@ impl Walk<'_, '_, '_, '_> {
     /// What holds of a loop's parameter in every round, where `begins` holds in the first.
     fn carried(&mut self, op: &Op, block: u32, begins: Fact) -> Fact {
         let width = width_of(op);
+        if begins == Fact::top(width) {
+            return begins;
+        }
         let program = self.program;
         let local = (block - self.function.first_block) as usize;
         let position = self.workspace.blocks[local][POSITION];
@@ -541,6 +645,9 @@ impl Walk<'_, '_, '_, '_> {
             };
             if let Some(by) = by {
                 let by = self.old_fact(by, head, 1);
+                if by == Fact::top(width) {
+                    return (by, None);
+                }
                 let within = self
                     .conditions(parameter, argument, head, width)
                     .meet(width, bound);
@@ -710,7 +817,7 @@ impl Walk<'_, '_, '_, '_> {
         };
         let (narrow, width) = narrowed_with_width(code);
         let other = self.old_fact(other, head, 2);
-        facts::implied(width, narrow, &other)
+        facts::implied(width, narrow, &other).told(width)
     }
 
     /// What holds of a value of the program on an edge, by the branch that ends its block.

@@ -87,7 +87,10 @@ pub(super) fn written(program: &Program, function: &Function) -> u32 {
 
 /// What is known of memory.
 pub(super) struct Memory {
+    /// The first so many of them are known.
     known: [Known; MOST],
+    count: u8,
+    /// Which one goes when there are too many.
     next: u8,
     looks: u32,
 }
@@ -95,24 +98,22 @@ pub(super) struct Memory {
 impl Memory {
     pub const EMPTY: Memory = Memory {
         known: [NOTHING; MOST],
+        count: 0,
         next: 0,
         looks: 0,
     };
 
     /// Nothing is known any more.
+    #[inline]
     pub fn forget(&mut self) {
-        self.known = [NOTHING; MOST];
+        self.count = 0;
         self.looks += 1;
     }
 
-    /// Notes that an op stands in the draft now: what it may look at and what it may write.
-    #[inline]
+    /// Notes that an op which touches memory stands in the draft now: what it may look at and what it may write.
     pub fn pass(&mut self, op: &Op) {
         let info = op.code.info();
         let looks = flags::LEAVES | flags::READS | flags::CALLS | flags::TERMINATES;
-        if info.flags & (looks | flags::WRITES) == 0 {
-            return;
-        }
         let plain = matches!(info.shape, Shape::Store | Shape::SlotSet)
             && info.flags & (flags::ATOMIC | flags::RAW) == 0;
         let quiet = plain && info.shape == Shape::Store && op.is_in_bounds();
@@ -122,14 +123,22 @@ impl Memory {
         }
     }
 
+    #[inline]
+    fn all(&self) -> &[Known] {
+        &self.known[..usize::from(self.count).min(MOST)]
+    }
+
     fn find(&self, place: &Place) -> Option<usize> {
-        let known = |known: &Known| known.value != NONE && known.place == *place;
-        self.known.iter().position(known)
+        self.all().iter().position(|known| known.place == *place)
     }
 
     fn remember(&mut self, known: Known) {
         let at = match self.find(&known.place) {
             Some(at) => at,
+            None if usize::from(self.count) < MOST => {
+                self.count += 1;
+                usize::from(self.count) - 1
+            }
             None => {
                 self.next = (self.next + 1) % MOST as u8;
                 usize::from(self.next)
@@ -240,9 +249,11 @@ impl Walk<'_, '_, '_, '_> {
         };
         if !loads {
             self.drop_overwritten(&place);
-            for index in 0..MOST {
+            for index in (0..usize::from(self.memory.count).min(MOST)).rev() {
                 if self.may_overlap(&self.memory.known[index].place, &place) {
-                    self.memory.known[index] = NOTHING;
+                    self.memory.count -= 1;
+                    let last = usize::from(self.memory.count);
+                    self.memory.known[index] = self.memory.known[last];
                 }
             }
         }
@@ -280,7 +291,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     fn may_overlap(&self, one: &Place, other: &Place) -> bool {
-        if one.region != other.region || one.index == NONE {
+        if one.region != other.region {
             return false;
         }
         if one.region == SLOTS {

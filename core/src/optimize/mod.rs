@@ -35,6 +35,8 @@
 //!   blocks; a table of a pass that has blocks in it goes through `move_to_head`, too, or is emptied there.
 //! * *A place in memory*: along blocks that are walked one behind the other `memory.rs` knows what it holds; loads from regions that
 //!   nothing in the function writes are like ops that only compute.
+//! * *Loops around*: `innermost` says which loop that is not peeled an op is in. What moves before it (`hoist.rs`) stands in the draft where it
+//!   was met, with the block there that it moves to.
 //! * *An effect is not needed* (a store that is overwritten): the draft is never taken back, so such an op is unmarked in `sweep.rs`,
 //!   which goes backward over the draft.
 //!
@@ -44,8 +46,10 @@
 mod access;
 mod boxes;
 mod carry;
+mod classes;
 mod ends;
 mod facts;
+mod hoist;
 mod learn;
 mod memory;
 mod operands;
@@ -67,6 +71,7 @@ use crate::error::{Error, Storage as Which};
 use crate::ir::{Block, Exit, Function, NONE, Op, Program};
 use crate::verify::table::{Check, Form};
 use crate::verify::{self, Verified};
+use learn::Asked;
 use memory::Memory;
 use order::{find_aliases, prepare};
 use passes::Steps;
@@ -205,7 +210,7 @@ pub fn optimize<'a>(
     let kept = storage.ops.len().checked_sub(sizes.draft);
     let (ops, draft) = kept
         .and_then(|kept| storage.ops.split_at_mut_checked(kept))
-        .ok_or(Error::Full {
+        .ok_or_else(|| Error::Full {
             storage: Which::Ops,
             needed: self::storage(verified).ops,
         })?;
@@ -266,11 +271,16 @@ pub fn optimize<'a>(
             exits: &mut exits,
             first_exit,
             generation,
+            constants: [NONE; 2],
+            innermost: NONE,
+            clean: false,
+            moved: false,
             phase: Phase::Outside,
             block: function.first_block,
             outs: 0,
             edges,
             notes: 0,
+            asked: Asked::NONE,
             nesting: 0,
             memory: Memory::EMPTY,
             version: version::Version::NONE,

@@ -248,15 +248,30 @@ pub(super) fn find_aliases(
     workspace: &mut Workspace,
     order: &Order,
 ) {
+    let mut heads = false;
     for position in 1..order.count {
-        find_block_aliases(program, function, workspace, position, false);
+        let block = workspace.order[position as usize];
+        if program.blocks[(function.first_block + block) as usize].parameter_count == 0 {
+            continue;
+        }
+        if workspace.blocks[block as usize][FLAGS] & FLAG_LOOP != 0 {
+            heads = true;
+        } else {
+            find_block_aliases(program, function, workspace, position, false);
+        }
+    }
+    if !heads {
+        return;
     }
     for position in (1..order.count).rev() {
-        find_block_aliases(program, function, workspace, position, true);
+        let block = workspace.order[position as usize];
+        if workspace.blocks[block as usize][FLAGS] & FLAG_LOOP != 0 {
+            find_block_aliases(program, function, workspace, position, true);
+        }
     }
 }
 
-/// The same for a block, if it is a loop's head or if it is not.
+/// The same for a block, which is a loop's head or is not.
 fn find_block_aliases(
     program: &Program,
     function: &Function,
@@ -266,9 +281,6 @@ fn find_block_aliases(
 ) {
     let first = function.first_op;
     let block = workspace.order[position as usize] as usize;
-    if heads != (workspace.blocks[block][FLAGS] & FLAG_LOOP != 0) {
-        return;
-    }
     let record = &program.blocks[function.first_block as usize + block];
     for index in 0..record.parameter_count {
         let parameter = record.first_op + index - first;

@@ -34,6 +34,8 @@ passes! {
     Common "cse";
     /// Branches that are known, jumps to jumps, blocks that only one block leads to.
     Branches "branches";
+    /// Branches to blocks that only leave: guards do the same.
+    Exits "exits";
     /// What ranges, bits and passed conditions say: comparisons that are known, masks that change nothing.
     Facts "facts";
     /// Guards that cannot fail.
@@ -56,6 +58,8 @@ passes! {
     Stores "stores";
     /// Divisions by constants.
     Strength "strength";
+    /// Ops and guards that are the same in every round of a loop, before it.
+    Hoist "hoist";
     /// Loops whose first round is made before them, so that what it checks and computes need not be done in each round. Counts ops.
     Peel "peel";
     /// Checks in peeled loops that a test in front of the loop decides. Counts checks.

@@ -19,6 +19,7 @@
 //! walked, what was made in blocks that every round goes through counts as made at the loop's head, where it dominates the loop; other
 //! values of the copy count as made nowhere.
 
+use super::learn::Asked;
 use super::order;
 use super::passes::Pass;
 use super::walk::{Phase, Walk};
@@ -185,6 +186,7 @@ impl Walk<'_, '_, '_, '_> {
 
     /// What the copy made in blocks that every round goes through was made at the head from now on, the rest nowhere.
     fn move_to_head(&mut self, head: u32, end: u32, values: u32, notes: u32) {
+        self.asked = Asked::NONE;
         let (program, first) = (self.program, self.function.first_block);
         let head_block = self.workspace.order[head as usize];
         // The last block that every round goes through dominates all that come back.

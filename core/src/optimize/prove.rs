@@ -8,6 +8,24 @@ use crate::ir::Op;
 use crate::ops::{Opcode, flags};
 use crate::types::Type;
 
+/// Whether [`Walk::prove`] knows what to ask about an op that is no comparison.
+pub(super) const fn is_provable(code: Opcode) -> bool {
+    use Opcode::*;
+    matches!(
+        code,
+        I32And
+            | I64And
+            | I32Extend8S
+            | I64Extend8S
+            | I32Extend16S
+            | I64Extend16S
+            | I64Extend32S
+            | I64ExtendI32S
+            | I32ShrS
+            | I64ShrS
+    )
+}
+
 impl Walk<'_, '_, '_, '_> {
     /// The value of an op that only computes, if facts tell it or something cheaper. Asks only where there is a chance.
     pub fn prove(&mut self, op: &Op) -> Option<Outcome> {

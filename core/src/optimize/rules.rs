@@ -8,6 +8,7 @@
 //! Rules are written for 32 bits, and serve 64 bits too: opcodes, constants and shift counts are taken at the width of the op
 //! that is at hand.
 
+use super::classes::{Needs, class_of};
 use crate::ir::Op;
 use crate::ops::{Opcode, flags};
 
@@ -300,7 +301,7 @@ static FIRST: [u16; Opcode::COUNT + 1] = {
 };
 
 /// The rules sorted by op, those of one op in the order of the table.
-static SORTED: [Rule; RULES.len()] = {
+const SORTED_RULES: [Rule; RULES.len()] = {
     let mut sorted = [RULES[0]; RULES.len()];
     let mut next = FIRST;
     let mut at = 0;
@@ -313,6 +314,11 @@ static SORTED: [Rule; RULES.len()] = {
     sorted
 };
 
+static SORTED: [Rule; RULES.len()] = SORTED_RULES;
+
+/// What each of them needs.
+static NEEDS: [Needs; RULES.len()] = Needs::of(&SORTED_RULES);
+
 /// Spans of ops that there are at both widths in the same order: the first at 32 bits, the last, the first at 64 bits.
 const TWINS: [(Opcode, Opcode, Opcode); 4] = [
     (O::I32Add, O::I32Bswap, O::I64Add),
@@ -322,7 +328,7 @@ const TWINS: [(Opcode, Opcode, Opcode); 4] = [
 ];
 
 /// Every op at 32 bits, in the lower half; whether that is another op, above.
-static NARROW: [u16; Opcode::COUNT] = {
+pub(super) static NARROW: [u16; Opcode::COUNT] = {
     let mut table = [0; Opcode::COUNT];
     let mut at = 0;
     while at < Opcode::COUNT {
@@ -361,7 +367,7 @@ static WIDENED: [u16; Opcode::COUNT] = {
 };
 
 /// In [`NARROW`]: the op is the wide one of two.
-const WIDE: u16 = 0x8000;
+pub(super) const WIDE: u16 = 0x8000;
 
 /// A width of integers or floats, 32 or 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -496,10 +502,12 @@ pub(super) fn apply(draft: &[Op], op: &Op) -> Option<Outcome> {
         wide: narrow & WIDE != 0,
     };
     let site = Site::new(draft, op, width);
+    let (left, right) = (class_of(site.left), class_of(site.right));
     SORTED[first..end]
         .iter()
-        .find(|rule| site.fits(rule.when))
-        .and_then(|rule| site.outcome(rule))
+        .zip(&NEEDS[first..end])
+        .find(|(rule, needs)| needs.are_met(left, right) && site.fits(rule.when))
+        .and_then(|(rule, _)| site.outcome(rule))
 }
 
 /// An op over values of the draft, with what rules ask about it.
@@ -546,6 +554,8 @@ impl<'d> Site<'d> {
         self.left.code.inverse().is_some() || matches!(self.left.code, O::I32Eqz | O::I64Eqz)
     }
 
+    /// Not inlined: else all that conditions may ask is worked out before the first one is looked at.
+    #[inline(never)]
     fn fits(&self, when: When) -> bool {
         let bits = self.width.bits();
         match when {
@@ -611,6 +621,7 @@ impl<'d> Site<'d> {
         (count < whole && other < whole && count + other == whole).then_some((up.a, count))
     }
 
+    #[inline(never)]
     fn outcome(&self, rule: &Rule) -> Option<Outcome> {
         let (op, left) = (self.op, self.left);
         let width = self.width;
@@ -757,6 +768,7 @@ pub(super) fn condition(draft: &[Op], mut value: u32) -> (u32, bool) {
 mod tests {
     extern crate std;
 
+    use super::super::classes::is_of_interest;
     use super::*;
     use crate::ops::evaluate;
     use crate::types::Type;
@@ -1003,6 +1015,8 @@ mod tests {
                     else {
                         continue;
                     };
+                    assert!(is_of_interest(&draft.0, &op), "{rule:?} is not asked");
+                    assert!(apply(&draft.0, &op).is_some(), "{rule:?} is passed by");
                     let ty = op.code.info().result.expect("a value");
                     let new = draft.of(outcome, ty);
                     lowers(rule, &draft.0, &op, outcome);

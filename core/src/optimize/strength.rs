@@ -5,8 +5,7 @@
 //! factor m of w or w + 1 bits and a shift s with n / d = (n * m) >> (w + s) for every n.
 
 use super::rules::{Width, narrowed_with_width};
-use super::walk::Walk;
-use crate::error::Error;
+use super::walk::{Fault, Walk};
 use crate::ir::Op;
 use crate::ops::Opcode;
 
@@ -66,7 +65,7 @@ fn signed_factor(width: Width, divisor: u64) -> Factor {
 
 impl Walk<'_, '_, '_, '_> {
     /// The value of a division or remainder by a constant. `None` if it is by none that serves, or another op.
-    pub fn divide(&mut self, op: &Op) -> Result<Option<u32>, Error> {
+    pub fn divide(&mut self, op: &Op) -> Result<Option<u32>, Fault> {
         let (narrow, width) = narrowed_with_width(op.code);
         let divides = matches!(
             narrow,
@@ -105,7 +104,7 @@ impl Walk<'_, '_, '_, '_> {
         }))
     }
 
-    fn divide_unsigned(&mut self, width: Width, value: u32, divisor: u64) -> Result<u32, Error> {
+    fn divide_unsigned(&mut self, width: Width, value: u32, divisor: u64) -> Result<u32, Fault> {
         let factor = unsigned_factor(width, divisor);
         let by = self.integer(width, factor.low)?;
         let product = self.binary(width, Opcode::I32MulHighU, value, by)?;
@@ -119,7 +118,7 @@ impl Walk<'_, '_, '_, '_> {
         self.shift(width, Opcode::I32ShrU, sum, factor.shift)
     }
 
-    fn divide_signed(&mut self, width: Width, value: u32, divisor: u64) -> Result<u32, Error> {
+    fn divide_signed(&mut self, width: Width, value: u32, divisor: u64) -> Result<u32, Fault> {
         let top = width.bits() - 1;
         if divisor.is_power_of_two() {
             // Toward zero: negative dividends are moved up by one less than the divisor.
@@ -140,17 +139,17 @@ impl Walk<'_, '_, '_, '_> {
         self.binary(width, Opcode::I32Add, shifted, negative)
     }
 
-    fn shift(&mut self, width: Width, code: Opcode, value: u32, by: u32) -> Result<u32, Error> {
+    fn shift(&mut self, width: Width, code: Opcode, value: u32, by: u32) -> Result<u32, Fault> {
         let by = self.integer(width, u64::from(by))?;
         self.binary(width, code, value, by)
     }
 
-    fn integer(&mut self, width: Width, bits: u64) -> Result<u32, Error> {
+    fn integer(&mut self, width: Width, bits: u64) -> Result<u32, Fault> {
         let ty = width.of(Opcode::I32Add).info().operands[0];
         self.constant(ty, bits)
     }
 
-    fn binary(&mut self, width: Width, code: Opcode, a: u32, b: u32) -> Result<u32, Error> {
+    fn binary(&mut self, width: Width, code: Opcode, a: u32, b: u32) -> Result<u32, Fault> {
         self.pure(Op {
             code: width.of(code),
             aux: 0,

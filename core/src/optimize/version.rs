@@ -31,7 +31,7 @@ use super::learn::Inside;
 use super::order;
 use super::passes::Pass;
 use super::rules::{self, Width, narrowed_with_width};
-use super::walk::{End, Phase, SPARE, Walk};
+use super::walk::{End, Fault, Phase, SPARE, Walk};
 use super::workspace::{BLOCK, CHAIN, COMING, FLAG_VERSIONED, FLAGS, NOTE_FACT, PENDING, POSITION};
 use crate::error::Error;
 use crate::ir::{NONE, Op};
@@ -656,7 +656,7 @@ impl Walk<'_, '_, '_, '_> {
             && known(wish.step)
     }
 
-    fn pair(&mut self, code: Opcode, a: u32, b: u32) -> Result<u32, Error> {
+    fn pair(&mut self, code: Opcode, a: u32, b: u32) -> Result<u32, Fault> {
         self.pure(Op {
             code,
             aux: 0,
@@ -667,16 +667,16 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// A value of 32 bits in 64, with its sign.
-    fn wide(&mut self, value: u32) -> Result<u32, Error> {
+    fn wide(&mut self, value: u32) -> Result<u32, Fault> {
         self.pair(Opcode::I64ExtendI32S, value, 0)
     }
 
-    fn wide_constant(&mut self, value: i64) -> Result<u32, Error> {
+    fn wide_constant(&mut self, value: i64) -> Result<u32, Fault> {
         self.constant(Type::I64, value as u64)
     }
 
     /// The test that speaks for a check, on the edge that ends this round; none, if it never holds.
-    fn test(&mut self, wish: &Wish, at: u32) -> Result<Option<u32>, Error> {
+    fn test(&mut self, wish: &Wish, at: u32) -> Result<Option<u32>, Fault> {
         let affine = &wish.affine;
         let mut begin = self.name(self.program.extra[(at + 2 + affine.index) as usize]);
         if self.draft[begin as usize].result() == Some(Type::I64) {
@@ -745,7 +745,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// One comparison more that must hold.
-    fn also(&mut self, code: Opcode, a: u32, b: u32, all: &mut Option<u32>) -> Result<(), Error> {
+    fn also(&mut self, code: Opcode, a: u32, b: u32, all: &mut Option<u32>) -> Result<(), Fault> {
         let one = self.pair(code, a, b)?;
         *all = Some(match *all {
             Some(all) => self.pair(Opcode::I32And, all, one)?,

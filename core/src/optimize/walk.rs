@@ -6,16 +6,17 @@
 //!
 //! What stands in the draft is never taken back: an op that is not used is left out later ([`super::sweep`]).
 
+use super::classes::is_of_interest;
+use super::learn::Asked;
 use super::memory::Memory;
-use super::operands;
+use super::operands::{self, COMMUTES, EFFECT, LEAVES, PROVABLE, TOUCHES, traits_of};
 use super::order::{Order, SELF};
 use super::passes::{Pass, Steps};
 use super::rules::{self, Outcome, Term};
 use super::version::Version;
 use super::workspace::{
     BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, HEAD, INCOMING,
-    LEARNED, LINK, MARK, MOVED, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START,
-    OUT_TAIL, OUT_TAIL_LAST, PENDING, SOURCE, STATE, Workspace,
+    LINK, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING, Workspace,
 };
 use crate::build::Table;
 use crate::error::{Error, Part};
@@ -50,6 +51,17 @@ pub(super) fn internal(line: u32) -> Error {
     }
 }
 
+/// What cannot happen, where nothing else can: the draft is full.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault;
+
+impl From<Fault> for Error {
+    #[cold]
+    fn from(Fault: Fault) -> Error {
+        internal(line!())
+    }
+}
+
 /// One function on its way.
 pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub verified: &'e Verified<'p>,
@@ -67,6 +79,14 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub first_exit: u32,
     /// Changes whenever names of values change their meaning, for what was noted of exits.
     pub generation: u32,
+    /// The first and the last constant that stands at the head of the function; [`NONE`] before there is one.
+    pub constants: [u32; 2],
+    /// The record of the head of the innermost loop that is walked and not peeled, or [`NONE`].
+    pub innermost: u32,
+    /// Whether nothing that shows was done since that head began, and the block is its own.
+    pub clean: bool,
+    /// Whether any op was moved before a loop.
+    pub moved: bool,
     /// Whether a loop is peeled.
     pub phase: Phase,
     /// The block of the program whose ops are walked.
@@ -77,6 +97,8 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub edges: u32,
     /// How many notes there are.
     pub notes: u32,
+    /// The facts that were asked for last.
+    pub asked: Asked,
     /// How many parameters are being looked at.
     pub nesting: u32,
     /// What guest slots and regions hold here.
@@ -104,6 +126,12 @@ pub(super) enum Phase {
     Copy(u32, u32),
     /// In the loop behind its copy.
     Loop(u32, u32),
+}
+
+/// What rules made of an op.
+enum Simplified {
+    Value(u32),
+    Op(Op),
 }
 
 /// How a block of the program ends.
@@ -189,8 +217,7 @@ impl Walk<'_, '_, '_, '_> {
         let record = &mut self.workspace.outs[out as usize];
         record[OUT_FIRST] = NONE;
         record[OUT_LAST] = NONE;
-        record[OUT_TAIL] = NONE;
-        record[OUT_TAIL_LAST] = NONE;
+        self.enter_loop(block);
         self.block = self.program_block(block);
         self.memory.forget();
         self.begin(block, out)?;
@@ -292,7 +319,17 @@ impl Walk<'_, '_, '_, '_> {
                     let value = self.constant_op(op)?;
                     self.define(index, value);
                 }
-                Form::Unary | Form::Binary | Form::Tag | Form::Select | Form::FunctionIndex => {
+                Form::Unary | Form::Tag => {
+                    let a = self.name(op.a);
+                    let value = self.pure(Op { a, ..op })?;
+                    self.define(index, value);
+                }
+                Form::Binary => {
+                    let (a, b) = (self.name(op.a), self.name(op.b));
+                    let value = self.pure(Op { a, b, ..op })?;
+                    self.define(index, value);
+                }
+                Form::Select | Form::FunctionIndex => {
                     let op = self.renamed(op);
                     let value = self.pure(op)?;
                     self.define(index, value);
@@ -428,24 +465,31 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// Adds an op to the draft.
-    pub fn append(&mut self, op: Op) -> Result<u32, Error> {
+    #[inline]
+    pub fn append(&mut self, op: Op) -> Result<u32, Fault> {
+        let traits = traits_of(op.code);
+        if traits & TOUCHES != 0 {
+            self.memory.pass(&op);
+            self.clean &= traits & EFFECT == 0;
+        }
+        self.append_quiet(op)
+    }
+
+    /// The same for an op that has nothing to do with memory.
+    #[inline]
+    pub fn append_quiet(&mut self, op: Op) -> Result<u32, Fault> {
         let index = self.used;
         let (Some(place), Some(record)) = (
             self.draft.get_mut(index as usize),
             self.workspace.values.get_mut(index as usize),
         ) else {
-            return Err(internal(line!()));
+            return Err(Fault);
         };
         *place = op;
-        self.memory.pass(&op);
-        record[MARK] = 0;
-        record[CHAIN] = NONE;
-        record[BLOCK] = self.block;
-        record[LINK] = NONE;
-        record[SOURCE] = self.source;
-        record[MOVED] = 0;
-        record[LEARNED] = NONE;
-        record[STATE] = 0;
+        *record = [NONE, self.block, NONE, 0];
+        if let Some(source) = self.workspace.sources.get_mut(index as usize) {
+            *source = self.source;
+        }
         self.used += 1;
         Ok(index)
     }
@@ -453,7 +497,7 @@ impl Walk<'_, '_, '_, '_> {
     // Values.
 
     /// A constant of a type.
-    pub fn constant(&mut self, ty: Type, bits: u64) -> Result<u32, Error> {
+    pub fn constant(&mut self, ty: Type, bits: u64) -> Result<u32, Fault> {
         let code = match ty {
             Type::I32 => Opcode::I32Const,
             Type::F32 => Opcode::F32Const,
@@ -470,7 +514,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// Constants stand once, at the head of the function: they make no code there, but where they are used.
-    fn constant_op(&mut self, op: Op) -> Result<u32, Error> {
+    fn constant_op(&mut self, op: Op) -> Result<u32, Fault> {
         if !self.steps.passes.has(Pass::Common) {
             return self.append(op);
         }
@@ -478,24 +522,17 @@ impl Walk<'_, '_, '_, '_> {
         if let Some(value) = self.find(hash, &op) {
             return Ok(value);
         }
-        let value = self.append(op)?;
+        let value = self.append_quiet(op)?;
         self.workspace.values[value as usize][BLOCK] = self.function.first_block;
-        self.move_to(value, 0);
+        self.workspace.values[value as usize][LINK] = NONE;
+        if self.constants == [NONE; 2] {
+            self.constants = [value; 2];
+        } else {
+            self.workspace.values[self.constants[1] as usize][LINK] = value;
+            self.constants[1] = value;
+        }
         self.remember(hash, value);
         Ok(value)
-    }
-
-    /// Places a draft op at the head of an output block, behind those that were moved there before.
-    fn move_to(&mut self, value: u32, out: u32) {
-        self.workspace.values[value as usize][MOVED] = 1;
-        let record = &mut self.workspace.outs[out as usize];
-        let last = record[OUT_LAST];
-        record[OUT_LAST] = value;
-        if last == NONE {
-            record[OUT_FIRST] = value;
-        } else {
-            self.workspace.values[last as usize][LINK] = value;
-        }
     }
 
     #[inline]
@@ -503,7 +540,7 @@ impl Walk<'_, '_, '_, '_> {
         rules::constant_of(&self.draft[value as usize])
     }
 
-    fn term(&mut self, ty: Type, term: Term) -> Result<u32, Error> {
+    fn term(&mut self, ty: Type, term: Term) -> Result<u32, Fault> {
         match term {
             Term::Value(value) => Ok(value),
             Term::Constant(bits) => self.constant(ty, bits),
@@ -517,7 +554,7 @@ impl Walk<'_, '_, '_, '_> {
         code: Opcode,
         a: Term,
         b: Option<Term>,
-    ) -> Result<Op, Error> {
+    ) -> Result<Op, Fault> {
         let info = code.info();
         let a = self.term(info.operands[0], a)?;
         let b = match b {
@@ -562,7 +599,56 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// The value of an op that only computes.
-    pub fn pure(&mut self, op: Op) -> Result<u32, Error> {
+    pub fn pure(&mut self, op: Op) -> Result<u32, Fault> {
+        let mut op = op;
+        if is_of_interest(self.draft, &op) {
+            match self.simplified(op)? {
+                Simplified::Value(value) => return Ok(value),
+                Simplified::Op(simpler) => op = simpler,
+            }
+        }
+        let hash = self.hash(&op);
+        if let Some(value) = self.find_common(hash, &op) {
+            return Ok(value);
+        }
+        if traits_of(op.code) & PROVABLE != 0
+            && let Some(value) = self.proved(&op)?
+        {
+            return Ok(value);
+        }
+        if self.innermost != NONE
+            && self.is_made_before(&op)
+            && let Some(value) = self.hoisted(&op)?
+        {
+            self.remember(hash, value);
+            return Ok(value);
+        }
+        let value = self.append_quiet(op)?;
+        self.remember(hash, value);
+        Ok(value)
+    }
+
+    /// The value of an op that facts tell, as a step.
+    #[inline(never)]
+    fn proved(&mut self, op: &Op) -> Result<Option<u32>, Fault> {
+        let Some(outcome) = self.prove(op).filter(|_| self.has_room()) else {
+            return Ok(None);
+        };
+        self.steps.did(Pass::Facts, 1);
+        let value = match outcome {
+            Outcome::Value(value) => value,
+            Outcome::Constant(bits) => self.result(op, bits)?,
+            Outcome::Op(code, a, b) => {
+                let op = self.rewritten(NONE, code, a, b)?;
+                self.common_or_append(op)?
+            }
+        };
+        Ok(Some(value))
+    }
+
+    /// An op that only computes after all rules that apply, or the value that it is.
+    #[inline(never)]
+    fn simplified(&mut self, op: Op) -> Result<Simplified, Fault> {
         let mut op = op;
         loop {
             let form = Check::of(op.code).form;
@@ -581,11 +667,11 @@ impl Walk<'_, '_, '_, '_> {
             } else {
                 op = self.ordered(op);
                 if let Some(bits) = self.fold(&op).flatten() {
-                    return self.result(&op, bits);
+                    return self.result(&op, bits).map(Simplified::Value);
                 }
                 if form == Form::Tag {
                     if let Some(value) = self.unboxed(&op)? {
-                        return Ok(value);
+                        return Ok(Simplified::Value(value));
                     }
                     break;
                 }
@@ -596,31 +682,12 @@ impl Walk<'_, '_, '_, '_> {
                 break;
             }
             match outcome {
-                Outcome::Value(value) => return Ok(value),
-                Outcome::Constant(bits) => return self.result(&op, bits),
+                Outcome::Value(value) => return Ok(Simplified::Value(value)),
+                Outcome::Constant(bits) => return self.result(&op, bits).map(Simplified::Value),
                 Outcome::Op(code, a, b) => op = self.rewritten(NONE, code, a, b)?,
             }
         }
-        let hash = self.hash(&op);
-        if let Some(value) = self.find_common(hash, &op) {
-            return Ok(value);
-        }
-        if let Some(outcome) = self.prove(&op)
-            && self.has_room()
-        {
-            self.steps.did(Pass::Facts, 1);
-            match outcome {
-                Outcome::Value(value) => return Ok(value),
-                Outcome::Constant(bits) => return self.result(&op, bits),
-                Outcome::Op(code, a, b) => {
-                    let op = self.rewritten(NONE, code, a, b)?;
-                    return self.common_or_append(op);
-                }
-            }
-        }
-        let value = self.append(op)?;
-        self.remember(hash, value);
-        Ok(value)
+        Ok(Simplified::Op(op))
     }
 
     /// A selection whose condition is no test for zero.
@@ -639,8 +706,8 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// An op's own type as a constant.
-    fn result(&mut self, op: &Op, bits: u64) -> Result<u32, Error> {
-        let ty = op.result().ok_or(internal(line!()))?;
+    fn result(&mut self, op: &Op, bits: u64) -> Result<u32, Fault> {
+        let ty = op.result().ok_or(Fault)?;
         self.constant(ty, bits)
     }
 
@@ -671,10 +738,10 @@ impl Walk<'_, '_, '_, '_> {
     /// The value of an op that leaves for some operands. Its exit is the program's.
     fn leaving(&mut self, op: Op) -> Result<u32, Error> {
         let mut op = op;
-        loop {
+        while is_of_interest(self.draft, &op) {
             op = self.ordered(op);
             match self.fold(&op) {
-                Some(Some(bits)) => return self.result(&op, bits),
+                Some(Some(bits)) => return Ok(self.result(&op, bits)?),
                 // It always leaves: what comes behind it never runs.
                 Some(None) => break,
                 None => {}
@@ -687,11 +754,11 @@ impl Walk<'_, '_, '_, '_> {
             }
             match outcome {
                 Outcome::Value(value) => return Ok(value),
-                Outcome::Constant(bits) => return self.result(&op, bits),
+                Outcome::Constant(bits) => return Ok(self.result(&op, bits)?),
                 Outcome::Op(code, a, b) => op = self.rewritten(op.c, code, a, b)?,
             }
             if !op.code.info().has(flags::LEAVES) {
-                return self.pure(op);
+                return Ok(self.pure(op)?);
             }
         }
         let hash = self.hash(&op);
@@ -701,7 +768,7 @@ impl Walk<'_, '_, '_, '_> {
         if let Some((pass, proved)) = self.prove_check(&op) {
             self.steps.did(pass, 1);
             if !proved.code.info().has(flags::LEAVES) {
-                return self.pure(proved);
+                return Ok(self.pure(proved)?);
             }
             // An unsigned division may be cheaper still.
             return self.leaving(proved);
@@ -772,15 +839,31 @@ impl Walk<'_, '_, '_, '_> {
             return Ok(!passes);
         }
         if self.is_spoken_for() && op.code == Opcode::Guard {
-            self.learn_condition(op.a, true, self.block);
+            self.learn_condition(op.a, &[(true, self.block)]);
             return Ok(false);
         }
         self.wish_for_guard(&op);
-        op.c = self.exit(op.c)?;
-        let value = self.append(op)?;
-        self.remember(hash, value);
-        self.learn_condition(op.a, op.code == Opcode::Guard, self.block);
+        self.append_guard(hash, op)?;
         Ok(false)
+    }
+
+    /// A guard that is not known, over the draft's names but for its exit, which is the program's.
+    pub fn append_guard(&mut self, hash: u32, mut op: Op) -> Result<(), Error> {
+        let moved = if self.clean {
+            self.hoisted_guard(&op)?
+        } else {
+            None
+        };
+        let value = match moved {
+            Some(value) => value,
+            None => {
+                op.c = self.exit(op.c)?;
+                self.append(op)?
+            }
+        };
+        self.remember(hash, value);
+        self.learn_condition(op.a, &[(op.code == Opcode::Guard, self.block)]);
+        Ok(())
     }
 
     /// Whether a condition is not zero, if that is known, and the pass that may use it: branches where it is a constant, else facts
@@ -798,7 +881,7 @@ impl Walk<'_, '_, '_, '_> {
 
     // Common subexpressions.
 
-    pub fn common_or_append(&mut self, op: Op) -> Result<u32, Error> {
+    pub fn common_or_append(&mut self, op: Op) -> Result<u32, Fault> {
         let hash = self.hash(&op);
         if let Some(value) = self.find_common(hash, &op) {
             return Ok(value);
@@ -811,13 +894,13 @@ impl Walk<'_, '_, '_, '_> {
     /// The bucket of an op. What commutes hashes alike both ways; exits do not matter.
     #[inline]
     pub fn hash(&self, op: &Op) -> u32 {
-        let info = op.code.info();
-        let (a, b) = if info.has(flags::COMMUTES) {
+        let traits = traits_of(op.code);
+        let (a, b) = if traits & COMMUTES != 0 {
             (op.a ^ op.b, op.a.wrapping_add(op.b))
         } else {
             (op.a, op.b)
         };
-        let c = if info.has(flags::LEAVES) { 0 } else { op.c };
+        let c = if traits & LEAVES != 0 { 0 } else { op.c };
         let mut hash = a.wrapping_mul(0x9e37_79b1) ^ b.wrapping_mul(0x85eb_ca77).rotate_left(13);
         hash ^= c.wrapping_mul(0xc2b2_ae3d).rotate_left(7);
         hash = (hash ^ op.code as u32 ^ u32::from(op.aux) << 16).wrapping_mul(0x27d4_eb2f);
@@ -826,8 +909,8 @@ impl Walk<'_, '_, '_, '_> {
 
     /// A value of the draft that is the same as the op's and known here.
     pub fn find(&self, hash: u32, op: &Op) -> Option<u32> {
-        let info = op.code.info();
-        let (leaves, commutes) = (info.has(flags::LEAVES), info.has(flags::COMMUTES));
+        let traits = traits_of(op.code);
+        let (leaves, commutes) = (traits & LEAVES != 0, traits & COMMUTES != 0);
         let mut value = self.workspace.buckets[hash as usize];
         for _ in 0..LONGEST_CHAIN {
             if value == NONE {

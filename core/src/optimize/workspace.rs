@@ -8,25 +8,19 @@ use crate::ir::{Function, NONE};
 use crate::verify::Verified;
 
 /// Words of a record in [`Workspace::values`].
-pub(super) const VALUE_WORDS: usize = 8;
-/// Of a draft op: whether it is used (0 or 1); later its place in the output.
-pub(super) const MARK: usize = 0;
+pub(super) const VALUE_WORDS: usize = 4;
 /// Of a draft op: the next one in its bucket of the hash table. Of a parameter: its block's record.
-pub(super) const CHAIN: usize = 1;
+pub(super) const CHAIN: usize = 0;
 /// Of a draft op: the block of the program in which it was made, which dominates all uses; [`NONE`] if nothing that is walked later may
 /// use it.
-pub(super) const BLOCK: usize = 2;
-/// Of a draft op that is placed in an earlier block: the next one there.
-pub(super) const LINK: usize = 3;
-/// Of a draft op: the op of the program from which it was made, for its position.
-pub(super) const SOURCE: usize = 4;
-/// Of a draft op: whether it stands in another block's list, where [`LINK`] leads on.
-pub(super) const MOVED: usize = 5;
-
+pub(super) const BLOCK: usize = 1;
 /// Of a draft op: the last note about its value in [`Workspace::notes`], or [`NONE`].
-pub(super) const LEARNED: usize = 6;
+pub(super) const LEARNED: usize = 2;
 /// Of a draft parameter: whether it was looked at: see [`super::learn`].
-pub(super) const STATE: usize = 7;
+pub(super) const STATE: usize = 3;
+/// Of a draft op that is placed elsewhere, at the head of the function or before a loop: the next one there, [`NONE`] behind the last;
+/// of others that are no parameters 0, which is never the next.
+pub(super) const LINK: usize = 3;
 
 /// Words of a record in [`Workspace::notes`].
 pub(super) const NOTE_WORDS: usize = NOTE_FACT + FACT_WORDS;
@@ -38,7 +32,7 @@ pub(super) const NOTE_NEXT: usize = 1;
 pub(super) const NOTE_FACT: usize = 2;
 
 /// Words of a record in [`Workspace::blocks`].
-pub(super) const BLOCK_WORDS: usize = 10;
+pub(super) const BLOCK_WORDS: usize = 11;
 /// Of a block: its place in the order of the walk; [`NONE`] where no way leads.
 pub(super) const POSITION: usize = 0;
 /// Of a block: edges to it that the walk has not come to.
@@ -60,6 +54,14 @@ pub(super) const COMING: usize = 8;
 /// Of the head of a loop that is peeled: the place in the order of the loop's last block; after that, the first of the notes about what its parameters
 /// begin with.
 pub(super) const PEEL: usize = 9;
+/// Of the head of a loop that is not peeled, when it is walked: the place in the order of the loop's last block.
+pub(super) const LOOP_END: usize = TRIED;
+/// The same: the head of the loop around it, or [`NONE`].
+pub(super) const LOOP_OUTER: usize = FROM;
+/// The same: the block of the program from which the loop is entered, if ops may be placed at its end; or [`NONE`].
+pub(super) const PREHEADER: usize = PEEL;
+/// The same: how many values are carried round the loop or through it, as [`super::hoist`] counts.
+pub(super) const CARRIED: usize = 10;
 
 /// In [`FLAGS`]: an edge comes back to it.
 pub(super) const FLAG_LOOP: u32 = 1;
@@ -75,21 +77,17 @@ pub(super) const FLAG_PEELED: u32 = 16;
 pub(super) const FLAG_VERSIONED: u32 = 32;
 
 /// Words of a record in [`Workspace::outs`].
-pub(super) const OUT_WORDS: usize = 7;
+pub(super) const OUT_WORDS: usize = 5;
 /// Of an output block: its first draft op.
 pub(super) const OUT_START: usize = 0;
 /// Of an output block: the draft op behind its last.
 pub(super) const OUT_END: usize = 1;
 /// Of an output block: how many of its first draft ops are parameters.
 pub(super) const OUT_PARAMETERS: usize = 2;
-/// Of an output block: the first and the last op that was moved to its head; [`NONE`] if none was.
+/// Of an output block: the first and the last draft op that is placed at its end, before what ends it; [`NONE`] if none is.
 pub(super) const OUT_FIRST: usize = 3;
 /// See [`OUT_FIRST`].
 pub(super) const OUT_LAST: usize = 4;
-/// Of an output block: the first and the last op that was moved to its end, in front of its terminator; [`NONE`] if none was.
-pub(super) const OUT_TAIL: usize = 5;
-/// See [`OUT_TAIL`].
-pub(super) const OUT_TAIL_LAST: usize = 6;
 
 /// The tables.
 pub(super) struct Workspace<'w> {
@@ -97,6 +95,10 @@ pub(super) struct Workspace<'w> {
     pub map: &'w mut [u32],
     /// By op of the function, of parameters: what [`super::order`] found out.
     pub aliases: &'w mut [u32],
+    /// By op of the draft: whether it is used (0 or 1); later its place in the output.
+    pub marks: &'w mut [u32],
+    /// By op of the draft, if the program has source positions: the op of the program from which it was made.
+    pub sources: &'w mut [u32],
     /// A record for each draft op.
     pub values: &'w mut [[u32; VALUE_WORDS]],
     /// Heads of the chains of equal hashes; a power of two.
@@ -130,6 +132,7 @@ pub(super) struct Sizes {
     pub exits: usize,
     pub buckets: usize,
     pub notes: usize,
+    pub sources: usize,
 }
 
 impl Sizes {
@@ -149,13 +152,17 @@ impl Sizes {
             sizes.notes = sizes.notes.max(ops + 32);
             sizes.edges = sizes.edges.max(count_edges(verified, function));
         }
+        if !program.positions.is_empty() {
+            sizes.sources = sizes.draft;
+        }
         sizes
     }
 
     /// Words of the tables.
     pub fn words(&self) -> usize {
         self.ops
-            + self.draft * (VALUE_WORDS + 1)
+            + self.draft * (VALUE_WORDS + 2)
+            + self.sources
             + self.buckets
             + self.ops
             + self.blocks * (2 * (BLOCK_WORDS + OUT_WORDS) + 1)
@@ -192,6 +199,8 @@ impl<'w> Workspace<'w> {
         let workspace = Workspace {
             map: take(sizes.ops)?,
             aliases: take(sizes.ops)?,
+            marks: take(sizes.draft)?,
+            sources: take(sizes.sources)?,
             values: take(sizes.draft * VALUE_WORDS)?.as_chunks_mut().0,
             buckets: take(sizes.buckets)?,
             blocks: take(2 * sizes.blocks * BLOCK_WORDS)?.as_chunks_mut().0,

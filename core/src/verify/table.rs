@@ -59,7 +59,8 @@ pub(crate) struct Check {
     result: u8,
 }
 
-const fn form(info: &OpInfo) -> Form {
+/// How the record of an op with this row is checked.
+pub(crate) const fn form(info: &OpInfo) -> Form {
     let leaves = info.has(flags::LEAVES);
     let raw = info.has(flags::RAW);
     match info.shape {

@@ -377,13 +377,14 @@ fn prove_tables(
                     .template(family, member.registers.map(u32::from), value)
                     .ok_or_else(|| format!("{}: {:?} not found", source.name, member.registers))?;
                 let holes: Vec<u8> = found
-                    .target_at
+                    .holes
+                    .target()
                     .into_iter()
                     .filter(|&at| at != patchjit::stencil::ABSENT)
                     .collect();
                 if code_of(set, found, &member.registers) != member.bytes
                     || holes != member.targets
-                    || found.immediate_at
+                    || found.holes.immediate()
                         != member.immediate_at.unwrap_or(patchjit::stencil::ABSENT)
                 {
                     return Err(format!("{}: {:?} is lost", source.name, member.registers));

@@ -3,8 +3,8 @@
 use crate::bodies::{ALLOCATABLE_FLOATS, ALLOCATABLE_INTS, Bank, FamilySource, PRESERVED_INTS};
 use crate::fold::Folded;
 use patchjit::stencil::{
-    ABSENT, Family, Form, Immediate, MASK_ROWS, MAX_OPERANDS, NO_FAMILY, OperandKind, PATTERNS,
-    RegisterFile, RegisterSet, StencilSet, Template, Word,
+    ABSENT, Family, Form, Hole, HolesAt, Immediate, MASK_ROWS, MASKS, MAX_OPERANDS, NO_FAMILY,
+    OperandKind, PATTERNS, RegisterFile, RegisterSet, Rows, StencilSet, Template, Word,
 };
 use std::fmt::Write;
 
@@ -102,6 +102,7 @@ impl Tables {
                 tied: source.tied,
                 distinct: source.distinct,
                 clobbers: *clobbers,
+                hazards: *clobbers,
                 immediate: *source.immediates.last().ok_or("no immediate")?,
                 has_target: folded.iter().any(|template| !template.targets.is_empty()),
             };
@@ -116,7 +117,10 @@ impl Tables {
             .map(|number| self.word(folded, number))
             .collect::<Result<Vec<Word>, String>>()
             .map_err(|error| format!("{}: {error}", source.name))?;
-        let is_short = words.len() < 3 && words.get(1).is_none_or(|word| word.masks == [0; 4]);
+        let is_short = words.len() < 3
+            && words
+                .get(1)
+                .is_none_or(|word| word.rows == Rows::new([0; 4]));
         let further = if is_short { &[][..] } else { &words[1..] };
         let restricted = source
             .operands
@@ -139,7 +143,7 @@ impl Tables {
             .fold(0u8, |bits, k| bits | 1 << k);
         Ok(Template {
             code: std::array::from_fn(|number| words.get(number).map_or(0, |word| word.code)),
-            masks: words[0].masks,
+            rows: words[0].rows,
             first_word: match further {
                 [] => 0,
                 further => find_or_add(&mut self.words, further) as u16,
@@ -152,23 +156,26 @@ impl Tables {
             equal: shape.equal.map_or(0, |k| 1 << k),
             unequal: shape.unequal & same_bank,
             immediate: folded.kind,
-            immediate_at: folded.immediate_at.unwrap_or(ABSENT),
-            target_at: std::array::from_fn(|i| folded.targets.get(i).copied().unwrap_or(ABSENT)),
+            holes: HolesAt::new(
+                std::array::from_fn(|i| folded.targets.get(i).copied().unwrap_or(ABSENT)),
+                folded.immediate_at.unwrap_or(ABSENT),
+            ),
+            hole: Hole::new(folded.kind, folded.immediate_at.unwrap_or(ABSENT)),
         })
     }
 
     /// A word of a template.
     fn word(&mut self, folded: &Folded, number: usize) -> Result<Word, String> {
-        let mut masks = [0; MAX_OPERANDS];
-        for (mask, operand) in masks.iter_mut().zip(&folded.masks) {
+        let mut rows = [0; MAX_OPERANDS];
+        for (number_of_row, operand) in rows.iter_mut().zip(&folded.masks) {
             let row: Row =
                 std::array::from_fn(|bit| u64::from_le_bytes(piece(&operand.bits[bit], number)));
-            *mask = u8::try_from(find_or_add(&mut self.rows, &[row]))
+            *number_of_row = u8::try_from(find_or_add(&mut self.rows, &[row]))
                 .map_err(|_| format!("more than {MASK_ROWS} rows of masks"))?;
         }
         Ok(Word {
             code: u64::from_le_bytes(piece(&folded.base, number)),
-            masks,
+            rows: Rows::new(rows),
         })
     }
 
@@ -180,8 +187,8 @@ impl Tables {
             .into_boxed_slice()
             .try_into()
             .map_err(|_| "the forms do not fit")?;
-        let mut masks = Box::new([[0; 16]; MASK_ROWS]);
-        for (room, row) in masks.iter_mut().zip(&self.rows) {
+        let mut masks = Box::new([0; MASKS]);
+        for (room, row) in masks.chunks_exact_mut(MASKS / MASK_ROWS).zip(&self.rows) {
             for (register, mask) in room.iter_mut().enumerate() {
                 for (bit, value) in row.iter().enumerate() {
                     if register >> bit & 1 == 1 {
@@ -240,7 +247,7 @@ impl Tables {
              pub static X86_64_SYSV: StencilSet = StencilSet {{\n    target: \"x86_64-sysv\",\n    \
              digest: \"{digest}\",\n    registers: X86_64_SYSV_REGISTERS,\n    forms: &FORMS,\n    \
              families: &FAMILIES,\n    templates: &TEMPLATES,\n    \
-             restrictions: &RESTRICTIONS,\n    words: &WORDS,\n    masks: &MASKS,\n}};\n\n"
+             restrictions: &RESTRICTIONS,\n    words: &WORDS,\n    masks: &ROWS,\n}};\n\n"
         );
         let _ = writeln!(
             out,
@@ -304,14 +311,14 @@ impl Tables {
                     out,
                     "    template({:#034x}, {:?}, {}, {}, {}, {}, {}, [{}, {}], {}, {}, {}),",
                     bytes_of(one.code),
-                    one.masks,
+                    one.rows,
                     one.first_word,
                     one.word_count,
                     one.length,
                     immediate(one.immediate),
-                    number(one.immediate_at),
-                    number(one.target_at[0]),
-                    number(one.target_at[1]),
+                    number(one.holes.immediate()),
+                    number(one.holes.target()[0]),
+                    number(one.holes.target()[1]),
                     one.equal,
                     one.unequal,
                     one.restriction,
@@ -338,14 +345,11 @@ impl Tables {
                 out,
                 "    word({:#018x}, {:?}),",
                 word.code.swap_bytes(),
-                word.masks
+                word.rows
             );
         }
         let _ = writeln!(out, "];\n");
-        let _ = writeln!(
-            out,
-            "#[rustfmt::skip]\nstatic MASKS: [[u64; 16]; MASK_ROWS] = rows([",
-        );
+        let _ = writeln!(out, "#[rustfmt::skip]\nstatic ROWS: [u64; MASKS] = rows([",);
         for row in &self.rows {
             let words: Vec<String> = row
                 .iter()

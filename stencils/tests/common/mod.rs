@@ -170,7 +170,7 @@ pub fn fill(template: &Template, registers: &Registers, immediate: i64) -> Vec<u
         Immediate::Bits64 => 8,
     };
     if width > 0 {
-        let at = template.immediate_at as usize;
+        let at = template.holes.immediate() as usize;
         bytes[at..at + width].copy_from_slice(&immediate.to_le_bytes()[..width]);
     }
     bytes
@@ -178,7 +178,7 @@ pub fn fill(template: &Template, registers: &Registers, immediate: i64) -> Vec<u
 
 /// Fills the holes for the target.
 pub fn link(bytes: &mut [u8], template: &Template, start: usize, target: usize) {
-    for hole in template.target_at {
+    for hole in template.holes.target() {
         if hole != ABSENT {
             let at = start + hole as usize;
             let distance = target as i32 - (at as i32 + 4);

@@ -57,10 +57,10 @@ impl StencilUse {
 
     /// Its immediate, in the code as it is in the end, if it has a hole for one.
     pub fn immediate(&self, code: &[u8]) -> Option<i64> {
-        if self.template.immediate_at == ABSENT {
+        if self.template.holes.immediate() == ABSENT {
             return None;
         }
-        let at = self.at as usize + self.template.immediate_at as usize;
+        let at = self.at as usize + self.template.holes.immediate() as usize;
         let bytes = code.get(at..)?;
         match self.template.immediate {
             Immediate::None => None,
@@ -73,8 +73,8 @@ impl StencilUse {
 
     /// The code offset that its target hole leads to, in the code as it is in the end.
     pub fn target(&self, code: &[u8]) -> Option<u32> {
-        let hole = (self.template.target_at[0] != ABSENT)
-            .then(|| self.at + u32::from(self.template.target_at[0]))?;
+        let hole = (self.template.holes.target()[0] != ABSENT)
+            .then(|| self.at + u32::from(self.template.holes.target()[0]))?;
         let bytes = code.get(hole as usize..)?.first_chunk()?;
         Some((hole + 4).wrapping_add(u32::from_le_bytes(*bytes)))
     }
@@ -114,9 +114,9 @@ pub fn owners(set: &StencilSet, template: &Template) -> Vec<[Owner; 8]> {
         Immediate::Bits64 => 8,
     };
     let holes = [
-        (template.immediate_at, width, Owner::Immediate),
-        (template.target_at[0], 4, Owner::Target),
-        (template.target_at[1], 4, Owner::Target),
+        (template.holes.immediate(), width, Owner::Immediate),
+        (template.holes.target()[0], 4, Owner::Target),
+        (template.holes.target()[1], 4, Owner::Target),
     ];
     for (at, width, owner) in holes.into_iter().filter(|hole| hole.0 != ABSENT) {
         for byte in owners.iter_mut().skip(at as usize).take(width) {
