@@ -207,6 +207,7 @@ fn random_programs_survive_their_text() {
 fn passes_find_work_alone() {
     for pass in [
         Pass::Boxes,
+        Pass::Unbox,
         Pass::Sink,
         Pass::Loads,
         Pass::Stores,

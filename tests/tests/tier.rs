@@ -120,6 +120,157 @@ b1(v4: i64, v5: i64):
 }
 
 #[test]
+fn a_way_round_an_outer_loop_has_a_head_of_its_own() {
+    let mut log = Log::new(100, 8);
+    let mut trace = log.trace();
+    record_sum(&mut trace).unwrap();
+    // Where the loop ends: round another loop, which sets it back and steps a slot of its own.
+    let mut r = trace.extend(0).unwrap();
+    r.resume_at(30);
+    r.pass(77).unwrap();
+    let start = r.constant(Opcode::I64Const, 5).unwrap();
+    r.write(0, start).unwrap();
+    let total = r.read(3, I64).unwrap();
+    r.write(5, total).unwrap();
+    let outer = r.read(2, I64).unwrap();
+    let outer = r.binary(Opcode::I64Add, outer, start).unwrap();
+    r.write(2, outer).unwrap();
+    r.close().unwrap();
+    let expected = "\
+slots 9
+region @r0 112
+
+func @f0() {
+b0:
+    v0 = i64.slot_get 0
+    v1 = i64.slot_get 2
+    v2 = i64.slot_get 3
+    v3 = i64.slot_get 1
+    jump b1(v0, v1, v2)
+b1(v4: i64, v5: i64, v6: i64):
+    jump b2(v4, v6)
+b2(v7: i64, v8: i64):
+    v9 = i64.lt_s v7, v3
+    branch v9, b3, b4
+b3:
+    v10 = i64.add_checked v7, v5 else exit 1 [0: v7, 2: v5, 3: v8]
+    v11 = i64.add_checked v8, v10 else exit 2 [0: v10, 2: v5, 3: v8]
+    jump b2(v10, v11)
+b4:
+    v12 = i64.const 5
+    v13 = i64.add v5, v12
+    jump b1(v12, v13, v8)
+}
+";
+    assert_eq!(text(&trace), expected);
+}
+
+#[test]
+fn the_inner_loop_is_the_way_that_passes_the_fewest_others() {
+    let mut log = Log::new(100, 8);
+    let mut trace = log.trace();
+    // The root was recorded where the inner loop ends at once; a side trace goes round it.
+    let mut r = trace.begin(4);
+    r.resume_at(10);
+    let (i, end) = (r.read(0, I64).unwrap(), r.read(1, I64).unwrap());
+    let more = r.binary(Opcode::I64LtS, i, end).unwrap();
+    r.resume_at(20);
+    r.guard(Opcode::GuardNot, more).unwrap();
+    r.pass(77).unwrap();
+    let start = r.constant(Opcode::I64Const, 5).unwrap();
+    r.write(0, start).unwrap();
+    let outer = r.read(2, I64).unwrap();
+    let outer = r.binary(Opcode::I64Add, outer, start).unwrap();
+    r.write(2, outer).unwrap();
+    r.close().unwrap();
+    let mut r = trace.extend(0).unwrap();
+    r.resume_at(30);
+    let i = r.read(0, I64).unwrap();
+    let one = r.constant(Opcode::I64Const, 1).unwrap();
+    let next = r.binary(Opcode::I64Add, i, one).unwrap();
+    r.write(0, next).unwrap();
+    r.close().unwrap();
+    let text = text(&trace);
+    let heads = "\
+b1(v3: i64, v4: i64):
+    jump b2(v3)
+b2(v5: i64):
+    v6 = i64.lt_s v5, v2
+    branch v6, b4, b3
+";
+    assert!(text.contains(heads), "{text}");
+    assert!(
+        text.contains("jump b1(v7, v8)") && text.contains("jump b2(v10)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_entry_checks_what_the_root_tests_of_the_head() {
+    let mut log = Log::new(100, 8);
+    let mut trace = log.trace();
+    let mut r = trace.begin(4);
+    r.resume_at(10);
+    let word = r.read(0, I64).unwrap();
+    let test = r.tagged(Opcode::I64TagTest, 0, word).unwrap();
+    r.guard(Opcode::Guard, test).unwrap();
+    r.guard(Opcode::Guard, test).unwrap();
+    let other = r.read(1, I64).unwrap();
+    let test = r.tagged(Opcode::I64TagTest, 0, other).unwrap();
+    r.resume_at(11);
+    r.guard(Opcode::GuardNot, test).unwrap();
+    r.write(0, other).unwrap();
+    // No more what the head held.
+    let test = r.tagged(Opcode::I64TagTest, 0, other).unwrap();
+    r.resume_at(12);
+    r.guard(Opcode::Guard, test).unwrap();
+    r.close().unwrap();
+    let print = |trace: &Trace<'_>| {
+        let mut buffers = Box::new(Buffers::<2048>::new());
+        let mut builder = Builder::new(buffers.storage());
+        builder.set_slot_count(trace.slot_count() + 1);
+        builder
+            .tag(patchjit::ir::Tag {
+                mask: 7,
+                bits: 1,
+                shift: 3,
+            })
+            .unwrap();
+        let mut words = vec![7; trace.emit_words()];
+        let options = Emit {
+            entry_exit: Some(99),
+            ..Emit::default()
+        };
+        trace.emit(&mut builder, &options, &mut words).unwrap();
+        patchjit_text::print(&builder.finish().unwrap(), None)
+    };
+    let printed = print(&trace);
+    let entry = "\
+b0:
+    v0 = i64.slot_get 0
+    v1 = i64.slot_get 1
+    v2 = i64.tag_test @t0, v0
+    guard v2 else exit 99
+    v3 = i64.tag_test @t0, v1
+    guard_not v3 else exit 99
+    jump b1(v0)
+";
+    assert!(printed.contains(entry), "{printed}");
+    // Where a side trace begins, what fails the test is welcome.
+    let mut r = trace.extend(0).unwrap();
+    r.resume_at(20);
+    r.leave(21).unwrap();
+    let printed = print(&trace);
+    let entry = "\
+    v1 = i64.slot_get 1
+    v2 = i64.tag_test @t0, v1
+    guard_not v2 else exit 99
+    jump b1(v0)
+";
+    assert!(printed.contains(entry), "{printed}");
+}
+
+#[test]
 fn side_traces_become_branches_of_the_same_function() {
     let mut log = Log::new(100, 8);
     let mut trace = log.trace();
@@ -556,6 +707,7 @@ fn run_traced(
                 let options = Emit {
                     first_exit: 100,
                     forced,
+                    entry_exit: None,
                 };
                 let run = emitted(&trace, &options, |program| {
                     let mut machine = Machine::for_program(program, &[]);

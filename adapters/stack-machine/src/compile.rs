@@ -123,6 +123,8 @@ pub struct Request {
     pub first_exit: u32,
     /// An op that fails on purpose.
     pub forced: Option<Forced>,
+    /// Whether its entry checks types, and leaves through one exit more.
+    pub checks_entry: bool,
     /// The passes that it is optimized with; with none, it stays as it was recorded.
     pub passes: Passes,
 }
@@ -234,20 +236,21 @@ impl Compiler {
         let Request {
             first_exit,
             forced,
+            checks_entry,
             passes,
         } = request;
         let mut times = Times::default();
         let start = Instant::now();
         let (ops, exits) = (trace.op_count() as usize, trace.exit_count() as usize);
         let slots = trace.slot_count() as usize + 1;
-        // Every guard may begin a block; entry, head and a forced guard come to it.
+        // Every guard may begin a block; entry, heads and a forced guard come to it.
         let blocks = ops + 8;
         let counts = Counts {
             functions: 1,
             blocks,
-            ops: ops + blocks + 2 * slots + 8,
-            extra: 4 * (ops + blocks) + 2 * slots * (exits + 2),
-            exits,
+            ops: ops + blocks + 5 * slots + 8,
+            extra: 4 * (ops + blocks) + 2 * slots * (exits + 3),
+            exits: exits + 1,
             signatures: 1,
             types: 0,
             regions: 3,
@@ -257,7 +260,11 @@ impl Compiler {
         let mut builder = Builder::new(self.recorded.storage(&counts));
         builder.set_slot_count(slots as u32);
         record::declare(&mut builder)?;
-        let emit = Emit { first_exit, forced };
+        let emit = Emit {
+            first_exit,
+            forced,
+            entry_exit: checks_entry.then_some(first_exit + trace.exit_count()),
+        };
         let needed = trace.emit_words();
         trace.emit(&mut builder, &emit, words(&mut self.words, needed))?;
         let program = builder.finish()?;

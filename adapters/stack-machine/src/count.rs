@@ -6,6 +6,7 @@
 use crate::heap::Heap;
 use patchjit::ir::{Op, Program, Tag, place_slot};
 use patchjit::ops::{Opcode, Shape, evaluate, evaluate_tag, flags};
+use patchjit::types::Type;
 use patchjit::verify::Verified;
 
 /// A program of one function, and how often its ops were executed.
@@ -23,11 +24,14 @@ pub struct Counted {
     rounds: u64,
 }
 
-/// A kind of check that is left, and how often it was made.
+/// A kind of check or condition that is left, and how often it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// What is checked.
     pub what: String,
+    /// It is a condition of the program's own: what a loop or a branch of the program asks, whichever way it is compiled. Everything else
+    /// is there because the language is checked.
+    pub own: bool,
     /// How often.
     pub times: u64,
 }
@@ -71,26 +75,26 @@ impl Counted {
             .sum()
     }
 
-    /// The checks that were made: guards, overflow and bounds checks, branches. Those of a kind are told together.
+    /// The checks that were made: guards, overflow and bounds checks; and the program's own conditions. Those of a kind are told together.
     pub fn checks(&self) -> Vec<Check> {
         let mut checks: Vec<Check> = Vec::new();
         for (op, &times) in self.ops.iter().zip(&self.counts) {
             if times == 0 {
                 continue;
             }
-            let Some(what) = self.check(op) else {
+            let Some((what, own)) = self.check(op) else {
                 continue;
             };
             match checks.iter_mut().find(|check| check.what == what) {
                 Some(check) => check.times += times,
-                None => checks.push(Check { what, times }),
+                None => checks.push(Check { what, own, times }),
             }
         }
         checks
     }
 
-    /// What an op checks, if it does.
-    fn check(&self, op: &Op) -> Option<String> {
+    /// What an op checks, if it does, and whether the program itself asks for it.
+    fn check(&self, op: &Op) -> Option<(String, bool)> {
         let info = op.code.info();
         match info.shape {
             Shape::Guard | Shape::Branch => Some(self.condition(op.a)),
@@ -98,25 +102,39 @@ impl Counted {
             // The optimizer proved it, and no check is made.
             Shape::Load | Shape::Store if op.is_in_bounds() => None,
             Shape::Load | Shape::Store if info.has(flags::LEAVES) => {
-                Some(format!("bounds of region {} ({})", op.region(), info.name))
+                let what = format!("bounds of region {} ({})", op.region(), info.name);
+                Some((what, false))
             }
-            _ if info.has(flags::LEAVES) => Some(format!("overflow or zero ({})", info.name)),
+            _ if info.has(flags::LEAVES) => {
+                Some((format!("overflow or zero ({})", info.name), false))
+            }
             _ => None,
         }
     }
 
-    fn condition(&self, value: u32) -> String {
+    /// What a condition asks. The recorder compares integers of 32 bits and floats for the program only; its own tests are of tags, of words
+    /// of 64 bits and of what is below a length. The optimizer's are of words of 64 bits.
+    fn condition(&self, value: u32) -> (String, bool) {
         let op = self.ops[value as usize];
         let info = op.code.info();
+        let compares = info.has(flags::COMPARES);
         match info.shape {
             Shape::Tag if op.code == Opcode::I64TagTest => {
-                format!("type of {}", self.origin(op.a))
+                (format!("type of {}", self.origin(op.a)), false)
             }
-            Shape::Tag => "condition of the program's own, boxed".into(),
-            Shape::Unary => format!("{} of {}", info.name, self.origin(op.a)),
-            Shape::Binary if op.code == Opcode::I64LtU => "index below length".into(),
-            Shape::Binary => format!("condition ({})", info.name),
-            _ => format!("condition that is {}", self.origin(value)),
+            Shape::Tag => ("condition, boxed".into(), true),
+            Shape::Binary if compares && matches!(info.operands[0], Type::I32 | Type::F64) => {
+                (format!("condition ({})", info.name), true)
+            }
+            Shape::Unary if op.code == Opcode::I32Eqz => ("condition (i32.eqz)".into(), true),
+            Shape::Binary if op.code == Opcode::I64LtU => ("index below length".into(), false),
+            Shape::Binary if compares || op.code == Opcode::I32And => {
+                ("test in front of a loop, for checks in it".into(), false)
+            }
+            Shape::Binary | Shape::Unary => {
+                (format!("{} of {}", info.name, self.origin(op.a)), false)
+            }
+            _ => (format!("condition that is {}", self.origin(value)), false),
         }
     }
 

@@ -132,10 +132,16 @@ pub struct Compiled {
     /// What its program executed, if it is counted.
     pub counted: Option<Counted>,
     exits: Vec<ExitCounter>,
+    /// Whether the entry checks types, and how often in a row it left for that.
+    checks_entry: bool,
+    refused: u32,
 }
 
 /// How many loops' failures are remembered.
 const REMEMBERED: usize = 64;
+
+/// How often in a row code may be entered with other types than it was recorded with.
+const REFUSALS: u32 = 32;
 
 /// How often a loop may fail to be recorded or compiled.
 const FAILURES: u16 = 5;
@@ -370,7 +376,31 @@ impl Host {
         let (left, number) = ((number / EXITS) as usize, number % EXITS);
         let compiled = self.compiled.get_mut(left)?.as_mut()?;
         let exit = compiled.log.with(|trace| trace.exit(number).copied());
+        if exit.is_none() {
+            // The entry's exit is none of the trace's: nothing was done, and the interpreter goes on at that loop's head.
+            compiled.refused += 1;
+            self.machine.at = self.machine.head(left);
+            self.loosen(left);
+            return None;
+        }
+        compiled.refused = 0;
         Some((left, number, exit?))
+    }
+
+    /// A loop that is entered again and again with other types than those that it was recorded with is compiled so that it tests them
+    /// where the program does, and grows side traces there.
+    fn loosen(&mut self, index: usize) {
+        let is_due =
+            |compiled: &mut Compiled| compiled.checks_entry && compiled.refused >= REFUSALS;
+        let Some(compiled) = self.compiled[index].take_if(is_due) else {
+            return;
+        };
+        let Compiled {
+            log, code, exits, ..
+        } = compiled;
+        self.forget(index, &code);
+        // As when a trace has grown too much.
+        let _ = self.install(index, log, exits, false);
     }
 
     fn note(&mut self, what: Done) {
@@ -392,7 +422,7 @@ impl Host {
             Ok(()) => {
                 let ops = log.with(|trace| trace.op_count());
                 self.note(Done::Root(ops));
-                self.install(index, log, Vec::new())
+                self.install(index, log, Vec::new(), true)
             }
             Err(reason) => Err(reason),
         };
@@ -421,13 +451,14 @@ impl Host {
                     mut log,
                     code,
                     exits,
+                    checks_entry,
                     ..
                 } = compiled;
                 let ops = log.with(|trace| trace.op_count());
                 self.note(Done::Side(exit, ops));
                 self.forget(index, &code);
                 // A trace that has become too much for the compiler is given up; the loop may be recorded again.
-                let _ = self.install(index, log, exits);
+                let _ = self.install(index, log, exits, checks_entry);
                 Ok(())
             }
             Ok(Err(reason)) => {
@@ -481,6 +512,7 @@ impl Host {
         index: usize,
         mut log: Log,
         mut exits: Vec<ExitCounter>,
+        checks_entry: bool,
     ) -> Result<(), GiveUp> {
         let Some(engine) = &mut self.engine else {
             return Err(GiveUp::Host(record::reason::REFUSED));
@@ -494,6 +526,7 @@ impl Host {
                     op: op % trace.leaving_count().max(1),
                     slot: WINDOW as u32,
                 }),
+                checks_entry,
                 passes: options.passes,
             };
             let Engine {
@@ -528,6 +561,8 @@ impl Host {
             code,
             counted,
             exits,
+            checks_entry,
+            refused: 0,
         });
         Ok(())
     }

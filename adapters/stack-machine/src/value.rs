@@ -12,9 +12,9 @@
 use patchjit::ir::Tag;
 use std::fmt;
 
-/// The tag of integers.
+/// The tag of integers. It asks for zeros above the integer, too, so that an integer and its tag are all that there is in the word.
 pub const INTEGER: Tag = Tag {
-    mask: 0xffff_0000_0000_0000,
+    mask: 0xffff_ffff_0000_0000,
     bits: 0xfff9_0000_0000_0000,
     shift: 0,
 };

@@ -49,6 +49,8 @@ fn check(name: &str, text: &str, size: i32) -> u32 {
     let mut host = Host::new(program(text, size), EAGER);
     assert_eq!(outcome(&mut host), plain, "{name}");
     assert_eq!(outcome(&mut host), plain, "{name}, once more");
+    // Results are alike without code, too: what the core refuses must not pass for what is not worth it.
+    assert_eq!(host.statistics().failed, 0, "{name}");
     let as_recorded = Options {
         passes: Passes::NONE,
         ..EAGER
@@ -140,6 +142,41 @@ fn types_that_change_and_results_that_do_not_fit() {
             i = 0
             while i < 40 { s = a[i] + s i = i + 1 }
             return s
+        }",
+        0,
+    );
+    // A loop that is entered with an integer again and again, and goes on with floats.
+    check(
+        "entries",
+        "fn main() {
+            let total = 0 let round = 0
+            while round < 80 { total = total + series(round) round = round + 1 }
+            return total
+        }
+        fn series(n) {
+            let s = 0 let i = 1
+            if n % 5 == 0 { return n }
+            while i < 12 { s = s + 1.0 / i i = i + 1 }
+            return s
+        }",
+        0,
+    );
+    // Two that change places, and a nest of loops.
+    check(
+        "nest",
+        "fn main() {
+            let a = 0.5 let b = 3 let k = 0
+            while k < 6 {
+                let j = 0
+                while j < 7 {
+                    let i = 0
+                    while i < 9 { let c = a a = b b = c i = i + 1 if a == b { k = k + 1 } }
+                    j = j + 1
+                    a = a + 0.25
+                }
+                k = k + 1
+            }
+            return a * 1000 + b
         }",
         0,
     );

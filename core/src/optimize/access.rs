@@ -39,8 +39,10 @@ impl Walk<'_, '_, '_, '_> {
         let probe = Op {
             aux: access_aux(op.region() as u16, scale),
             a: index,
+            b: 0,
             ..op
         };
+        let mut bucket = None;
         if stores {
             let stored = self.name(op.b);
             if self.is_stored(&probe, offset, stored) {
@@ -48,6 +50,12 @@ impl Walk<'_, '_, '_, '_> {
             }
         } else if let Some(value) = self.forwarded(&probe, offset) {
             return Ok(value);
+        } else {
+            let (value, hash) = self.loaded(&probe, offset);
+            if let Some(value) = value {
+                return Ok(value);
+            }
+            bucket = hash;
         }
         let size = program.regions[op.region()].size;
         let last = last_index(size, offset, op.code.info().width, scale);
@@ -74,6 +82,9 @@ impl Walk<'_, '_, '_, '_> {
             ..op
         })?;
         self.note_access(value, offset);
+        if let Some(hash) = bucket {
+            self.remember(hash, value);
+        }
         if let Some(last) = last
             && !marked
             && self.steps.may(Pass::Bounds)

@@ -81,8 +81,7 @@ impl Walk<'_, '_, '_, '_> {
         let boxed = self.draft[op.a as usize];
         let carried = boxed.a;
         let possible = match boxed.code {
-            Opcode::I64BoxI32 => u64::from(u32::MAX),
-            Opcode::I64Box => match self.fact(carried).ceiling {
+            Opcode::I64BoxI32 | Opcode::I64Box => match self.fact(carried).ceiling {
                 0 => 0,
                 ceiling => u64::MAX >> ceiling.leading_zeros(),
             },

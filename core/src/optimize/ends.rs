@@ -8,7 +8,9 @@ use super::order;
 use super::passes::Pass;
 use super::rules;
 use super::walk::{End, Phase, Walk, internal};
-use super::workspace::{FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAGS, INCOMING, PENDING, POSITION};
+use super::workspace::{
+    FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_VERSIONED, FLAGS, INCOMING, PENDING, POSITION,
+};
 use crate::error::Error;
 use crate::ir::{NONE, Op};
 use crate::ops::Opcode;
@@ -40,6 +42,13 @@ impl Walk<'_, '_, '_, '_> {
     fn drop_edge(&mut self, at: u32) {
         let target = self.target(at);
         self.workspace.blocks[target as usize][PENDING] -= 1;
+        // Either of two edges would be made of it.
+        if self.workspace.blocks[target as usize][FLAGS] & FLAG_VERSIONED != 0
+            && matches!(self.phase, Phase::Copy(..))
+        {
+            let copy = target + self.function.block_count;
+            self.workspace.blocks[copy as usize][PENDING] -= 1;
+        }
     }
 
     /// The record of the block to which an edge of the program leads from here.
@@ -70,6 +79,9 @@ impl Walk<'_, '_, '_, '_> {
 
     /// Goes to the block of an edge: on with it, if nothing else leads there.
     fn jump(&mut self, at: u32) -> Result<End, Error> {
+        if let Some(end) = self.end_of_round(at)? {
+            return Ok(end);
+        }
         let target = self.target(at);
         let record = &self.workspace.blocks[target as usize];
         let alone = record[PENDING] == 1
@@ -87,6 +99,11 @@ impl Walk<'_, '_, '_, '_> {
             return Ok(End::With(target));
         }
         let edge = self.edge(at)?;
+        self.jump_to(edge)?;
+        Ok(End::Here)
+    }
+
+    pub fn jump_to(&mut self, edge: u32) -> Result<(), Error> {
         self.append(Op {
             code: Opcode::Jump,
             aux: 0,
@@ -94,7 +111,7 @@ impl Walk<'_, '_, '_, '_> {
             b: edge,
             c: 0,
         })?;
-        Ok(End::Here)
+        Ok(())
     }
 
     fn branch(&mut self, op: Op) -> Result<End, Error> {
@@ -235,11 +252,19 @@ impl Walk<'_, '_, '_, '_> {
     /// Makes an edge of one of the program's. Its block stays the program's until the sweep.
     fn edge(&mut self, at: u32) -> Result<u32, Error> {
         let (at, target) = self.without_detour(at);
+        self.edge_into(at, target)
+    }
+
+    /// The same to a block by its record.
+    pub fn edge_into(&mut self, at: u32, target: u32) -> Result<u32, Error> {
         let edge = self.program.edge(at);
         let new = self.extra.push(target)?;
         self.extra.push(edge.arguments.len() as u32)?;
-        for &argument in edge.arguments {
-            let value = self.name(argument);
+        for (&argument, index) in edge.arguments.iter().zip(0..) {
+            let mut value = self.name(argument);
+            if let Some(boxing) = self.boxing(target, index) {
+                value = self.without_box(value, boxing)?;
+            }
             self.extra.push(value)?;
         }
         let number = self.edges;
@@ -248,6 +273,7 @@ impl Walk<'_, '_, '_, '_> {
         record[PENDING] -= 1;
         self.workspace.edges[number as usize] = [new, self.block, record[INCOMING]];
         record[INCOMING] = number;
+        self.workspace.edge_outs[number as usize] = self.outs - 1;
         Ok(new)
     }
 

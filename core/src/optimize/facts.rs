@@ -272,6 +272,18 @@ fn exact(width: Width, (low, high): (i128, i128), leaves: bool) -> Fact {
     }
 }
 
+/// The range of the multiples of a factor.
+fn multiples(width: Width, factor: i64) -> Fact {
+    match factor.checked_abs() {
+        Some(factor @ 2..) => Fact::signed(
+            width,
+            width.least() / factor * factor,
+            width.most() / factor * factor,
+        ),
+        _ => Fact::top(width),
+    }
+}
+
 /// The exact ends of the result of `add`, `sub` or `mul`, checked or not, signed.
 fn ends(narrow: Opcode, a: &Fact, b: &Fact) -> (i128, i128) {
     let wide = i128::from;
@@ -362,6 +374,12 @@ pub(super) fn value_of(width: Width, narrow: Opcode, a: &Fact, b: &Fact) -> Fact
             let even = a.zeros.trailing_ones() + b.zeros.trailing_ones();
             let zeros = !u64::MAX.checked_shl(even).unwrap_or(0);
             let known = Fact::bits(width, zeros, 0);
+            let signed = match b.known() {
+                Some(factor) if narrow == I32MulChecked => {
+                    signed.meet(width, &multiples(width, width.signed(factor)))
+                }
+                _ => signed,
+            };
             signed.meet(width, &unsigned).meet(width, &known)
         }
         I32And => {
@@ -464,6 +482,62 @@ pub(super) fn narrowed(a: &Fact) -> Fact {
     fact
 }
 
+/// The words of floats whose NaNs are all the one that boxes make: none is above negative infinity.
+pub(super) fn boxed_float() -> Fact {
+    Fact::unsigned(Width::of_bits(64), 0, f64::NEG_INFINITY.to_bits())
+}
+
+/// The words for which a test for a tag comes out one way, where these are a range: what else the mask leaves is below what it asks
+/// for, or the mask asks for nothing else.
+pub(super) fn tagged(tag: &Tag, holds: bool) -> Fact {
+    let width = Width::of_bits(64);
+    if holds {
+        return Fact::bits(width, tag.mask & !tag.bits, tag.bits);
+    }
+    let within = tag.bits | !tag.mask;
+    if tag.mask.leading_ones() + tag.mask.trailing_zeros() < 64 {
+        return Fact::top(width);
+    }
+    // All words but those from the tag's first to its last: a range if these stand at an end.
+    if within == u64::MAX && tag.bits > 0 {
+        Fact::unsigned(width, 0, tag.bits - 1)
+    } else if tag.bits == 0 && within < u64::MAX {
+        Fact::unsigned(width, within + 1, u64::MAX)
+    } else {
+        Fact::top(width)
+    }
+}
+
+/// Whether a word has a tag, if that is known.
+pub(super) fn has_tag(tag: &Tag, word: &Fact) -> Option<bool> {
+    if word.is_empty() {
+        return None;
+    }
+    let known = word.zeros | word.ones;
+    if (word.ones ^ tag.bits) & known & tag.mask != 0 {
+        return Some(false);
+    }
+    if known & tag.mask == tag.mask {
+        return Some(true);
+    }
+    let is_range = tag.mask.leading_ones() + tag.mask.trailing_zeros() >= 64;
+    let apart = word.ceiling < tag.bits || word.floor > tag.bits | !tag.mask;
+    (is_range && apart).then_some(false)
+}
+
+/// What is known of what a word carries, zero-extended, by what is known of the word.
+pub(super) fn carried(tag: &Tag, word: &Fact) -> Fact {
+    let width = Width::of_bits(64);
+    let without = value_of(
+        width,
+        Opcode::I32And,
+        word,
+        &Fact::constant(width, !tag.mask),
+    );
+    let by = Fact::constant(width, u64::from(tag.shift));
+    value_of(width, Opcode::I32ShrU, &without, &by)
+}
+
 /// What is known of a word with a tag, from what it carries.
 pub(super) fn boxed(tag: &Tag, carried: &Fact) -> Fact {
     let width = Width::of_bits(64);
@@ -473,6 +547,9 @@ pub(super) fn boxed(tag: &Tag, carried: &Fact) -> Fact {
         carried,
         &Fact::constant(width, u64::from(tag.shift)),
     );
+    if (tag.mask, tag.bits) == (0, 0) {
+        return shifted;
+    }
     Fact::bits(
         width,
         (shifted.zeros | tag.mask) & !tag.bits,
@@ -752,11 +829,66 @@ mod tests {
                     shift: 3,
                 };
                 let boxed = boxed(&tag, &a);
+                let carried = carried(&tag, &a);
                 for &x in &xs {
                     assert!(narrow.holds(Width::of_bits(32), x & 0xffff_ffff));
                     assert!(boxed.holds(Width::of_bits(64), tag.put_on(x)));
+                    assert!(carried.holds(Width::of_bits(64), tag.take_off(x)));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn tags_are_decided_as_tests_come_out() {
+        let mut random = Random(4);
+        let width = Width::of_bits(64);
+        let mut known = [0; 2];
+        let mut ranges = 0;
+        for _ in 0..50_000 {
+            let (a, xs) = random.fact(width);
+            let mask = match random.next() % 3 {
+                0 => !0 << (random.next() % 64),
+                1 => 7,
+                _ => random.value(width),
+            };
+            let bits = match random.next() % 4 {
+                0 => mask,
+                1 => 0,
+                _ => random.value(width) & mask,
+            };
+            let shift = (random.next() % 64) as u8;
+            let tag = Tag { mask, bits, shift };
+            let decided = has_tag(&tag, &a);
+            if let Some(decided) = decided {
+                known[usize::from(decided)] += 1;
+            }
+            let more = a.join(&random.fact(width).0).told(width);
+            assert!(has_tag(&tag, &more).is_none_or(|more| decided == Some(more)));
+            let taught = [tagged(&tag, false), tagged(&tag, true)];
+            ranges += usize::from(taught[0] != Fact::top(width));
+            for &x in &xs {
+                let on = tag.is_on(x);
+                assert!(
+                    decided.is_none_or(|decided| decided == on),
+                    "{tag:x?} {x:x}"
+                );
+                assert!(taught[usize::from(on)].holds(width, x), "{tag:x?} {x:x}");
+            }
+        }
+        assert!(
+            known.iter().all(|&count| count > 100) && ranges > 100,
+            "{known:?} {ranges}"
+        );
+        let float = boxed_float();
+        for x in [
+            0,
+            0x7ff8 << 48,
+            0xfff0 << 48,
+            1f64.to_bits(),
+            (-1f64).to_bits(),
+        ] {
+            assert!(float.holds(width, x));
         }
     }
 }

@@ -258,10 +258,13 @@ impl Walk<'_, '_, '_, '_> {
     /// Moves a value of the draft to the end of the block from which a loop is entered, behind those that were moved there before.
     fn move_before(&mut self, value: u32, head: u32) {
         let before = self.workspace.blocks[head as usize][PREHEADER];
-        let out = self.out_of(before);
-        let record = &mut self.workspace.values[value as usize];
-        record[BLOCK] = before;
-        record[LINK] = NONE;
+        self.workspace.values[value as usize][BLOCK] = before;
+        self.move_to_end(value, self.out_of(before));
+    }
+
+    /// Moves a value of the draft to the end of an output block, behind those that were moved there before.
+    pub fn move_to_end(&mut self, value: u32, out: u32) {
+        self.workspace.values[value as usize][LINK] = NONE;
         let out = &mut self.workspace.outs[out as usize];
         let last = out[OUT_LAST];
         out[OUT_LAST] = value;

@@ -13,6 +13,7 @@
 //!
 //! Costs a constant for each question, and once for each argument of an edge to a parameter that is asked about.
 
+use super::carry::Boxing;
 use super::facts::{self, FACT_WORDS, Fact};
 use super::operands::{TELLS, traits_of};
 use super::passes::Pass;
@@ -22,7 +23,7 @@ use super::workspace::{
     BLOCK, BLOCK_WORDS, CHAIN, COMING, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS,
     INCOMING, LEARNED, NOTE_BLOCK, NOTE_FACT, NOTE_NEXT, PEEL, PENDING, POSITION, STATE,
 };
-use crate::ir::{NONE, Op};
+use crate::ir::{NONE, Op, Tag};
 use crate::ops::{Opcode, flags};
 use crate::types::Type;
 use crate::verify::table::{Check, Form};
@@ -90,11 +91,24 @@ impl Asked {
     };
 }
 
+/// A value of the program, or what is in its box.
+#[derive(Clone, Copy)]
+pub(super) struct Inside {
+    pub value: u32,
+    pub boxing: Option<Boxing>,
+}
+
+/// Whether an i32 in a box with this tag loses nothing.
+pub(super) fn carries_whole(tag: &Tag) -> bool {
+    let carried = u64::from(u32::MAX) << (tag.shift & 63);
+    carried >> (tag.shift & 63) == u64::from(u32::MAX) && carried & tag.mask == 0
+}
+
 /// A step of a loop's parameter from round to round.
-struct Step {
-    by: i64,
+pub(super) struct Step {
+    pub by: i64,
     /// It cannot wrap.
-    exact: bool,
+    pub exact: bool,
 }
 
 impl Walk<'_, '_, '_, '_> {
@@ -118,6 +132,11 @@ impl Walk<'_, '_, '_, '_> {
         };
         self.asked.entries[place] = (occasion, fact);
         fact
+    }
+
+    /// The same in another block.
+    pub fn fact_in(&mut self, value: u32, block: u32) -> Fact {
+        self.fact_at(value, block, DEPTH)
     }
 
     fn fact_at(&mut self, value: u32, block: u32, depth: u32) -> Fact {
@@ -173,6 +192,12 @@ impl Walk<'_, '_, '_, '_> {
         }
     }
 
+    /// What an op's record says of its value here.
+    pub fn fact_of(&mut self, op: &Op) -> Fact {
+        let block = self.block;
+        self.by_op(op, |walk, operand| walk.fact_at(operand, block, DEPTH - 1))
+    }
+
     /// What an op's record says of its value, given what is known of its operands.
     fn by_op(&mut self, op: &Op, mut operand: impl FnMut(&mut Self, u32) -> Fact) -> Fact {
         let own = width_of(op);
@@ -190,11 +215,14 @@ impl Walk<'_, '_, '_, '_> {
                 return facts::boxed(&self.program.tag_of(op), &carried);
             }
             Opcode::I64BoxF64 => {
-                return facts::boxed(&self.program.tag_of(op), &Fact::top(wide));
+                return facts::boxed(&self.program.tag_of(op), &facts::boxed_float());
             }
             Opcode::I64UnboxU => {
-                let tag = self.program.tag_of(op);
-                return Fact::unsigned(wide, 0, tag.take_off(u64::MAX));
+                return facts::carried(&self.program.tag_of(op), &operand(self, op.a));
+            }
+            Opcode::I32Unbox => {
+                let carried = facts::carried(&self.program.tag_of(op), &operand(self, op.a));
+                return facts::narrowed(&carried);
             }
             _ => {}
         }
@@ -315,6 +343,9 @@ impl Walk<'_, '_, '_, '_> {
         let operands = compared.then(|| (self.fact(op.a), self.fact(op.b)));
         for &(holds, block) in ways {
             let holds = holds != opposite;
+            if compared {
+                self.note_limit(&op, holds, block);
+            }
             if let Some((a, b)) = &operands {
                 self.note_truth(condition, holds, block);
                 self.learn_comparison(&op, holds, block, a, b);
@@ -363,11 +394,9 @@ impl Walk<'_, '_, '_, '_> {
             self.learn(condition, block, &own);
         }
         match op.code {
-            Opcode::I64TagTest if holds => {
-                let tag = self.program.tag_of(op);
-                let wide = Width::of_bits(64);
-                let bits = Fact::bits(wide, tag.mask & !tag.bits, tag.bits);
-                self.learn(op.a, block, &bits);
+            Opcode::I64TagTest => {
+                let taught = facts::tagged(&self.program.tag_of(op), holds);
+                self.learn(op.a, block, &taught);
             }
             Opcode::I64Eqz => {
                 let wide = Width::of_bits(64);
@@ -493,15 +522,18 @@ impl Walk<'_, '_, '_, '_> {
         }
         self.notes += record.parameter_count;
         for index in 0..record.parameter_count {
-            let op = program.ops[(record.first_op + index) as usize];
-            let top = Fact::top(width_of(&op));
-            let mut known = if is_integer(&op) { None } else { Some(top) };
+            let mut top = Fact::top(Width::of_bits(64));
+            let mut known = None;
             let mut edge = self.workspace.blocks[block as usize][INCOMING];
             while edge != NONE && known != Some(top) {
                 let [at, from, next] = self.workspace.edges[edge as usize];
                 edge = next;
-                let argument = self.extra.get(at + 2 + index).copied();
-                let one = argument.map_or(top, |value| self.fact_at(value, from, DEPTH));
+                let Some(&argument) = self.extra.get(at + 2 + index) else {
+                    known = Some(top);
+                    break;
+                };
+                top = Fact::top(width_of(&self.draft[argument as usize]));
+                let one = self.fact_at(argument, from, DEPTH);
                 known = Some(known.map_or(one, |known| known.join(&one)));
             }
             let note = &mut self.workspace.notes[(first + index) as usize];
@@ -521,7 +553,10 @@ impl Walk<'_, '_, '_, '_> {
         let program = self.program;
         let local = (block - self.function.first_block) as usize;
         let position = self.workspace.blocks[local][POSITION];
-        let parameter = program.blocks[block as usize].first_op + op.a;
+        let parameter = Inside {
+            value: program.blocks[block as usize].first_op + op.a,
+            boxing: Boxing::from_word(op.b),
+        };
         let (mut all, mut up, mut down) = (begins, true, true);
         let mut edge = self.workspace.blocks[local][COMING];
         let mut several = false;
@@ -532,12 +567,27 @@ impl Walk<'_, '_, '_, '_> {
                 continue;
             }
             let argument = self.unaliased(program.extra[(at + 2 + op.a) as usize]);
-            if argument == parameter {
+            if argument == parameter.value {
                 continue;
             }
+            let argument = match parameter.boxing {
+                None => argument,
+                Some(boxing) => match self.inside(argument, block, boxing) {
+                    Ok(carried) => carried,
+                    Err(fact) => {
+                        (up, down, several) = (false, false, true);
+                        all = all.join(&fact);
+                        continue;
+                    }
+                },
+            };
             // What the way back says of the argument also bounds the parameter, if there is no other way back.
             let source = self.workspace.order[from as usize] + self.function.first_block;
-            let taken = self.edge_condition(source, at, argument, width);
+            let whole = Inside {
+                value: argument,
+                boxing: None,
+            };
+            let taken = self.edge_condition(source, at, whole, width);
             let bound = if several || self.comes_back_otherwise(edge, position) {
                 Fact::top(width)
             } else {
@@ -572,10 +622,10 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// What an argument of an edge that comes back may be, and how it differs from the parameter.
-    fn next_round(
+    pub fn next_round(
         &mut self,
         argument: u32,
-        parameter: u32,
+        parameter: Inside,
         head: u32,
         width: Width,
         bound: &Fact,
@@ -586,11 +636,10 @@ impl Walk<'_, '_, '_, '_> {
         let checked = matches!(narrow, Opcode::I32AddChecked | Opcode::I32SubChecked);
         let adds = matches!(narrow, Opcode::I32Add | Opcode::I32AddChecked);
         if adds || subtracts {
-            let (a, b) = (self.unaliased(op.a), self.unaliased(op.b));
-            let by = if a == parameter {
-                Some(b)
-            } else if adds && b == parameter {
-                Some(a)
+            let by = if self.is_same(op.a, parameter) {
+                Some(op.b)
+            } else if adds && self.is_same(op.b, parameter) {
+                Some(op.a)
             } else {
                 None
             };
@@ -629,7 +678,7 @@ impl Walk<'_, '_, '_, '_> {
     // The program as it stands: ops that are not walked yet.
 
     /// The value that a parameter that is not walked yet is known to be, or the value itself.
-    fn unaliased(&self, value: u32) -> u32 {
+    pub fn unaliased(&self, value: u32) -> u32 {
         let mut value = value;
         for _ in 0..DEPTH {
             let first = self.function.first_op;
@@ -663,6 +712,17 @@ impl Walk<'_, '_, '_, '_> {
         if !is_integer(&op) {
             return Fact::top(width_of(&op));
         }
+        if op.code == Opcode::I32Unbox && depth > 0 {
+            let boxing = Boxing {
+                code: Opcode::I64BoxI32,
+                tag: op.aux,
+            };
+            if carries_whole(&self.program.tag_of(&op))
+                && let Some(fact) = self.old_carried(op.a, head, depth - 1, boxing)
+            {
+                return fact;
+            }
+        }
         if self.is_walked(value) {
             let new = self.workspace.map[(value - self.function.first_op) as usize];
             return self.fact_at(new, head, depth);
@@ -673,12 +733,61 @@ impl Walk<'_, '_, '_, '_> {
         self.by_op(&op, |walk, operand| walk.old_fact(operand, head, depth - 1))
     }
 
+    /// What holds of what a word of the program carries, if it is known where it was boxed.
+    fn old_carried(&mut self, word: u32, head: u32, depth: u32, boxing: Boxing) -> Option<Fact> {
+        let word = self.unaliased(word);
+        let op = self.program.ops[word as usize];
+        if (op.code, op.aux) == (boxing.code, boxing.tag) {
+            return Some(self.old_fact(op.a, head, depth));
+        }
+        if !self.is_walked(word) {
+            return None;
+        }
+        let new = self.workspace.map[(word - self.function.first_op) as usize];
+        let op = self.draft[new as usize];
+        let boxed = (op.code, op.aux) == (boxing.code, boxing.tag);
+        boxed.then(|| self.fact_at(op.a, head, depth))
+    }
+
+    /// What a word of the program carries that a parameter without its box gets: a value of the program, or what holds of it.
+    pub fn inside(&mut self, word: u32, head: u32, boxing: Boxing) -> Result<u32, Fact> {
+        let op = self.program.ops[word as usize];
+        if (op.code, op.aux) == (boxing.code, boxing.tag) {
+            return Ok(self.unaliased(op.a));
+        }
+        let width = match boxing.code {
+            Opcode::I64BoxI32 => Width::of_bits(32),
+            _ => Width::of_bits(64),
+        };
+        if let Some(bits) = rules::constant_of(&op) {
+            let tag = &self.program.tags[usize::from(boxing.tag)];
+            return Err(Fact::constant(width, boxing.take_off(tag, bits)));
+        }
+        let known = self.old_carried(word, head, DEPTH, boxing);
+        Err(known.unwrap_or(Fact::top(width)))
+    }
+
+    /// Whether a value of the program is what a parameter carries.
+    pub fn is_same(&self, value: u32, parameter: Inside) -> bool {
+        let value = self.unaliased(value);
+        let op = &self.program.ops[value as usize];
+        match parameter.boxing {
+            None => value == parameter.value,
+            Some(boxing) => {
+                boxing.code == Opcode::I64BoxI32
+                    && (op.code, op.aux) == (Opcode::I32Unbox, boxing.tag)
+                    && self.unaliased(op.a) == parameter.value
+                    && carries_whole(&self.program.tag_of(op))
+            }
+        }
+    }
+
     /// What a condition of the program says of a value of it, if it holds, or does not.
     fn old_condition(
         &mut self,
         condition: u32,
         mut holds: bool,
-        value: u32,
+        value: Inside,
         head: u32,
         width: Width,
     ) -> Fact {
@@ -699,9 +808,9 @@ impl Walk<'_, '_, '_, '_> {
         let Some((code, swapped)) = code.and_then(|code| Some((code, code.swapped()?))) else {
             return top;
         };
-        let (code, other) = if self.unaliased(op.a) == value {
+        let (code, other) = if self.is_same(op.a, value) {
             (code, op.b)
-        } else if self.unaliased(op.b) == value {
+        } else if self.is_same(op.b, value) {
             (swapped, op.a)
         } else {
             return top;
@@ -712,7 +821,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// What holds of a value of the program on an edge, by the branch that ends its block.
-    fn edge_condition(&mut self, source: u32, edge: u32, value: u32, width: Width) -> Fact {
+    fn edge_condition(&mut self, source: u32, edge: u32, value: Inside, width: Width) -> Fact {
         let program = self.program;
         let op = super::order::terminator(program, &program.blocks[source as usize]);
         let one_way = op.code == Opcode::Branch
@@ -724,7 +833,7 @@ impl Walk<'_, '_, '_, '_> {
     }
 
     /// What holds of a loop's parameter where an op of the loop stands: guards before it, and branches that lead only there.
-    fn conditions(&mut self, parameter: u32, op: u32, head: u32, width: Width) -> Fact {
+    fn conditions(&mut self, parameter: Inside, op: u32, head: u32, width: Width) -> Fact {
         let program = self.program;
         let mut fact = Fact::top(width);
         let mut block = self.verified.block_of(op);

@@ -7,12 +7,16 @@
 //! accesses in one region are apart if their index is the same value at the same scale, or both are constants, and their bytes differ. Anything
 //! else that writes (calls, polls, atomics, fences, raw stores) may write all of it.
 //!
+//! A load from a region that nothing in the function may write gives what the same load gave before, wherever that dominates it: such loads are
+//! common subexpressions.
+//!
 //! A store is dropped if the next one covers it before anything could look: no load of its memory, no op that may leave or call, no
 //! end of the block stands between. What must be looked at for an op is at most [`MOST`] entries.
 
 use super::passes::Pass;
-use super::walk::Walk;
-use crate::ir::{NONE, Op};
+use super::walk::{LONGEST_CHAIN, Walk};
+use super::workspace::{BLOCK, CHAIN};
+use crate::ir::{Function, NONE, Op, Program};
 use crate::ops::{Opcode, Shape, flags};
 use crate::types::Type;
 use crate::verify::table::{Check, Form};
@@ -62,6 +66,24 @@ const NOTHING: Known = Known {
     store: NONE,
     looks: 0,
 };
+
+/// The regions that something in a function may write, a bit for each.
+pub(super) fn written(program: &Program, function: &Function) -> u32 {
+    let mut written = 0;
+    let first = function.first_op as usize;
+    for op in &program.ops[first..first + function.op_count as usize] {
+        let info = op.code.info();
+        if info.flags & (flags::WRITES | flags::CALLS | flags::ATOMIC) == 0 {
+            continue;
+        }
+        written |= match info.shape {
+            Shape::SlotSet => 0,
+            Shape::Store if !info.has(flags::ATOMIC) => 1 << (op.region() & 31),
+            _ => u32::MAX,
+        };
+    }
+    written
+}
 
 /// What is known of memory.
 pub(super) struct Memory {
@@ -167,6 +189,35 @@ impl Walk<'_, '_, '_, '_> {
         }
         self.steps.did(Pass::Loads, 1);
         Some(known.value)
+    }
+
+    /// The value of the same load where nothing in the function writes its region, and the bucket in which such loads are found; neither, if
+    /// something does.
+    pub fn loaded(&mut self, op: &Op, offset: u32) -> (Option<u32>, Option<u32>) {
+        if self.written & 1 << (op.region() & 31) != 0 || !self.steps.may(Pass::Loads) {
+            return (None, None);
+        }
+        let hash = self.hash(&Op { b: offset, ..*op });
+        let mut value = self.workspace.buckets[hash as usize];
+        for _ in 0..LONGEST_CHAIN {
+            if value == NONE {
+                break;
+            }
+            let known = self.draft[value as usize];
+            let record = &self.workspace.values[value as usize];
+            if known.code == op.code
+                && known.a == op.a
+                && (known.region(), known.scale()) == (op.region(), op.scale())
+                && self.extra.get(known.c) == Some(&offset)
+                && (record[BLOCK] == self.block
+                    || self.verified.dominates(record[BLOCK], self.block))
+            {
+                self.steps.did(Pass::Loads, 1);
+                return (Some(value), None);
+            }
+            value = record[CHAIN];
+        }
+        (None, Some(hash))
     }
 
     /// Whether a store puts there what is there.

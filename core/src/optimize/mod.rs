@@ -33,6 +33,8 @@
 //!   parameters before is what `order.rs` found out, and nothing else.
 //! * *Loops that are peeled* (`peel.rs`) are walked twice, as `Phase` says. Between the two, notes and values of the first walk get other
 //!   blocks; a table of a pass that has blocks in it goes through `move_to_head`, too, or is emptied there.
+//! * *A place in memory*: along blocks that are walked one behind the other `memory.rs` knows what it holds; loads from regions that
+//!   nothing in the function writes are like ops that only compute.
 //! * *Loops around*: `innermost` says which loop that is not peeled an op is in. What moves before it (`hoist.rs`) stands in the draft where it
 //!   was met, with the block there that it moves to.
 //! * *An effect is not needed* (a store that is overwritten): the draft is never taken back, so such an op is unmarked in `sweep.rs`,
@@ -43,6 +45,7 @@
 
 mod access;
 mod boxes;
+mod carry;
 mod classes;
 mod ends;
 mod facts;
@@ -57,6 +60,7 @@ mod prove;
 mod rules;
 mod strength;
 mod sweep;
+mod version;
 mod walk;
 mod workspace;
 
@@ -165,8 +169,9 @@ pub fn storage(verified: &Verified) -> Counts {
         };
         exits += usize::from(program.exit_of(op).is_some());
     }
-    // The size counts arguments of edges and entries of snapshots, each of which is at most two words. What is peeled stands twice.
-    counts.extra = 2 * (extra + 2 * (verified.size() - program.ops.len()));
+    // The size counts arguments of edges and entries of snapshots, each of which is at most two words. What is peeled stands twice, and
+    // edges that come back three times.
+    counts.extra = 3 * (extra + 2 * (verified.size() - program.ops.len()));
     counts.exits = 2 * exits;
     counts.blocks *= 2;
     counts
@@ -279,6 +284,8 @@ pub fn optimize<'a>(
             asked: Asked::NONE,
             nesting: 0,
             memory: Memory::EMPTY,
+            version: version::Version::NONE,
+            written: memory::written(program, function),
             source: function.first_op,
             ahead: function.op_count,
             block_start: function.first_op,

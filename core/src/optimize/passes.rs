@@ -48,6 +48,8 @@ passes! {
     Addresses "addresses";
     /// Tests, unboxes and boxes of words of which it is known how they were boxed.
     Boxes "boxes";
+    /// Block parameters that every edge gives a box carry what is in it. Counts parameters.
+    Unbox "unbox";
     /// Boxes that only exits need, made on their paths.
     Sink "sink";
     /// Loads of what is known to be in a guest slot or region.
@@ -60,6 +62,8 @@ passes! {
     Hoist "hoist";
     /// Loops whose first round is made before them, so that what it checks and computes need not be done in each round. Counts ops.
     Peel "peel";
+    /// Checks in peeled loops that a test in front of the loop decides. Counts checks.
+    Version "version";
     /// Block parameters that always get the same value.
     Parameters "parameters";
     /// Values that nothing uses, block parameters included.

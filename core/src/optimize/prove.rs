@@ -1,8 +1,8 @@
 //! What facts make of an op: a known comparison, a check that cannot fail, a mask that changes nothing.
 
-use super::facts::{self, Fact};
+use super::facts;
 use super::passes::Pass;
-use super::rules::{Outcome, Term, Width, narrowed_with_width};
+use super::rules::{Outcome, Term, narrowed_with_width};
 use super::walk::Walk;
 use crate::ir::Op;
 use crate::ops::{Opcode, flags};
@@ -75,15 +75,7 @@ impl Walk<'_, '_, '_, '_> {
         let info = op.code.info();
         let known = if op.code == Opcode::I64TagTest {
             let word = self.fact(op.a);
-            let tag = self.program.tag_of(op);
-            let bits = Fact::bits(Width::of_bits(64), tag.mask & !tag.bits, tag.bits);
-            if word.ones & bits.zeros & tag.mask != 0 || word.zeros & bits.ones != 0 {
-                Some(false)
-            } else if (word.zeros | word.ones) & tag.mask == tag.mask {
-                Some(true)
-            } else {
-                None
-            }
+            facts::has_tag(&self.program.tag_of(op), &word)
         } else if matches!(info.operands[0], Type::I32 | Type::I64) {
             let a = self.fact(op.a);
             let b = if info.operand_count > 1 {

@@ -222,6 +222,7 @@ impl Walk<'_, '_, '_, '_> {
                 let index = output.ops.used as u32 - first_op;
                 let mut op = self.draft[value as usize];
                 op.a = index;
+                op.b = 0;
                 self.put(value, op, output)?;
             }
         }

@@ -13,6 +13,7 @@ use super::operands::{self, COMMUTES, EFFECT, LEAVES, PROVABLE, TOUCHES, traits_
 use super::order::{Order, SELF};
 use super::passes::{Pass, Steps};
 use super::rules::{self, Outcome, Term};
+use super::version::Version;
 use super::workspace::{
     BLOCK, CHAIN, FLAG_CUT, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, HEAD, INCOMING,
     LINK, OUT, OUT_END, OUT_FIRST, OUT_LAST, OUT_PARAMETERS, OUT_START, PENDING, Workspace,
@@ -26,10 +27,20 @@ use crate::verify::Verified;
 use crate::verify::table::{Check, Form};
 
 /// How many values of one hash are looked at.
-const LONGEST_CHAIN: u32 = 12;
+pub(super) const LONGEST_CHAIN: u32 = 12;
 
 /// The most ops that one step adds to the draft, and the op that is walked.
-const SPARE: u32 = 20;
+pub(super) const SPARE: u32 = 20;
+
+/// What an op of 32 bits is without its check for overflow.
+fn unchecked(code: Opcode) -> Option<Opcode> {
+    match code {
+        Opcode::I32AddChecked => Some(Opcode::I32Add),
+        Opcode::I32SubChecked => Some(Opcode::I32Sub),
+        Opcode::I32MulChecked => Some(Opcode::I32Mul),
+        _ => None,
+    }
+}
 
 /// What cannot happen.
 #[cold]
@@ -94,6 +105,10 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub nesting: u32,
     /// What guest slots and regions hold here.
     pub memory: Memory,
+    /// Of the loop that is peeled: checks in it that a test in front of it decides.
+    pub version: Version,
+    /// The regions that something in the function may write, a bit for each.
+    pub written: u32,
     /// The op of the program that is walked.
     pub source: u32,
     /// How many ops of the program are in blocks that were not walked to their end.
@@ -202,7 +217,6 @@ impl Walk<'_, '_, '_, '_> {
         let out = self.outs;
         self.outs += 1;
         let record = &mut self.workspace.outs[out as usize];
-        record[OUT_START] = self.used;
         record[OUT_FIRST] = NONE;
         record[OUT_LAST] = NONE;
         self.enter_loop(block);
@@ -226,13 +240,18 @@ impl Walk<'_, '_, '_, '_> {
         let program = self.program;
         let record = &program.blocks[self.block as usize];
         let count = record.parameter_count;
+        // The parameters of a loop that was peeled were chosen behind the copy.
+        if self.workspace.blocks[block as usize][FLAGS] & FLAG_PEELED == 0 {
+            self.choose_unboxed(block)?;
+        }
         let first = self.used;
         let entry = &mut self.workspace.blocks[block as usize];
         entry[FLAGS] |= FLAG_DONE;
         entry[OUT] = out;
         entry[HEAD] = first;
-        let (pending, loops) = (entry[PENDING], entry[FLAGS] & FLAG_LOOP != 0);
-        self.workspace.outs[out as usize][OUT_PARAMETERS] = count;
+        let record_out = &mut self.workspace.outs[out as usize];
+        record_out[OUT_START] = first;
+        record_out[OUT_PARAMETERS] = count;
         for index in 0..count {
             self.source = record.first_op + index;
             let op = program.ops[self.source as usize];
@@ -240,25 +259,35 @@ impl Walk<'_, '_, '_, '_> {
             self.workspace.values[value as usize][CHAIN] = block;
         }
         for index in 0..count {
-            let local = (record.first_op + index - self.function.first_op) as usize;
-            let alias = self.workspace.aliases[local];
-            let mut value = first + index;
-            if block != 0 && self.steps.may(Pass::Parameters) {
-                let known = if alias < SELF {
-                    Some(self.workspace.map[alias as usize])
-                } else if pending == 0 || (loops && alias == SELF) {
-                    self.same_argument(block, index)
-                } else {
-                    None
-                };
-                if let Some(known) = known {
+            self.source = record.first_op + index;
+            let value = match self.known_parameter(block, index) {
+                Some(known) => {
                     self.steps.did(Pass::Parameters, 1);
-                    value = known;
+                    known
                 }
-            }
-            self.workspace.map[local] = value;
+                None => self.begin_unboxed(first + index, index)?,
+            };
+            self.define(record.first_op + index, value);
         }
         Ok(())
+    }
+
+    /// The value that a parameter of a block is known to be, by the block's record, before it begins.
+    pub fn known_parameter(&self, block: u32, index: u32) -> Option<u32> {
+        if block == 0 || !self.steps.may(Pass::Parameters) {
+            return None;
+        }
+        let record = &self.workspace.blocks[block as usize];
+        let (pending, loops) = (record[PENDING], record[FLAGS] & FLAG_LOOP != 0);
+        let parameter = self.program.blocks[self.program_block(block) as usize].first_op + index;
+        let alias = self.workspace.aliases[(parameter - self.function.first_op) as usize];
+        if alias < SELF {
+            Some(self.workspace.map[alias as usize])
+        } else if pending == 0 || (loops && alias == SELF) {
+            self.same_argument(block, index)
+        } else {
+            None
+        }
     }
 
     /// The value that all edges made so far pass for a parameter of a block, if it is one.
@@ -751,8 +780,26 @@ impl Walk<'_, '_, '_, '_> {
             && let Some(value) = self.divide(&op)?
         {
             self.steps.did(Pass::Strength, 1);
+            // What it is made of now says less than what it is.
+            if self.steps.may(Pass::Facts) {
+                let fact = self.fact_of(&op);
+                self.learn(value, self.block, &fact);
+            }
             return Ok(value);
         }
+        if self.is_spoken_for()
+            && let Some(plain) = unchecked(op.code)
+        {
+            let fact = self.fact_of(&op);
+            let value = self.pure(Op {
+                code: plain,
+                c: 0,
+                ..op
+            })?;
+            self.learn(value, self.block, &fact);
+            return Ok(value);
+        }
+        self.wish_for_op(&op);
         op.c = self.exit(op.c)?;
         let value = self.append(op)?;
         self.remember(hash, value);
@@ -793,6 +840,11 @@ impl Walk<'_, '_, '_, '_> {
             }
             return Ok(!passes);
         }
+        if self.is_spoken_for() && op.code == Opcode::Guard {
+            self.learn_condition(op.a, &[(true, self.block)]);
+            return Ok(false);
+        }
+        self.wish_for_guard(&op);
         self.append_guard(hash, op)?;
         Ok(false)
     }
@@ -831,7 +883,7 @@ impl Walk<'_, '_, '_, '_> {
 
     // Common subexpressions.
 
-    fn common_or_append(&mut self, op: Op) -> Result<u32, Fault> {
+    pub fn common_or_append(&mut self, op: Op) -> Result<u32, Fault> {
         let hash = self.hash(&op);
         if let Some(value) = self.find_common(hash, &op) {
             return Ok(value);
@@ -895,7 +947,7 @@ impl Walk<'_, '_, '_, '_> {
         Some(value)
     }
 
-    fn remember(&mut self, hash: u32, value: u32) {
+    pub fn remember(&mut self, hash: u32, value: u32) {
         let bucket = &mut self.workspace.buckets[hash as usize];
         self.workspace.values[value as usize][CHAIN] = *bucket;
         *bucket = value;

@@ -73,6 +73,8 @@ pub(super) const FLAG_TANGLED: u32 = 4;
 pub(super) const FLAG_CUT: u32 = 8;
 /// In [`FLAGS`] of a loop's head: the loop is peeled.
 pub(super) const FLAG_PEELED: u32 = 16;
+/// In [`FLAGS`] of a loop's head: the loop is peeled, and its copy stays a loop.
+pub(super) const FLAG_VERSIONED: u32 = 32;
 
 /// Words of a record in [`Workspace::outs`].
 pub(super) const OUT_WORDS: usize = 5;
@@ -110,6 +112,8 @@ pub(super) struct Workspace<'w> {
     /// Edges to a block: the extra index, the source, the next edge. First those of the program, where the source is a place in the
     /// order; then those that the walk has made, where it is a block of the program.
     pub edges: &'w mut [[u32; 3]],
+    /// Of an edge that the walk has made: the output block that it leaves.
+    pub edge_outs: &'w mut [u32],
     /// What was learned of values, as long as there is room.
     pub notes: &'w mut [[u32; NOTE_WORDS]],
     /// Values of the draft that are used and not yet looked at.
@@ -162,7 +166,7 @@ impl Sizes {
             + self.buckets
             + self.ops
             + self.blocks * (2 * (BLOCK_WORDS + OUT_WORDS) + 1)
-            + self.edges * 9
+            + self.edges * 16
             + self.notes * NOTE_WORDS
             + self.exits * 2
     }
@@ -202,7 +206,8 @@ impl<'w> Workspace<'w> {
             blocks: take(2 * sizes.blocks * BLOCK_WORDS)?.as_chunks_mut().0,
             outs: take(2 * sizes.blocks * OUT_WORDS)?.as_chunks_mut().0,
             order: take(sizes.blocks)?,
-            edges: take(sizes.edges * 9)?.as_chunks_mut().0,
+            edges: take(sizes.edges * 12)?.as_chunks_mut().0,
+            edge_outs: take(sizes.edges * 4)?,
             notes: take(sizes.notes * NOTE_WORDS)?.as_chunks_mut().0,
             stack: take(sizes.draft)?,
             exits: take(sizes.exits * 2)?.as_chunks_mut().0,

@@ -14,6 +14,13 @@
 //!       jump head(i3)
 //! ```
 //!
+//! The way round that passes the fewest other loops' heads is the inner loop's. If there are others that pass more, as ways round an outer
+//! loop do, there are two heads: the first has a parameter for each slot that changes on any way, and jumps to the second, which has one for
+//! each that changes in the inner loop.
+//!
+//! Where the embedder has an exit for it ([`Emit::entry_exit`]), the entry checks types, so that they are known of the values with which the
+//! loop begins: those that the root or the inner loop tests, of what slots held at the head, with guards at which no side trace begins.
+//!
 //! A snapshot has the slots that changed on its own way since the head, and those that any way round changes: these are in
 //! registers, and what the guest's memory holds of them is old.
 
@@ -32,6 +39,9 @@ pub struct Emit {
     pub first_exit: u32,
     /// An op that leaves though it need not; for tests of whatever comes behind an exit.
     pub forced: Option<Forced>,
+    /// The number of an exit through which the entry may leave, before anything is done, for the guest to resume at the head: it does if
+    /// a slot has not the type that the trace expects. Without it, types are tested nowhere but where the host tested them.
+    pub entry_exit: Option<u32>,
 }
 
 /// An op that leaves on purpose.
@@ -56,6 +66,8 @@ struct Words<'w> {
     parameters: &'w mut [u32],
     /// For each slot: its value on the way to an exit or back to the head, while that is written.
     own: &'w mut [u32],
+    /// For each slot: 1, if it changes in the inner loop.
+    inner: &'w mut [u32],
 }
 
 impl Trace<'_> {
@@ -64,14 +76,14 @@ impl Trace<'_> {
         self.used.ops as usize
             + self.used.exits as usize
             + self.used.segments as usize
-            + 2 * self.storage.slots.len()
+            + 3 * self.storage.slots.len()
     }
 
     /// Adds the trace to a program as a function without parameters and results, which ends by leaving.
     ///
     /// The builder stands between functions, has declared the regions and host functions that the trace names, and room for as
-    /// many guest slots. The function's blocks, ops and exits are at most: 2 and one for each guard with a side trace and each
-    /// side trace; the log's ops, 2 for each guest slot, and one for each block; the log's exits. Each snapshot may
+    /// many guest slots. The function's blocks, ops and exits are at most: 3 and one for each guard with a side trace and each
+    /// side trace; the log's ops, 5 for each guest slot, and one for each block; the log's exits, and one. Each snapshot may
     /// have an entry for each guest slot.
     ///
     /// # Errors
@@ -92,12 +104,14 @@ impl Trace<'_> {
         let (values, rest) = words.split_at_mut(self.used.ops as usize);
         let (exits, rest) = rest.split_at_mut(self.used.exits as usize);
         let (blocks, rest) = rest.split_at_mut(self.used.segments as usize);
-        let (parameters, own) = rest.split_at_mut(self.storage.slots.len());
+        let (parameters, rest) = rest.split_at_mut(self.storage.slots.len());
+        let (own, inner) = rest.split_at_mut(self.storage.slots.len());
         let mut emitter = Emitter {
             trace: self,
             builder,
             options,
             head: BlockId(0),
+            outer_head: None,
             leaving: 0,
             words: Words {
                 values,
@@ -105,9 +119,27 @@ impl Trace<'_> {
                 blocks,
                 parameters,
                 own,
+                inner,
             },
+            innermost: self.innermost(),
         };
         emitter.function()
+    }
+}
+
+impl Trace<'_> {
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        let segments = self.storage.segments.iter();
+        segments.take(self.used.segments as usize)
+    }
+
+    /// The first of the ways round that pass the fewest other loops.
+    fn innermost(&self) -> Segment {
+        let ways = self.segments();
+        let ways = ways.filter(|segment| matches!(segment.end, End::Close { .. }));
+        ways.min_by_key(|way| way.passed_count)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -115,7 +147,12 @@ struct Emitter<'t, 's, 'b, 'p, 'w> {
     trace: &'t Trace<'s>,
     builder: &'b mut Builder<'p>,
     options: &'t Emit,
+    /// Where the ways go that stay in the loop.
     head: BlockId,
+    /// Where the others go, if there are both.
+    outer_head: Option<BlockId>,
+    /// The way round the inner loop.
+    innermost: Segment,
     /// How many ops that may leave were met.
     leaving: u32,
     words: Words<'w>,
@@ -141,7 +178,7 @@ impl Emitter<'_, '_, '_, '_, '_> {
         Ok(function)
     }
 
-    /// The entry, and the head with its parameters.
+    /// The entry, and the heads with their parameters.
     fn head_block(&mut self) -> Result<(), Error> {
         let trace = self.trace;
         let slots = || (0u32..).zip(trace.storage.slots.iter());
@@ -150,6 +187,7 @@ impl Emitter<'_, '_, '_, '_, '_> {
         let mut count = 0;
         for (index, slot) in slots().filter(|(_, slot)| slot.carried) {
             let value = self.slot_get(slot.ty, index)?;
+            self.set_value(slot.read, value);
             first = first.min(value.0);
             count += 1;
         }
@@ -157,11 +195,51 @@ impl Emitter<'_, '_, '_, '_, '_> {
             let value = self.slot_get(slot.ty, index)?;
             self.set_value(slot.read, value);
         }
+        if let Some(number) = self.options.entry_exit {
+            self.check_entry(number)?;
+        }
         self.head = self.builder.create_block()?;
         self.builder
             .jump_from(self.head, (first..first + count).map(Value))?;
         self.builder.switch_to(self.head)?;
-        for (index, slot) in slots().filter(|(_, slot)| slot.carried) {
+        let slots_of = &*trace.storage.slots;
+        self.parameters(|_, slot| slots_of.get(slot).is_some_and(|slot| slot.carried))?;
+        let (mut inner, mut outer) = (false, false);
+        for way in trace.segments() {
+            let End::Close { first, count } = way.end else {
+                continue;
+            };
+            if self.is_outer(way) {
+                outer = true;
+                continue;
+            }
+            inner = true;
+            for pair in 0..count {
+                let (slot, _) = trace.pair(first, pair);
+                if let Some(word) = self.words.inner.get_mut(slot as usize) {
+                    *word = 1;
+                }
+            }
+        }
+        if !(inner && outer) {
+            return Ok(());
+        }
+        self.outer_head = Some(self.head);
+        self.head = self.builder.create_block()?;
+        let words = &self.words;
+        let inner = slots().filter(|&(index, _)| words.is_inner(index as usize));
+        let values = inner.map(|(index, _)| Value(words.parameter(index as usize)));
+        self.builder.jump_from(self.head, values)?;
+        self.builder.switch_to(self.head)?;
+        self.parameters(|words, slot| words.is_inner(slot))
+    }
+
+    /// Parameters for slots, which hold them from here on.
+    fn parameters(&mut self, which: impl Fn(&Words, usize) -> bool) -> Result<(), Error> {
+        for (index, slot) in (0u32..).zip(self.trace.storage.slots.iter()) {
+            if !which(&self.words, index as usize) {
+                continue;
+            }
             let value = self.builder.parameter(slot.ty.unwrap_or(Type::I64))?;
             if let Some(word) = self.words.parameters.get_mut(index as usize) {
                 *word = value.0;
@@ -171,9 +249,70 @@ impl Emitter<'_, '_, '_, '_, '_> {
         Ok(())
     }
 
+    /// Guards at the entry, as the root has them on what slots held at the head.
+    fn check_entry(&mut self, number: u32) -> Result<(), Error> {
+        let trace = self.trace;
+        let ops = trace.ops();
+        let op_of = |index: u32| ops.get(index as usize);
+        let mut exit = None;
+        let root = trace.storage.segments.first().copied().unwrap_or_default();
+        let body = |segment: Segment| {
+            let ops = ops.iter().skip(segment.first_op as usize);
+            ops.take(segment.op_count as usize)
+        };
+        let inner = match self.innermost.first_op == root.first_op {
+            true => Segment::default(),
+            false => self.innermost,
+        };
+        for guard in body(root).chain(body(inner)) {
+            if guard.code.info().shape != Shape::Guard {
+                continue;
+            }
+            let Some(test) = op_of(guard.a).filter(|op| op.code == Opcode::I64TagTest) else {
+                continue;
+            };
+            let Some(read) = op_of(test.a).filter(|op| op.code.info().shape == Shape::SlotGet)
+            else {
+                continue;
+            };
+            let has_side = trace.exit(guard.c).is_none_or(TraceExit::has_side);
+            // The word marks slots that are done.
+            let done = self.words.own.get_mut(read.c as usize);
+            match done {
+                Some(done) if *done == NONE => *done = 0,
+                _ => continue,
+            }
+            if has_side {
+                continue;
+            }
+            let value = Value(self.words.value(test.a));
+            let test = self
+                .builder
+                .tagged(Opcode::I64TagTest, TagId(test.aux), value)?;
+            let exit = match exit {
+                Some(exit) => exit,
+                None => {
+                    let none = core::iter::empty();
+                    let new = self.builder.exit_from(ExitKind::Deoptimize, number, none)?;
+                    exit = Some(new);
+                    new
+                }
+            };
+            self.builder.guard(guard.code, test, exit)?;
+        }
+        self.words.own.fill(NONE);
+        Ok(())
+    }
+
     fn slot_get(&mut self, ty: Option<Type>, slot: u32) -> Result<Value, Error> {
         let code = read_of(ty.unwrap_or(Type::I64));
         self.builder.slot_get(code, slot)
+    }
+
+    /// Whether a way round passes a loop that the innermost does not.
+    fn is_outer(&self, way: &Segment) -> bool {
+        let inner = self.innermost.passed();
+        way.passed().iter().any(|key| !inner.contains(key))
     }
 
     fn segment(&mut self, segment: &Segment) -> Result<(), Error> {
@@ -189,13 +328,23 @@ impl Emitter<'_, '_, '_, '_, '_> {
         match segment.end {
             End::Close { first, count } => {
                 self.set_own(first, count);
-                let (words, head) = (&self.words, self.head);
-                let arguments = (0..words.own.len())
-                    .filter(|&slot| words.parameter(slot) != NONE)
-                    .map(|slot| match words.own_value(slot) {
+                let words = &self.words;
+                let (head, all) = match self.outer_head {
+                    Some(head) if self.is_outer(segment) => (head, true),
+                    Some(_) => (self.head, false),
+                    None => (self.head, true),
+                };
+                let slots = &*self.trace.storage.slots;
+                let is_passed = |&slot: &usize| match all {
+                    true => slots.get(slot).is_some_and(|slot| slot.carried),
+                    false => words.is_inner(slot),
+                };
+                let arguments = (0..words.own.len()).filter(is_passed).map(|slot| {
+                    match words.own_value(slot) {
                         NONE => Value(words.parameter(slot)),
                         value => Value(value),
-                    });
+                    }
+                });
                 self.builder.jump_from(head, arguments)?;
                 self.clear_own(first, count);
                 Ok(())
@@ -401,6 +550,10 @@ impl Words<'_> {
 
     fn parameter(&self, slot: usize) -> u32 {
         self.parameters.get(slot).copied().unwrap_or(NONE)
+    }
+
+    fn is_inner(&self, slot: usize) -> bool {
+        self.inner.get(slot) == Some(&1)
     }
 
     fn own_value(&self, slot: usize) -> u32 {

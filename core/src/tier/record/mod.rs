@@ -9,7 +9,8 @@
 //!
 //! A [`Trace`] is a tree: a root that begins at a loop's head, and side traces that begin where a guard failed. Each ends by
 //! going back to the head ([`Recorder::close`]) or by leaving ([`Recorder::leave`]). All of it becomes one function, in which
-//! a guard that has a side trace is a branch, so values stay in registers from one to the other.
+//! a guard that has a side trace is a branch, so values stay in registers from one to the other. Ways that come round an
+//! outer loop go back to a head of their own in front of the other, so that what only they change is not carried round the inner loop.
 //!
 //! **Guest slots.** The host names slots relative to the frame that it executes; calls that are inlined shift the
 //! frame's base. A slot is read once, at the head, whatever the number of reads; it is written nowhere but in the
@@ -94,6 +95,9 @@ pub struct Recorder<'t, 'a> {
     from: u32,
     base: u32,
     frames: u32,
+    /// The other loops passed on the way from the head, those of segments before this one among them.
+    way: [u64; LOOPS],
+    way_count: u8,
     /// One more than the highest slot that may have a value.
     top: u32,
     /// How many slots have a value.
@@ -120,6 +124,8 @@ impl<'t, 'a> Recorder<'t, 'a> {
             from: NONE,
             base: 0,
             frames: 0,
+            way: [0; LOOPS],
+            way_count: 0,
             top,
             listed: 0,
             resume: 0,
@@ -279,6 +285,13 @@ impl<'t, 'a> Recorder<'t, 'a> {
             }
             passed.key = key;
             passed.times += 1;
+            let count = usize::from(r.way_count);
+            if !r.way.iter().take(count).any(|&known| known == key)
+                && let Some(place) = r.way.get_mut(count)
+            {
+                *place = key;
+                r.way_count += 1;
+            }
             Ok(())
         })
     }
@@ -526,6 +539,8 @@ impl<'t, 'a> Recorder<'t, 'a> {
         let index = self.trace.used.segments as usize;
         if let Some(segment) = self.trace.storage.segments.get_mut(index - 1) {
             segment.op_count = op_end - segment.first_op;
+            segment.passed = self.way;
+            segment.passed_count = self.way_count;
             segment.end = end;
             self.done = true;
         }
@@ -617,6 +632,8 @@ impl<'t, 'a> Recorder<'t, 'a> {
             first,
             count,
             side: 0,
+            segment: self.trace.used.segments - 1,
+            passed: self.way_count,
         };
         self.trace.used.exits += 1;
         self.exits[usize::from(!of_guards)] = index;

@@ -3,7 +3,7 @@
 //! A root and its side traces share one log; each is a segment of it. A value is the place of its op in the log. The log's ops
 //! are records as [`crate::ir`] has them, but for the exits that they name, which are the trace's.
 
-use super::{Limits, Recorder};
+use super::{LOOPS, Limits, Recorder};
 use crate::ir::{NONE, Op};
 use crate::ops::{Shape, flags};
 use crate::tier::GiveUp;
@@ -57,6 +57,10 @@ pub struct TraceExit {
     pub(super) count: u32,
     /// The segment that begins here plus one, or 0.
     pub(super) side: u32,
+    /// The segment whose ops leave here.
+    pub(super) segment: u32,
+    /// How many of the loops that the segment passes it has passed here.
+    pub(super) passed: u8,
 }
 
 impl TraceExit {
@@ -73,7 +77,18 @@ pub struct Segment {
     pub(super) op_count: u32,
     /// The exit where it begins; none for the root.
     pub(super) from: u32,
+    /// The other loops whose heads the guest passes on the way from the head to the end, as far as there is room.
+    pub(super) passed: [u64; LOOPS],
+    pub(super) passed_count: u8,
     pub(super) end: End,
+}
+
+impl Segment {
+    /// The loops that it passes.
+    pub(super) fn passed(&self) -> &[u64] {
+        let count = usize::from(self.passed_count);
+        self.passed.get(..count).unwrap_or(&self.passed)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -195,6 +210,11 @@ impl<'a> Trace<'a> {
         recorder.base = from.base;
         recorder.frames = from.frames;
         recorder.top = from.top;
+        let segments = &*recorder.trace.storage.segments;
+        if let Some(segment) = segments.get(from.segment as usize) {
+            recorder.way = segment.passed;
+            recorder.way_count = from.passed;
+        }
         for index in 0..from.count {
             let (slot, value) = recorder.trace.pair(from.first, index);
             recorder.assign(slot, value);
