@@ -214,7 +214,6 @@ impl<'a> Builder<'a> {
     pub fn finish(mut self) -> Result<Program<'a>, Error> {
         self.check(|b| match b.state {
             State::Outside if b.defined as usize == b.functions.used => Ok(()),
-            State::Outside => Err(b.misuse(Rule::BuildFunctions)),
             _ => Err(b.misuse(Rule::BuildFunctions)),
         })?;
         Ok(Program {

@@ -26,11 +26,15 @@ pub type EntryCode = unsafe extern "C" fn(context: *mut Context, values: *mut u6
 /// * `entry` is the address of an entry that this crate compiled for this machine, published
 ///   (executable, with the instruction cache up to date on this processor), and stays so until the run ends.
 /// * `context` is valid for reads and writes, used by this thread alone (but for
-///   [`Context::interrupt`]), and bound for the program of that entry: as many guest slots, host
-///   functions, cells and regions as the program declares, regions at least as large as declared and
-///   16-aligned, all valid for reads and writes as the program uses them.
+///   [`Context::interrupt`]), and bound for the program of that entry and of all code that it can get to through links and
+///   cells: as many guest slots, host functions and regions as the programs declare, regions at least as large as declared,
+///   16-aligned and apart from each other and from the slots, all valid for reads and writes as the programs use them.
+/// * [`Context::cells`] has as many cells as [`Context::cell_count`] says and the program has functions, each empty or
+///   the body of a function that this crate compiled for this machine, with the signature that the cell names.
+/// * [`Context::exit_counters`] is valid for every counter that exits of the code count in, where its exits are counted.
 /// * `values` is valid for as many words as the longer of the function's parameters and results.
-/// * The machine stack has room for `context.depth` times the frame size that compilation reported.
+/// * The machine stack has room for `context.depth` times the greatest frame size that compilation reported for any code
+///   that the run can get to.
 /// * Host functions return: they do not unwind into compiled code.
 /// * A program that is not contained reaches only memory that it may reach.
 pub unsafe fn enter(entry: u64, context: *mut Context, values: *mut u64) -> Status {

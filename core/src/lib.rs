@@ -25,6 +25,8 @@
 //! | [`compile`] | liveness, register allocation, selection and patching of stencils |
 //! | [`stencil`] | the schema of stencil tables; the tables themselves are data, in the crate `patchjit-stencils` |
 //! | [`code`], [`call`] | where code is written and where it will run; entering it |
+//! | [`link`] | exits that go on in other code: side traces, bridges, dependencies, when code may be freed |
+//! | [`tier`] | what a runtime needs around it: hotness, recording of traces, profiles of exits |
 //! | [`runtime`] | what a program sees of its embedder: slots, regions, host functions, fuel, depth |
 //! | [`error`] | the one error type |
 //!
@@ -90,7 +92,8 @@
 //! # Storage
 //!
 //! Nothing grows. Each stage says how much it needs at most ([`verify::workspace_words`], [`interp::workspace_words`],
-//! [`optimize::words`], [`optimize::storage`], [`compile::workspace_words`], [`compile::code_bytes`]), and what is too short is [`error::Error::Full`] with the
+//! [`optimize::words`], [`optimize::storage`], [`compile::workspace_words`], [`compile::side_workspace_words`],
+//! [`compile::exit_room`], [`compile::code_bytes`], [`link::bridge_bytes`]), and what is too short is [`error::Error::Full`] with the
 //! size that would do. Time and storage are linear in the program's [size](verify::Verified::size), but for the maps that a
 //! collector may ask for ([`compile::ReferenceMaps`]); nothing recurses.
 //!

@@ -188,6 +188,9 @@ pub struct BenchArguments {
     /// The optimizer
     #[command(flatten)]
     pub optimizer: OptimizerArguments,
+    /// Permit programs that are not contained: they can reach any memory of this process
+    #[arg(long)]
+    pub allow_raw: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -1,6 +1,6 @@
 //! `patchjit bench`.
 
-use crate::arguments::{BenchArguments, Engine, OptimizerArguments};
+use crate::arguments::{BenchArguments, Engine};
 use crate::common::{self, Engines, Task};
 use crate::report::{self, Failure, milliseconds};
 use patchjit::code::CodeBuffer;
@@ -59,7 +59,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<(), Failure> {
             eprint!("\r\x1b[K{}/{} {}", index + 1, files.len(), file.display());
             let _ = std::io::stderr().flush();
         }
-        let row = measure(file, &arguments.optimizer);
+        let row = measure(file, arguments);
         if terminal {
             eprint!("\r\x1b[K");
         }
@@ -144,10 +144,12 @@ fn table(report: &Report) -> String {
 }
 
 /// Measures a program's `; bench:` line, else its last `; run:` line; nothing where there is neither.
-fn measure(file: &Path, optimizer: &OptimizerArguments) -> Result<Option<Row>, Failure> {
+fn measure(file: &Path, arguments: &BenchArguments) -> Result<Option<Row>, Failure> {
+    let optimizer = &arguments.optimizer;
     let module = Module::load(file).map_err(Failure::input)?;
     let mut storage = Vec::new();
     let verified = module.verify(&mut storage).map_err(Failure::input)?;
+    common::permit(&module, &verified, arguments.allow_raw)?;
     let uops = verified.size();
     let per_uop = |time: Duration| time.as_secs_f64() * 1e9 / uops.max(1) as f64;
     let optimize_ns_per_uop = match optimizer.options() {

@@ -49,6 +49,15 @@ pub struct Done {
     pub difference: Option<String>,
 }
 
+/// Refuses a program that can reach memory beyond its regions, unless that is permitted.
+pub fn permit(module: &Module, verified: &Verified<'_>, allow_raw: bool) -> Result<(), Failure> {
+    if verified.is_contained() || allow_raw {
+        return Ok(());
+    }
+    let what = "the program reaches memory at raw addresses, which --allow-raw permits";
+    Err(Failure::input(module.error(what)))
+}
+
 /// The engines that a command asked for, made once for all runs of a program.
 pub struct Engines<'a> {
     /// The program's file.

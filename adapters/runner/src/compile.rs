@@ -2,7 +2,7 @@
 
 use crate::arguments::{CompileArguments, Emit};
 use crate::common;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{FunctionCode, Observer, Options, Silent};
 use patchjit::stencil::StencilSet;
@@ -12,7 +12,7 @@ use patchjit_cli::engine::Compilation;
 use patchjit_cli::module::Module;
 use patchjit_cli::object_file::{self, FunctionSymbol};
 use std::fmt::Write as _;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 /// Code for some target, and where its functions are.
 pub struct Code {
@@ -73,14 +73,12 @@ pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
         let what = "error: bytes are not for a terminal; name a file with -o, or --emit asm";
         return Err(Failure::input(what.to_string()));
     }
-    let written = match &arguments.output {
+    match &arguments.output {
         Some(path) => std::fs::write(path, output)
-            .map_err(|error| format!("{}: error: {error}", path.display())),
-        None => std::io::stdout()
-            .write_all(&output)
-            .map_err(|error| format!("error: standard output: {error}")),
-    };
-    written.map_err(Failure::input)
+            .map_err(|error| Failure::input(format!("{}: error: {error}", path.display())))?,
+        None => report::print_bytes(&output),
+    }
+    Ok(())
 }
 
 /// The disassembly, with a heading for each function, its body and its tables.

@@ -196,7 +196,9 @@ impl Module {
     /// An error of core's, with the place in the file that it is about.
     pub fn program_error(&self, error: &Error) -> String {
         let (function, block, op) = match *error {
-            Error::Invalid { place, .. } => (place.function(), place.block(), place.op()),
+            Error::Invalid { place, .. } | Error::Unsupported { place, .. } => {
+                (place.function(), place.block(), place.op())
+            }
             _ => (None, None, None),
         };
         let place = self.text.place_of(
@@ -207,6 +209,9 @@ impl Module {
         match (place, error) {
             (Some((line, column)), Error::Invalid { rule, .. }) => {
                 self.error_at(line, column, &format!("broken rule: {rule}"))
+            }
+            (Some((line, column)), Error::Unsupported { what, .. }) => {
+                self.error_at(line, column, &format!("not supported: {what}"))
             }
             _ => self.error(&error.to_string()),
         }

@@ -34,12 +34,21 @@ impl Failure {
     }
 }
 
-/// Writes to standard output. A reader that has gone away ends the process, quietly, as it does for other
-/// commands.
+/// Writes to standard output. A reader that has gone away ends the process, quietly, as it does for other commands; that
+/// there is no room ends it with status 2.
 pub fn print(text: &str) {
-    let written = std::io::stdout().write_all(text.as_bytes());
-    if written.and_then(|()| std::io::stdout().flush()).is_err() {
-        std::process::exit(0);
+    print_bytes(text.as_bytes());
+}
+
+/// The same for what is not text.
+pub fn print_bytes(bytes: &[u8]) {
+    let mut output = std::io::stdout().lock();
+    if let Err(error) = output.write_all(bytes).and_then(|()| output.flush()) {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("error: standard output: {error}");
+        std::process::exit(2);
     }
 }
 

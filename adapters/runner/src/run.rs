@@ -12,11 +12,7 @@ pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let module = Module::load(&arguments.file).map_err(Failure::input)?;
     let mut storage = Vec::new();
     let verified = module.verify(&mut storage).map_err(Failure::input)?;
-    if !verified.is_contained() && !arguments.allow_raw {
-        return Err(Failure::input(module.error(
-            "the program reaches memory at raw addresses, which --allow-raw permits",
-        )));
-    }
+    common::permit(&module, &verified, arguments.allow_raw)?;
     let optimized = common::optimized(&module, &arguments.optimizer)?;
     let module = optimized.module.as_ref().unwrap_or(&module);
     let mut storage = Vec::new();

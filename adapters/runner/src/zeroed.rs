@@ -9,8 +9,12 @@ const ALIGNMENT: usize = 64;
 /// Memory that begins as zeros. Its pages come from the system as they are touched.
 #[derive(Debug)]
 pub struct Zeroed {
-    start: NonNull<u8>,
+    /// What was allocated: with an alignment that lets the allocator take fresh pages as the zeros that they are. For
+    /// greater ones it writes the zeros, and so touches every page.
+    allocation: NonNull<u8>,
     layout: Layout,
+    /// The first aligned byte.
+    start: NonNull<u8>,
     size: usize,
 }
 
@@ -21,12 +25,18 @@ impl Zeroed {
     /// That many bytes, if the system has them.
     pub fn new(size: u64) -> Option<Zeroed> {
         let size = usize::try_from(size).ok()?;
-        let layout = Layout::from_size_align(size.max(1), ALIGNMENT).ok()?;
+        let layout = Layout::from_size_align(size.checked_add(ALIGNMENT)?, 1).ok()?;
         // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
+        let allocation = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })?;
+        let before = allocation.as_ptr().align_offset(ALIGNMENT);
+        if before > ALIGNMENT {
+            return None;
+        }
         Some(Zeroed {
-            start,
+            allocation,
             layout,
+            // SAFETY: no more than the alignment, by which the allocation is longer than what is asked for.
+            start: unsafe { allocation.add(before) },
             size,
         })
     }
@@ -58,7 +68,7 @@ impl Zeroed {
 impl Drop for Zeroed {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.
-        unsafe { std::alloc::dealloc(self.start.as_ptr(), self.layout) };
+        unsafe { std::alloc::dealloc(self.allocation.as_ptr(), self.layout) };
     }
 }
 
@@ -77,6 +87,27 @@ mod tests {
             memory.bytes_mut().fill(1);
             assert!(memory.bytes().iter().all(|&byte| byte == 1));
         }
+    }
+
+    /// How many bytes of this process are in memory.
+    #[cfg(target_os = "linux")]
+    fn resident() -> u64 {
+        let text = std::fs::read_to_string("/proc/self/statm").expect("a process has it");
+        let pages: u64 = text
+            .split(' ')
+            .nth(1)
+            .and_then(|n| n.parse().ok())
+            .expect("a number");
+        pages * 4096
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn pages_come_as_they_are_touched() {
+        let before = resident();
+        let mut memory = Zeroed::new(1 << 30).expect("address space");
+        memory.bytes_mut()[1 << 29] = 1;
+        assert!(resident() < before + (1 << 28));
     }
 
     #[test]

@@ -260,11 +260,14 @@ fn bad_input_is_status_2() {
 
 #[test]
 fn raw_addresses_need_permission() {
-    let source = "func @f(a: i64) -> i64 {\nentry:\n    x = i64.raw_load [a]\n    return x\n}\n";
+    let source = "; run: @f(0) == 0\n\
+        func @f(a: i64) -> i64 {\nentry:\n    x = i64.raw_load [a]\n    return x\n}\n";
     let file = File::new("uop", source);
-    let ran = patchjit(&["run", file.path(), "--invoke", "f", "0"]);
-    assert_eq!(ran.status, 2);
-    assert!(ran.errors.contains("--allow-raw"), "{}", ran.errors);
+    for command in ["run", "bench"] {
+        let ran = patchjit(&[command, file.path()]);
+        assert_eq!(ran.status, 2);
+        assert!(ran.errors.contains("--allow-raw"), "{}", ran.errors);
+    }
     let ran = patchjit(&[
         "compile",
         file.path(),
@@ -274,6 +277,32 @@ fn raw_addresses_need_permission() {
         "asm",
     ]);
     assert_eq!(ran.status, 0, "compiling reaches nothing: {}", ran.errors);
+}
+
+/// A disk that is full is not a reader who has seen enough.
+#[test]
+#[cfg(target_os = "linux")]
+fn output_that_cannot_be_written_is_status_2() {
+    let file = File::new("uop", SAMPLE);
+    let compile = ["compile", file.path(), "--target", "x86_64-sysv"];
+    for arguments in [
+        &["run", file.path()][..],
+        &["explain", file.path()],
+        &compile,
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let ran = Command::new(env!("CARGO_BIN_EXE_patchjit"))
+            .args(arguments)
+            .stdout(full.unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            String::from_utf8(ran.stderr)
+                .unwrap()
+                .contains("standard output")
+        );
+    }
 }
 
 #[test]

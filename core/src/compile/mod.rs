@@ -118,10 +118,16 @@ pub fn workspace_words(verified: &Verified) -> usize {
 /// How many bytes of code buffer always suffice for this program. What is filled in the end is mostly a fraction.
 pub fn code_bytes(verified: &Verified) -> usize {
     // Every unit of size makes a bounded number of templates: an op at most 12 (operands brought and put away, checks,
-    // itself), an edge argument or snapshot entry at most 4.
+    // itself), an edge argument, a snapshot entry or a value that is passed at most 4. An edge may store all registers
+    // and load all of them; blocks have room for two.
     let program = verified.program();
-    (verified.size() * 6 + program.functions.len() * 48 + program.blocks.len() * 64 + 16)
-        * (MOST_TEMPLATE_BYTES / 4)
+    let times = |count: usize, templates: usize| count.saturating_mul(templates);
+    times(verified.size().saturating_add(verified.passed()), 6)
+        .saturating_add(times(verified.switched(), 32))
+        .saturating_add(times(program.functions.len(), 48))
+        .saturating_add(times(program.blocks.len(), 64))
+        .saturating_add(16)
+        .saturating_mul(MOST_TEMPLATE_BYTES / 4)
 }
 
 /// Compiles all functions of a program into a code buffer.

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 /// ([`CodeSpan::stopped`]), the embedder promises that nobody runs any code in it until it is executable again, and
 /// that instruction caches are brought up to date then.
 ///
-/// With `patchjit-memory`, `Arena::running` gives the former, and where pages are mapped once `Arena::stop` the latter.
+/// With `patchjit-memory`, `Arena::relink` gives the one that its pages allow.
 #[derive(Debug)]
 pub struct CodeSpan<'a> {
     execute_at: u64,

@@ -132,6 +132,8 @@ impl Uses<'_> {
 /// What the ops of a function add to what is known of the program.
 pub(super) struct Tally {
     pub size: usize,
+    /// How many values calls and returns pass.
+    pub passed: usize,
     pub contained: bool,
     /// Whether marks that an access is in bounds come from the optimizer.
     pub trusted: bool,
@@ -241,6 +243,7 @@ impl State<'_> {
         };
         let mut tally = Tally {
             size: self.size,
+            passed: self.passed,
             contained: self.contained,
             trusted: self.trusted,
             facts: 0,
@@ -305,6 +308,7 @@ impl State<'_> {
             }
         }
         self.size = tally.size;
+        self.passed = tally.passed;
         self.contained = tally.contained;
         if let Some(facts) = self.facts.get_mut(function as usize) {
             *facts |= tally.facts;
@@ -509,6 +513,7 @@ fn check_terminator(
             if values.len() != types.len() {
                 return Err(Rule::ReturnCount);
             }
+            tally.passed = tally.passed.saturating_add(values.len());
             uses.values(values, types, at)
         }
         Form::Exit => {

@@ -23,7 +23,7 @@ impl Tally {
         {
             *facts |= fact::CALLED_WITHOUT_EXIT;
         }
-        check_arguments(uses, signature, op.b, 0, at)?;
+        self.check_arguments(uses, signature, op.b, 0, at)?;
         self.check_results(uses, signature, op, at)?;
         self.exit_or_none(uses, op.c, at)
     }
@@ -35,7 +35,7 @@ impl Tally {
         if signature as usize >= program.signatures.len() {
             return Err(Rule::SignatureRange);
         }
-        check_arguments(uses, signature, op.b, 1, at)?;
+        self.check_arguments(uses, signature, op.b, 1, at)?;
         self.check_results(uses, signature, op, at)
     }
 
@@ -43,7 +43,7 @@ impl Tally {
     pub fn call_host(&mut self, uses: &Uses, op: &Op, at: u32) -> Result<(), Rule> {
         let host = uses.program().hosts.get(op.a as usize);
         let signature = host.ok_or(Rule::HostRange)?.signature;
-        check_arguments(uses, signature, op.b, 0, at)?;
+        self.check_arguments(uses, signature, op.b, 0, at)?;
         self.check_results(uses, signature, op, at)?;
         self.exit_or_none(uses, op.c, at)
     }
@@ -64,7 +64,7 @@ impl Tally {
         {
             return Err(Rule::ReturnCallResults);
         }
-        check_arguments(uses, callee.signature, op.b, 0, at)
+        self.check_arguments(uses, callee.signature, op.b, 0, at)
     }
 
     /// The call's own type, and the ops right behind it that give its further results.
@@ -100,22 +100,24 @@ impl Tally {
         self.results = further.len();
         Ok(())
     }
-}
 
-/// The counted list of arguments, some words behind an extra index.
-fn check_arguments(
-    uses: &Uses,
-    signature: u32,
-    extra: u32,
-    skipped: usize,
-    at: u32,
-) -> Result<(), Rule> {
-    let arguments = list(uses.program(), extra, skipped)?;
-    let types = uses.program().parameters(signature);
-    if arguments.len() != types.len() {
-        return Err(Rule::ArgumentCount);
+    /// The counted list of arguments, some words behind an extra index.
+    fn check_arguments(
+        &mut self,
+        uses: &Uses,
+        signature: u32,
+        extra: u32,
+        skipped: usize,
+        at: u32,
+    ) -> Result<(), Rule> {
+        let arguments = list(uses.program(), extra, skipped)?;
+        let types = uses.program().parameters(signature);
+        if arguments.len() != types.len() {
+            return Err(Rule::ArgumentCount);
+        }
+        self.passed = self.passed.saturating_add(arguments.len());
+        uses.values(arguments, types, at)
     }
-    uses.values(arguments, types, at)
 }
 
 impl State<'_> {

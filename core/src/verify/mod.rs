@@ -49,6 +49,8 @@ mod fact {
 pub struct Verified<'a> {
     program: Program<'a>,
     size: usize,
+    passed: usize,
+    switched: usize,
     contained: bool,
     /// For each function, bits of [`fact`].
     facts: &'a [u32],
@@ -74,6 +76,16 @@ impl<'a> Verified<'a> {
     #[inline]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// How many values calls and returns pass, which do not count for the size.
+    pub(crate) fn passed(&self) -> usize {
+        self.passed
+    }
+
+    /// How many edges switches have.
+    pub(crate) fn switched(&self) -> usize {
+        self.switched
     }
 
     /// Whether no op reaches memory outside the declared regions.
@@ -228,6 +240,7 @@ pub(crate) fn verify_from<'a>(
     let mut state = State {
         program,
         size: program.ops.len(),
+        passed: 0,
         contained: true,
         trusted,
         facts: take(functions)?,
@@ -251,6 +264,8 @@ pub(crate) fn verify_from<'a>(
     Ok(Verified {
         program,
         size: state.size,
+        passed: state.passed,
+        switched,
         contained: state.contained,
         facts: state.facts,
         dominators: state.dominators,
@@ -264,6 +279,7 @@ pub(crate) fn verify_from<'a>(
 struct State<'a> {
     program: Program<'a>,
     size: usize,
+    passed: usize,
     contained: bool,
     /// Whether marks that an access is in bounds come from the optimizer.
     trusted: bool,

@@ -19,6 +19,9 @@ use std::ops::Range;
 /// Positions in a band.
 const WIDTH: u32 = 64;
 
+/// Values that a band shows: what is made or read in it first, then what lives through it.
+const ROWS: usize = 100;
+
 /// The longest name that is printed whole.
 const NAME: usize = 14;
 
@@ -55,9 +58,7 @@ pub fn chart(stages: &FunctionStages, names: &ChartNames<'_>, colours: bool) -> 
             open.push(range);
         }
         band_heading(&mut text, stages, names, &band);
-        for range in &open {
-            row(&mut text, range, names, &band, colours);
-        }
+        rows(&mut text, &open, names, &band, colours);
     }
     text
 }
@@ -152,6 +153,35 @@ fn band_heading(
     }
     let (numbers, blocks) = (numbers.trim_end(), blocks.trim_end());
     let _ = writeln!(text, "  {:NAME$} {numbers}\n  {:NAME$} {blocks}", "", "");
+}
+
+/// The values of a band, as many as there is room for; how many more there are.
+fn rows(
+    text: &mut String,
+    open: &[&LiveRange],
+    names: &ChartNames<'_>,
+    band: &Range<u32>,
+    colours: bool,
+) {
+    let is_touched = |range: &LiveRange| {
+        let first = range.uses.partition_point(|&used| used < band.start);
+        range.from >= 2 * band.start || range.uses.get(first).is_some_and(|&used| used < band.end)
+    };
+    let touched = open.iter().filter(|range| is_touched(range)).count();
+    let mut room = [ROWS.saturating_sub(touched), ROWS];
+    let mut left = 0;
+    for range in open {
+        let room = &mut room[usize::from(is_touched(range))];
+        if *room == 0 {
+            left += 1;
+            continue;
+        }
+        *room -= 1;
+        row(text, range, names, band, colours);
+    }
+    if left > 0 {
+        let _ = writeln!(text, "  and {left} more");
+    }
 }
 
 /// One value: its name, its line, its places.
@@ -325,6 +355,36 @@ mod tests {
         assert_eq!(text, expected, "{text}");
         let coloured = chart(&stages, &names, true);
         assert!(coloured.contains("\x1b[36m◆━●\x1b[0m\x1b[33m╌╌\x1b[0m\x1b[36m●┿●\x1b[0m"));
+    }
+
+    #[test]
+    fn a_band_shows_what_happens_in_it_first() {
+        let value = |number: u32, uses: Vec<u32>| LiveRange {
+            value: ValueName::Op(number),
+            from: 0,
+            to: 20,
+            uses,
+            spans: vec![Span {
+                from: 1,
+                to: 20,
+                place: Place::Slot(number),
+            }],
+        };
+        let mut open: Vec<LiveRange> = (0..2 * ROWS as u32).map(|n| value(n, vec![2])).collect();
+        open.push(value(1000, vec![7]));
+        let open: Vec<&LiveRange> = open.iter().collect();
+        let names = ChartNames {
+            function: String::new(),
+            lines: &[],
+            value: &|range| format!("{:?}", range.value),
+            block: &|_| String::new(),
+            register: &|_| String::new(),
+        };
+        let mut text = String::new();
+        rows(&mut text, &open, &names, &(5..10), false);
+        assert_eq!(text.lines().count(), ROWS + 1);
+        assert!(text.contains("Op(98) ") && !text.contains("Op(99) ") && text.contains("Op(1000)"));
+        assert!(text.ends_with(&format!("  and {} more\n", ROWS + 1)));
     }
 
     #[test]

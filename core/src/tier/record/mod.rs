@@ -212,7 +212,9 @@ impl<'t, 'a> Recorder<'t, 'a> {
     pub fn kill_from(&mut self, slot: u32) -> Result<(), GiveUp> {
         self.check(|r| {
             let end = r.base.saturating_add(slot);
-            for slot in end..r.top {
+            // There may be fewer slots than the host says are alive.
+            let slots = r.trace.storage.slots.len() as u32;
+            for slot in end..r.top.min(slots) {
                 if r.forget(slot) {
                     r.clean = false;
                 }

@@ -183,7 +183,8 @@ impl<'a> Trace<'a> {
         }
     }
 
-    /// Begins to record the root, at a loop's head, with slots from `top` on dead. What was recorded before is dropped.
+    /// Begins to record the root, at a loop's head, with slots from `top` on dead ([`u32::MAX`]: with none). What was recorded
+    /// before is dropped.
     pub fn begin(&mut self, top: u32) -> Recorder<'_, 'a> {
         self.used = Used::default();
         self.head_top = top;
