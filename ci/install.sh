@@ -4,6 +4,7 @@
 #   cargo-fuzz                      for ci/fuzz-smoke.sh, from crates.io (also needs a nightly compiler)
 #   a browser                       for ci/page.sh, Debian's chromium-headless-shell, where this runs as root
 #   a compiler with its sources     for ci/bare-metal.sh, from Debian's packages, unpacked into a folder of its own
+#   AArch64's standard library      for ci/aarch64.sh, into the same folder; and as root a linker, a C library, an emulator
 #
 # Says what it could not install; the checks then say that they skip. Never fails for that. The folder is
 # PATCHJIT_TOOLS, ~/.cache/patchjit-tools unless said; removing it removes everything but cargo-fuzz
@@ -55,4 +56,39 @@ else
         echo "compiler with its sources: its Debian packages could not be had"
     fi
     rm -rf "$downloads"
+fi
+
+library=$compiler/usr/lib/rustlib/aarch64-unknown-linux-gnu
+if [ -d "$library" ]; then
+    echo "AArch64's standard library: there is one in $library"
+elif [ ! -x "$compiler/usr/bin/rustc" ] || ! command -v apt-get >/dev/null; then
+    echo "AArch64's standard library: not installed; it goes with the compiler above"
+else
+    downloads=$(mktemp -d)
+    chmod 777 "$downloads"
+    mkdir -p "$downloads/lists/partial"
+    # Lists of their own, so that the system's packages stay of one architecture.
+    options="-qq -o APT::Architectures::=amd64 -o APT::Architectures::=arm64 -o Dir::State::lists=$downloads/lists"
+    options="$options -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
+    # shellcheck disable=SC2086
+    if (cd "$downloads" && apt-get $options update && apt-get $options download libstd-rust-web-dev:arm64) >/dev/null 2>&1; then
+        dpkg -x "$downloads"/libstd-rust-web-dev_*_arm64.deb "$compiler"
+        echo "AArch64's standard library: unpacked into $library"
+    else
+        echo "AArch64's standard library: its Debian package could not be had"
+    fi
+    rm -rf "$downloads"
+fi
+
+packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+if command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
+    echo "linker and emulator for AArch64: there are $(command -v aarch64-linux-gnu-gcc) and $(command -v qemu-aarch64)"
+elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "linker and emulator for AArch64: not installed; this is no Debian, or not root's"
+# shellcheck disable=SC2086
+elif { apt-get install -qq --no-install-recommends $packages ||
+    { apt-get update -qq && apt-get install -qq --no-install-recommends $packages; }; } >/dev/null 2>&1; then
+    echo "linker and emulator for AArch64: installed $packages"
+else
+    echo "linker and emulator for AArch64: Debian's $packages could not be had"
 fi

@@ -563,8 +563,8 @@ pub struct StencilSet {
     pub masks: &'static [u64; MASKS],
 }
 
-/// How many rows of masks a set has room for: as many as a byte names, so that looking one up needs no check.
-pub const MASK_ROWS: usize = 256;
+/// How many rows of masks a set has room for: a power of two, so that looking one up needs no check.
+pub const MASK_ROWS: usize = 128;
 
 /// How many masks they have.
 pub const MASKS: usize = MASK_ROWS << ROW_BITS;

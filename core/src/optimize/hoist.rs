@@ -19,6 +19,8 @@
 //! What moves is alive all through the loop. So there is a bound on how many values may, parameters of the head counted,
 //! narrower for ops that cost little; comparisons stay, since they are part of the branch that asks, and constants are nowhere at all.
 //!
+//! A function of which a loop is peeled is left alone: its blocks may be walked twice, and what was made in them is in one of two places.
+//!
 //! Promises: the draft stays in an order in which operands come first, since what moves is put into the draft where it was met, and into
 //! the output at the end of the preheader. Costs a constant for each op, and for each head of a loop the edges that lead to it.
 
@@ -68,6 +70,7 @@ impl Walk<'_, '_, '_, '_> {
         self.clean = false;
         let loops = self.workspace.blocks[block as usize][FLAGS] & FLAG_LOOP != 0;
         if (loops || self.innermost != NONE)
+            && !self.peels
             && self.phase == Phase::Outside
             && self.steps.passes.has(Pass::Hoist)
         {

@@ -275,6 +275,7 @@ pub fn optimize<'a>(
             innermost: NONE,
             clean: false,
             moved: false,
+            peels: false,
             phase: Phase::Outside,
             block: function.first_block,
             outs: 0,

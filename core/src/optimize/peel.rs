@@ -45,6 +45,7 @@ impl Walk<'_, '_, '_, '_> {
             let mut next = position + 1;
             if loops && let Some((end, ops)) = self.can_be_peeled(position) {
                 self.steps.did(Pass::Peel, ops);
+                self.peels = true;
                 self.ahead += ops;
                 let versioned = self.can_be_versioned(position, end);
                 self.prepare_copy(position, end, versioned);

@@ -87,6 +87,8 @@ pub(super) struct Walk<'e, 'p, 'w, 's> {
     pub clean: bool,
     /// Whether any op was moved before a loop.
     pub moved: bool,
+    /// Whether any loop is peeled.
+    pub peels: bool,
     /// Whether a loop is peeled.
     pub phase: Phase,
     /// The block of the program whose ops are walked.

@@ -170,8 +170,11 @@ impl Tables {
         for (number_of_row, operand) in rows.iter_mut().zip(&folded.masks) {
             let row: Row =
                 std::array::from_fn(|bit| u64::from_le_bytes(piece(&operand.bits[bit], number)));
-            *number_of_row = u8::try_from(find_or_add(&mut self.rows, &[row]))
-                .map_err(|_| format!("more than {MASK_ROWS} rows of masks"))?;
+            let place = find_or_add(&mut self.rows, &[row]);
+            if place >= MASK_ROWS {
+                return Err(format!("more than {MASK_ROWS} rows of masks"));
+            }
+            *number_of_row = place as u8;
         }
         Ok(Word {
             code: u64::from_le_bytes(piece(&folded.base, number)),
