@@ -358,11 +358,30 @@ fn print_checks(rows: &[Row]) {
         for check in row.after.checks.iter().filter(|check| !check.own) {
             let times = check.times as f64 / row.before.rounds.max(1) as f64;
             if times >= 0.02 {
-                println!("    {times:>5.2}  {}", check.what);
+                println!("    {times:>5.2}  {}: {}", check.what, why(&check.what));
             }
         }
     }
     println!();
+}
+
+/// Why a check is left.
+fn why(what: &str) -> &'static str {
+    if what.starts_with("overflow") {
+        "nothing bounds a sum that goes on from round to round, nor a product of it"
+    } else if what.contains("an element") {
+        "arrays hold values of any type"
+    } else if what.contains("does not change") {
+        "once where code is entered, or on a way that few rounds take"
+    } else if what.contains("carried round") {
+        "where the loop is entered, and in rounds of outer loops"
+    } else if what.contains("below length") {
+        "in the round before the loop, and where the index is no sum of a counter"
+    } else if what.starts_with("test in front") {
+        "once each time that the loop is entered"
+    } else {
+        "where the loop is entered, or on a way that few rounds take"
+    }
 }
 
 fn print_start(rows: &[Row]) {

@@ -142,6 +142,9 @@ impl Walk<'_, '_, '_, '_> {
     /// Chooses the parameters of a block that go without their boxes, by its record. The table of values that wait, which nobody needs
     /// before the sweep, says of each how it was boxed; the edges that were made pass what is in the boxes from now on.
     pub fn choose_unboxed(&mut self, block: u32) -> Result<(), Error> {
+        if self.program.tags.is_empty() {
+            return Ok(());
+        }
         let count = self.program.blocks[self.program_block(block) as usize].parameter_count;
         self.workspace.stack[..count as usize].fill(NONE);
         let record = self.workspace.blocks[block as usize];
@@ -380,6 +383,9 @@ impl Walk<'_, '_, '_, '_> {
 
     /// The draft's op of a parameter that was chosen, and the word that stands for it behind the block's parameters.
     pub fn begin_unboxed(&mut self, value: u32, index: u32) -> Result<u32, Fault> {
+        if self.program.tags.is_empty() {
+            return Ok(value);
+        }
         let word = self.workspace.stack[index as usize];
         let Some(boxing) = Boxing::from_word(word).filter(|_| word != NONE) else {
             return Ok(value);
