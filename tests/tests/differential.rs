@@ -219,7 +219,7 @@ fn passes_find_work_alone() {
             fuel: None,
         };
         let mut steps = 0;
-        for seed in 0..300 {
+        for seed in 0..1000 {
             let module = generate(seed).module();
             let (_, report) = programs::optimized(&module, &options).expect("an optimized program");
             steps += report.count(pass);
@@ -227,6 +227,6 @@ fn passes_find_work_alone() {
                 break;
             }
         }
-        assert!(steps >= 10, "{pass} makes {steps} steps in 300 programs");
+        assert!(steps >= 10, "{pass} makes {steps} steps in 1000 programs");
     }
 }

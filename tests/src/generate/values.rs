@@ -111,6 +111,9 @@ impl Builder<'_> {
         if self.random.percent(25) {
             return self.any(Type::I32);
         }
+        if self.random.percent(20) {
+            return self.bit_test();
+        }
         let codes: Vec<Opcode> = Opcode::all()
             .filter(|code| code.info().has(flags::COMPARES))
             .collect();
@@ -120,6 +123,42 @@ impl Builder<'_> {
             self.keep(value);
         }
         value
+    }
+
+    /// Some of the lowest bits of a value, or their comparison with zero.
+    fn bit_test(&mut self) -> Value {
+        use Opcode::*;
+        let (ty, and, codes) = match self.random.percent(50) {
+            true => (Type::I64, I64And, [I64Eqz, I64Eq, I64Ne]),
+            false => (Type::I32, I32And, [I32Eqz, I32Eq, I32Ne]),
+        };
+        let mask = self.random.below(0x180) as u64;
+        let (value, mask) = (self.any(ty), self.constant(ty, mask));
+        let bits = self.in_any_order(and, value, mask);
+        if self.random.percent(20) {
+            self.keep(bits);
+        }
+        if ty == Type::I32 && self.random.percent(30) {
+            return bits;
+        }
+        let code = *self.random.pick(&codes);
+        let condition = if code.info().operand_count == 1 {
+            self.unary(code, bits)
+        } else {
+            let zero = self.constant(ty, 0);
+            self.in_any_order(code, bits, zero)
+        };
+        if self.random.percent(40) {
+            self.keep(condition);
+        }
+        condition
+    }
+
+    fn in_any_order(&mut self, code: Opcode, a: Value, b: Value) -> Value {
+        match self.random.percent(50) {
+            true => self.binary(code, a, b),
+            false => self.binary(code, b, a),
+        }
     }
 
     /// A condition that holds, as a rule.
