@@ -108,6 +108,9 @@ impl Boxing {
 impl Walk<'_, '_, '_, '_> {
     /// What a draft parameter of a block's record carries without its box.
     pub fn boxing(&self, block: u32, index: u32) -> Option<Boxing> {
+        if self.program.tags.is_empty() {
+            return None;
+        }
         let record = &self.workspace.blocks[block as usize];
         if record[FLAGS] & FLAG_DONE == 0 {
             return None;
@@ -142,6 +145,7 @@ impl Walk<'_, '_, '_, '_> {
     /// Chooses the parameters of a block that go without their boxes, by its record. The table of values that wait, which nobody needs
     /// before the sweep, says of each how it was boxed; the edges that were made pass what is in the boxes from now on.
     pub fn choose_unboxed(&mut self, block: u32) -> Result<(), Error> {
+        // Without tags nothing is boxed.
         if self.program.tags.is_empty() {
             return Ok(());
         }

@@ -13,6 +13,7 @@
 //! A store is dropped if the next one covers it before anything could look: no load of its memory, no op that may leave or call, no
 //! end of the block stands between. What must be looked at for an op is at most [`MOST`] entries.
 
+use super::operands::{TOUCHES, traits_of};
 use super::passes::Pass;
 use super::walk::{LONGEST_CHAIN, Walk};
 use super::workspace::{BLOCK, CHAIN};
@@ -72,6 +73,9 @@ pub(super) fn written(program: &Program, function: &Function) -> u32 {
     let mut written = 0;
     let first = function.first_op as usize;
     for op in &program.ops[first..first + function.op_count as usize] {
+        if traits_of(op.code) & TOUCHES == 0 {
+            continue;
+        }
         let info = op.code.info();
         if info.flags & (flags::WRITES | flags::CALLS | flags::ATOMIC) == 0 {
             continue;
