@@ -134,9 +134,9 @@ pub struct RunArguments {
 pub struct CompileArguments {
     /// The program, a `.uop` file
     pub file: PathBuf,
-    /// The machine and its conventions
+    /// The machine and its conventions [default: this machine's]
     #[arg(long)]
-    pub target: String,
+    pub target: Option<String>,
     /// Where to write [default: standard output]
     #[arg(short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,

@@ -236,9 +236,12 @@ fn native(
     }
 }
 
-/// The stencil set of a target by its name.
-pub fn set(target: &str) -> Result<&'static StencilSet, Failure> {
+/// The stencil set of a target by its name; without one this machine's, or the first where it has none.
+pub fn set(target: Option<&str>) -> Result<&'static StencilSet, Failure> {
     let sets = engine::sets();
+    let Some(target) = target else {
+        return Ok(engine::host_set().unwrap_or(sets[0]));
+    };
     sets.iter()
         .find(|set| set.target == target)
         .copied()

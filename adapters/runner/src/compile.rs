@@ -51,7 +51,7 @@ pub fn to_bytes(
 
 /// Compiles and writes what the arguments ask for.
 pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
-    let set = common::set(&arguments.target)?;
+    let set = common::set(arguments.target.as_deref())?;
     let module = Module::load(&arguments.file).map_err(Failure::input)?;
     let optimized = common::optimized(&module, &arguments.optimizer)?;
     let module = optimized.module.as_ref().unwrap_or(&module);

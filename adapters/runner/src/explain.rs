@@ -7,7 +7,6 @@ use patchjit::compile::{Event, Location, ReferenceMaps, Safepoint, ValueName};
 use patchjit::error::{Error, Storage};
 use patchjit::stencil::StencilSet;
 use patchjit_cli::disassemble;
-use patchjit_cli::engine;
 use patchjit_cli::module::Module;
 use patchjit_cli::page::{self, Heading, Page};
 use patchjit_cli::stages::chart::{ChartNames, chart};
@@ -19,10 +18,7 @@ use std::fmt::Write as _;
 
 /// Prints the stages, or writes them as a page.
 pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
-    let set = match &arguments.target {
-        Some(target) => common::set(target)?,
-        None => engine::host_set().unwrap_or(engine::sets()[0]),
-    };
+    let set = common::set(arguments.target.as_deref())?;
     let read = Module::load(&arguments.file).map_err(Failure::input)?;
     let mut text = stage("program", &read)?;
     let optimized = common::optimized(&read, &arguments.optimizer)?;
