@@ -40,6 +40,41 @@ fn run(verified: &Verified, lengths: Lengths) -> Result<(Vec<Op>, Vec<u32>), Err
     Ok((program.ops.to_vec(), program.extra.to_vec()))
 }
 
+/// How long the slices have to be at most.
+fn enough(verified: &Verified) -> Lengths {
+    let counts = optimize::storage(verified);
+    [
+        optimize::words(verified),
+        counts.ops,
+        counts.extra,
+        counts.exits,
+        counts.blocks,
+        counts.functions,
+        counts
+            .types
+            .max(counts.signatures)
+            .max(counts.regions)
+            .max(counts.hosts)
+            .max(counts.tags),
+    ]
+}
+
+/// The index of a function is no value, and may be greater than what any function's values need.
+#[test]
+fn more_functions_than_values() {
+    let mut text = String::new();
+    for number in 0..5000 {
+        text += &format!("func @f{number}() -> i64 {{\ne:\n    i = function.index @f4999\n");
+        text += "    j = function.index @f4999\n    k = i64.add i, j\n    return k\n}\n";
+    }
+    let module = patchjit_text::parse(&text).expect("well formed");
+    let program = module.program();
+    let mut facts = vec![0; verify::workspace_words(&program)];
+    let verified = verify::verify(program, &mut facts).expect("a valid program");
+    let (ops, _) = run(&verified, enough(&verified)).expect("what is said to suffice");
+    assert_eq!(ops.len(), 5000 * 3, "the second index is the first");
+}
+
 #[test]
 fn storage_of_every_size() {
     for seed in 0..6 {
@@ -47,21 +82,7 @@ fn storage_of_every_size() {
         let program = module.program();
         let mut facts = vec![0; verify::workspace_words(&program)];
         let verified = verify::verify(program, &mut facts).expect("a valid program");
-        let counts = optimize::storage(&verified);
-        let enough: Lengths = [
-            optimize::words(&verified),
-            counts.ops,
-            counts.extra,
-            counts.exits,
-            counts.blocks,
-            counts.functions,
-            counts
-                .types
-                .max(counts.signatures)
-                .max(counts.regions)
-                .max(counts.hosts)
-                .max(counts.tags),
-        ];
+        let enough = enough(&verified);
         let wanted = run(&verified, enough).expect("what is said to suffice");
         for which in 0..enough.len() {
             for length in (0..enough[which]).step_by(enough[which] / 50 + 1) {

@@ -46,9 +46,10 @@ static INTERESTS: [Interest; Opcode::COUNT] = interests();
 #[inline(always)]
 pub(super) fn is_of_interest(draft: &[Op], op: &Op) -> bool {
     let interest = &INTERESTS[op.code as usize];
-    // An op with one operand has 0 in place of the other, and asks for nothing there.
-    let left = CLASSES[draft[op.a as usize].code as usize];
-    let right = class_of(&draft[op.b as usize]);
+    // What is no value, as the index of a function, may be past the draft; no rule asks for it.
+    let of = |value: u32| draft.get(value as usize);
+    let left = of(op.a).map_or(0, |op| CLASSES[op.code as usize]);
+    let right = of(op.b).map_or(0, class_of);
     (interest.left & left) | (interest.right & right) != 0 || (interest.same && op.a == op.b)
 }
 

@@ -144,11 +144,15 @@ impl Walk<'_, '_, '_, '_> {
         made == block || self.verified.dominates(made, block)
     }
 
-    /// Whether neither of an op's operands was made in the block that is walked: most are, and need not be looked at.
+    /// Whether neither of an op's operands was made in the block that is walked: most are, and need not be looked at. Nor
+    /// need what is no value, as the index of a function.
     #[inline]
     pub fn is_made_before(&self, op: &Op) -> bool {
-        let values = &self.workspace.values;
-        values[op.a as usize][BLOCK] != self.block && values[op.b as usize][BLOCK] != self.block
+        let made_before = |value: u32| {
+            let record = self.workspace.values.get(value as usize);
+            record.is_some_and(|record| record[BLOCK] != self.block)
+        };
+        made_before(op.a) && made_before(op.b)
     }
 
     /// Puts an op that only computes before the loops in which it gives the same in every round, as a step.
