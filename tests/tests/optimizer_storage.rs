@@ -7,6 +7,7 @@ use patchjit::optimize::{self, Options};
 use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
 use patchjit_tests::generate::generate;
+use patchjit_tests::synthetic::GENERATORS;
 
 /// How long the slices are: words, ops, extra, exits, blocks, functions, and all others.
 type Lengths = [usize; 7];
@@ -73,6 +74,21 @@ fn more_functions_than_values() {
     let verified = verify::verify(program, &mut facts).expect("a valid program");
     let (ops, _) = run(&verified, enough(&verified)).expect("what is said to suffice");
     assert_eq!(ops.len(), 5000 * 3, "the second index is the first");
+}
+
+/// The kinds of large programs that compile time is measured on; many functions among them.
+#[test]
+fn large_programs() {
+    for generator in GENERATORS {
+        for size in [100, 5000] {
+            let assembly = (generator.make)(size);
+            let program = assembly.program();
+            let mut facts = vec![0; verify::workspace_words(&program)];
+            let verified = verify::verify(program, &mut facts).expect("a valid program");
+            let (ops, _) = run(&verified, enough(&verified)).expect("what is said to suffice");
+            assert!(!ops.is_empty(), "{}", generator.name);
+        }
+    }
 }
 
 #[test]
