@@ -13,9 +13,10 @@
 //! A store is dropped if the next one covers it before anything could look: no load of its memory, no op that may leave or call, no
 //! end of the block stands between. What must be looked at for an op is at most [`MOST`] entries.
 
+use super::draft::LONGEST_CHAIN;
 use super::operands::{TOUCHES, traits_of};
 use super::passes::Pass;
-use super::walk::{LONGEST_CHAIN, Walk};
+use super::walk::Walk;
 use super::workspace::{BLOCK, CHAIN};
 use crate::ir::{Function, NONE, Op, Program};
 use crate::ops::{Opcode, Shape, flags};

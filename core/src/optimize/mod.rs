@@ -25,7 +25,7 @@
 //! * *An op has a known value, or needs not run*: in `walk.rs`, where ops of its form are walked (`body`). A value that stands for the op
 //!   is given instead of a new one, and every later use, edge and snapshot gets that name. Operands are names of the draft there, so
 //!   what they are made of is `draft[operand]`; `constant_bits` and `constant` read and make constants, `pure` makes any op
-//!   that only computes, in its simplest form, and `append` adds an op as it is.
+//!   that only computes, in its simplest form (`simplify.rs`), and `append` adds an op as it is (`draft.rs`).
 //! * *What holds here held on every way here*: values and notes carry the block of the program in which they were made; they hold
 //!   where `verified.dominates(that block, self.block)`. The walk sees a block's dominators before it, but siblings in any order, so
 //!   a table that is not asked by dominance must be emptied where a block with several ways to it begins.
@@ -47,6 +47,7 @@ mod access;
 mod boxes;
 mod carry;
 mod classes;
+mod draft;
 mod ends;
 mod facts;
 mod hoist;
@@ -58,6 +59,7 @@ mod passes;
 mod peel;
 mod prove;
 mod rules;
+mod simplify;
 mod strength;
 mod sweep;
 mod version;
