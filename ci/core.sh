@@ -9,9 +9,10 @@ complain() {
     status=1
 }
 
-# Product code: without comments and without what follows the first test module of a file.
+# Product code: without comments and without what follows the first test module of a file. Files of tests alone are
+# called tests.rs, and are compiled for tests only.
 product() {
-    sed -e '/^ *#\[cfg(test)\]/,$d' -e 's,//.*,,' "$1"
+    sed -e '/^#\[cfg(test)\]/,$d' -e 's,//.*,,' "$1"
 }
 
 tree=$(cargo tree --package patchjit --edges normal --prefix none --format '{p}' | sed 's/ .*//' | sort -u | tr '\n' ' ')
@@ -34,7 +35,10 @@ while IFS= read -r file; do
         && [[ " $allowed " != *" $file "* ]]; then
         complain "$file: has unsafe code, which belongs into: $allowed"
     fi
-done < <(find core/src -name '*.rs' | sort)
+    if ! awk '/mod tests;/ && before != "#[cfg(test)]" { exit 1 } { before = $0 }' "$file"; then
+        complain "$file: has tests in what is no test"
+    fi
+done < <(find core/src -name '*.rs' ! -name tests.rs | sort)
 
 [ $status -eq 0 ] && echo "core: no_std, no alloc, libm only, unsafe code only in: $allowed"
 exit $status

@@ -14,10 +14,11 @@
 //! Costs a constant for each question, and once for each argument of an edge to a parameter that is asked about.
 
 use super::carry::Boxing;
-use super::facts::{self, FACT_WORDS, Fact};
+use super::facts::{FACT_WORDS, Fact};
 use super::operands::{TELLS, traits_of};
 use super::passes::Pass;
 use super::rules::{self, Width, narrowed_with_width};
+use super::transfer;
 use super::walk::Walk;
 use super::workspace::{
     BLOCK, BLOCK_WORDS, CHAIN, COMING, FLAG_DONE, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS,
@@ -203,26 +204,26 @@ impl Walk<'_, '_, '_, '_> {
         let own = width_of(op);
         let wide = Width::of_bits(64);
         match op.code {
-            Opcode::I64ExtendI32S => return facts::widened(&operand(self, op.a), true),
-            Opcode::I64ExtendI32U => return facts::widened(&operand(self, op.a), false),
-            Opcode::I32WrapI64 => return facts::narrowed(&operand(self, op.a)),
+            Opcode::I64ExtendI32S => return transfer::widened(&operand(self, op.a), true),
+            Opcode::I64ExtendI32U => return transfer::widened(&operand(self, op.a), false),
+            Opcode::I32WrapI64 => return transfer::narrowed(&operand(self, op.a)),
             Opcode::I64Box => {
                 let carried = operand(self, op.a);
-                return facts::boxed(&self.program.tag_of(op), &carried);
+                return transfer::boxed(&self.program.tag_of(op), &carried);
             }
             Opcode::I64BoxI32 => {
-                let carried = facts::widened(&operand(self, op.a), false);
-                return facts::boxed(&self.program.tag_of(op), &carried);
+                let carried = transfer::widened(&operand(self, op.a), false);
+                return transfer::boxed(&self.program.tag_of(op), &carried);
             }
             Opcode::I64BoxF64 => {
-                return facts::boxed(&self.program.tag_of(op), &facts::boxed_float());
+                return transfer::boxed(&self.program.tag_of(op), &transfer::boxed_float());
             }
             Opcode::I64UnboxU => {
-                return facts::carried(&self.program.tag_of(op), &operand(self, op.a));
+                return transfer::carried(&self.program.tag_of(op), &operand(self, op.a));
             }
             Opcode::I32Unbox => {
-                let carried = facts::carried(&self.program.tag_of(op), &operand(self, op.a));
-                return facts::narrowed(&carried);
+                let carried = transfer::carried(&self.program.tag_of(op), &operand(self, op.a));
+                return transfer::narrowed(&carried);
             }
             _ => {}
         }
@@ -254,7 +255,7 @@ impl Walk<'_, '_, '_, '_> {
                     width
                 };
                 let a = operand(self, op.a);
-                facts::value_of(width, narrow, &a, &a)
+                transfer::value_of(width, narrow, &a, &a)
             }
             Form::Binary | Form::BinaryLeaves => {
                 let (narrow, width) = narrowed_with_width(op.code);
@@ -263,7 +264,7 @@ impl Walk<'_, '_, '_, '_> {
                     return a;
                 }
                 let b = operand(self, op.b);
-                facts::value_of(width, narrow, &a, &b)
+                transfer::value_of(width, narrow, &a, &b)
             }
             _ => Fact::top(own),
         }
@@ -304,7 +305,7 @@ impl Walk<'_, '_, '_, '_> {
                 }
             }
             Opcode::I64ExtendI32U => {
-                self.learn_shallow(op.a, block, &facts::narrowed(&after));
+                self.learn_shallow(op.a, block, &transfer::narrowed(&after));
             }
             Opcode::I32And | Opcode::I64And => {
                 if let Some(mask) = self.constant_bits(op.b) {
@@ -375,7 +376,7 @@ impl Walk<'_, '_, '_, '_> {
             let of = &self.draft[value as usize];
             if is_integer(of) && rules::constant_of(of).is_none() {
                 let (narrow, width) = narrowed_with_width(code);
-                let more = facts::implied(width, narrow, other);
+                let more = transfer::implied(width, narrow, other);
                 self.learn_beside(value, block, before, &more);
             }
         }
@@ -395,7 +396,7 @@ impl Walk<'_, '_, '_, '_> {
         }
         match op.code {
             Opcode::I64TagTest => {
-                let taught = facts::tagged(&self.program.tag_of(op), holds);
+                let taught = transfer::tagged(&self.program.tag_of(op), holds);
                 self.learn(op.a, block, &taught);
             }
             Opcode::I64Eqz => {
@@ -651,7 +652,7 @@ impl Walk<'_, '_, '_, '_> {
                 let within = self
                     .conditions(parameter, argument, head, width)
                     .meet(width, bound);
-                let one = facts::value_of(width, narrow, &within, &by);
+                let one = transfer::value_of(width, narrow, &within, &by);
                 let by = by.known().map(|bits| width.signed(bits));
                 let by = by.and_then(|by| {
                     if subtracts {
@@ -817,7 +818,7 @@ impl Walk<'_, '_, '_, '_> {
         };
         let (narrow, width) = narrowed_with_width(code);
         let other = self.old_fact(other, head, 2);
-        facts::implied(width, narrow, &other).told(width)
+        transfer::implied(width, narrow, &other).told(width)
     }
 
     /// What holds of a value of the program on an edge, by the branch that ends its block.

@@ -62,6 +62,7 @@ mod rules;
 mod simplify;
 mod strength;
 mod sweep;
+mod transfer;
 mod version;
 mod walk;
 mod workspace;

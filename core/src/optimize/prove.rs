@@ -1,8 +1,8 @@
 //! What facts make of an op: a known comparison, a check that cannot fail, a mask that changes nothing.
 
-use super::facts;
 use super::passes::Pass;
 use super::rules::{Outcome, Term, narrowed_with_width};
+use super::transfer;
 use super::walk::Walk;
 use crate::ir::Op;
 use crate::ops::{Opcode, flags};
@@ -75,7 +75,7 @@ impl Walk<'_, '_, '_, '_> {
         let info = op.code.info();
         let known = if op.code == Opcode::I64TagTest {
             let word = self.fact(op.a);
-            facts::has_tag(&self.program.tag_of(op), &word)
+            transfer::has_tag(&self.program.tag_of(op), &word)
         } else if matches!(info.operands[0], Type::I32 | Type::I64) {
             let a = self.fact(op.a);
             let b = if info.operand_count > 1 {
@@ -84,7 +84,7 @@ impl Walk<'_, '_, '_, '_> {
                 a
             };
             let (narrow, _) = narrowed_with_width(op.code);
-            facts::decide(narrow, &a, &b)
+            transfer::decide(narrow, &a, &b)
         } else {
             None
         };
@@ -143,7 +143,7 @@ impl Walk<'_, '_, '_, '_> {
         let b = self.fact(op.b);
         let holds = match pass {
             Pass::Facts => b.low >= 0,
-            _ => facts::never_leaves(width, narrow, &a, &b),
+            _ => transfer::never_leaves(width, narrow, &a, &b),
         };
         let code = width.of(code);
         let c = if code.info().has(flags::LEAVES) {

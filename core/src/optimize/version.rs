@@ -26,11 +26,12 @@
 //! Takes a loop whose ways back are all plain jumps; costs a constant for each check of the copy and each way back.
 
 use super::carry::Boxing;
-use super::facts::{self, Fact};
+use super::facts::Fact;
 use super::learn::Inside;
 use super::order;
 use super::passes::Pass;
 use super::rules::{self, Width, narrowed_with_width};
+use super::transfer;
 use super::walk::{End, Fault, Phase, SPARE, Walk};
 use super::workspace::{BLOCK, CHAIN, COMING, FLAG_VERSIONED, FLAGS, NOTE_FACT, PENDING, POSITION};
 use crate::error::Error;
@@ -288,7 +289,7 @@ impl Walk<'_, '_, '_, '_> {
                     _ => I32MulChecked,
                 };
                 let (a, b) = (self.fact(op.a), self.fact(op.b));
-                if !facts::never_leaves(width, code, &a, &b) {
+                if !transfer::never_leaves(width, code, &a, &b) {
                     return None;
                 }
                 code
