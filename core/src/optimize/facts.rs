@@ -13,7 +13,7 @@
 //!
 //! Up is less known. [`Fact::join`] goes up, where ways meet; [`Fact::meet`] goes down, where something is learned. Facts of 32-bit values are
 //! about their zero-extended bits. Non-null is a floor of 1. What ops make of facts is in [`super::transfer`].
-//! There is no widening here: loops are not iterated over, see [`super::learn`]. Everything takes constant time.
+//! There is no widening here: loops are not iterated over, see [`super::induction`]. Everything takes constant time.
 
 use super::rules::Width;
 

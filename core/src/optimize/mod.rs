@@ -44,6 +44,7 @@
 //! there. Every step must lower something that is bounded, or the walk is not linear.
 
 mod access;
+mod ahead;
 mod boxes;
 mod carry;
 mod classes;
@@ -51,6 +52,7 @@ mod draft;
 mod ends;
 mod facts;
 mod hoist;
+mod induction;
 mod learn;
 mod memory;
 mod operands;

@@ -25,9 +25,9 @@
 //!
 //! Takes a loop whose ways back are all plain jumps; costs a constant for each check of the copy and each way back.
 
+use super::ahead::{Inside, carries_whole};
 use super::carry::Boxing;
 use super::facts::Fact;
-use super::learn::Inside;
 use super::order;
 use super::passes::Pass;
 use super::rules::{self, Width, narrowed_with_width};
@@ -234,7 +234,7 @@ impl Walk<'_, '_, '_, '_> {
             tag: op.aux,
         };
         let tag = self.program.tag_of(&op);
-        super::learn::carries_whole(&tag).then_some((self.draft[op.a as usize].a, Some(boxing)))
+        carries_whole(&tag).then_some((self.draft[op.a as usize].a, Some(boxing)))
     }
 
     /// Whether a value is the same in every round.

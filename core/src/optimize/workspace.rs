@@ -16,7 +16,7 @@ pub(super) const CHAIN: usize = 0;
 pub(super) const BLOCK: usize = 1;
 /// Of a draft op: the last note about its value in [`Workspace::notes`], or [`NONE`].
 pub(super) const LEARNED: usize = 2;
-/// Of a draft parameter: whether it was looked at: see [`super::learn`].
+/// Of a draft parameter: whether it was looked at: see [`super::induction`].
 pub(super) const STATE: usize = 3;
 /// Of a draft op that is placed elsewhere, at the head of the function or before a loop: the next one there, [`NONE`] behind the last;
 /// of others that are no parameters 0, which is never the next.
