@@ -6,8 +6,8 @@
 
 use super::facts::Fact;
 use super::passes::Pass;
-use super::rules::Width;
 use super::walk::Walk;
+use super::width::Width;
 use crate::error::Error;
 use crate::ir::{IN_BOUNDS, MAX_OFFSET, NONE, Op, access_aux};
 use crate::ops::Opcode;

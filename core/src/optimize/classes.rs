@@ -5,7 +5,8 @@
 //! of interest if a bit of its operands is among those that its rules ask for. That is necessary, not sufficient: the rules are asked then.
 
 use super::boxes::takes_any_nan;
-use super::rules::{NARROW, RULES, Rule, WIDE, When};
+use super::rules::{RULES, Rule, When};
+use super::width::{NARROW, WIDE};
 use crate::ir::Op;
 use crate::ops::{ALL, Opcode, Shape};
 

@@ -15,7 +15,7 @@
 //! about their zero-extended bits. Non-null is a floor of 1. What ops make of facts is in [`super::transfer`].
 //! There is no widening here: loops are not iterated over, see [`super::induction`]. Everything takes constant time.
 
-use super::rules::Width;
+use super::width::Width;
 
 /// Words of a fact in a table.
 pub(super) const FACT_WORDS: usize = 12;

@@ -13,9 +13,9 @@ use super::ahead::Inside;
 use super::carry::Boxing;
 use super::facts::{FACT_WORDS, Fact};
 use super::learn::{DEPTH, width_of};
-use super::rules::{Width, narrowed_with_width};
 use super::transfer;
 use super::walk::Walk;
+use super::width::{Width, narrowed_with_width};
 use super::workspace::{
     BLOCK, BLOCK_WORDS, CHAIN, COMING, FLAG_LOOP, FLAG_PEELED, FLAG_TANGLED, FLAGS, INCOMING,
     NOTE_BLOCK, NOTE_FACT, NOTE_NEXT, PEEL, PENDING, POSITION, STATE,

@@ -13,9 +13,10 @@
 use super::facts::{FACT_WORDS, Fact};
 use super::operands::{TELLS, traits_of};
 use super::passes::Pass;
-use super::rules::{self, Width, narrowed_with_width};
+use super::rules;
 use super::transfer;
 use super::walk::Walk;
+use super::width::{Width, narrowed_with_width};
 use super::workspace::{LEARNED, NOTE_BLOCK, NOTE_FACT, NOTE_NEXT};
 use crate::ir::{NONE, Op};
 use crate::ops::{Opcode, flags};

@@ -67,6 +67,7 @@ mod sweep;
 mod transfer;
 mod version;
 mod walk;
+mod width;
 mod workspace;
 
 pub use passes::{Pass, Passes, Report};

@@ -1,9 +1,10 @@
 //! What facts make of an op: a known comparison, a check that cannot fail, a mask that changes nothing.
 
 use super::passes::Pass;
-use super::rules::{Outcome, Term, narrowed_with_width};
+use super::rules::{Outcome, Term};
 use super::transfer;
 use super::walk::Walk;
+use super::width::narrowed_with_width;
 use crate::ir::Op;
 use crate::ops::{Opcode, flags};
 use crate::types::Type;

@@ -4,8 +4,8 @@
 //! every dividend. The factors are those of Granlund and Montgomery (PLDI 1994): for a divisor d of w bits there is a
 //! factor m of w or w + 1 bits and a shift s with n / d = (n * m) >> (w + s) for every n.
 
-use super::rules::{Width, narrowed_with_width};
 use super::walk::{Fault, Walk};
+use super::width::{Width, narrowed_with_width};
 use crate::ir::Op;
 use crate::ops::Opcode;
 

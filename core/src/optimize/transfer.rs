@@ -5,7 +5,7 @@
 //! value can be, nothing is decided. Costs constant time each.
 
 use super::facts::Fact;
-use super::rules::Width;
+use super::width::Width;
 use crate::ir::Tag;
 use crate::ops::Opcode;
 
