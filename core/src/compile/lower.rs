@@ -7,7 +7,7 @@
 use super::allocate::{INTS, Register};
 use super::brief::Brief;
 use super::workspace::{
-    IMMEDIATE, INFO, INFO_CONDITION, INFO_IMMEDIATE, INFO_SUCCEEDS, INFO_SWAPPED, INFO_TESTS_BITS,
+    IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SUCCEEDS, INFO_SWAPPED, INFO_TESTS_BITS,
     INFO_USES, is_fused,
 };
 use super::{FunctionCompiler, Observer};
@@ -180,14 +180,14 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    /// Compiles what a comparison compares with zero that was to be fused and is not: something else uses it, too.
+    /// Compiles what a comparison compares with zero that was to be fused and is not: something else uses it, too. What is
+    /// tested of the bits elsewhere is tested there, as it is kept for the comparison alone.
     #[inline(never)]
     fn lower_bits(&mut self, value: u32) -> Result<(), Fault> {
         let facts = self.word(value, INFO);
         if !is_fused(facts) {
             return Ok(());
         }
-        self.workspace.values[value as usize][INFO] &= !INFO_CONDITION;
         let op = self.program.ops[(value + self.first_op) as usize];
         let scalar = self.scalar(value, &op, facts);
         let form = Form::op(scalar.code, FormKind::Immediate);

@@ -180,8 +180,7 @@ impl Walk<'_, '_, '_, '_> {
         for round in 0..=ROUNDS {
             let mut changed = false;
             for index in 0..count {
-                let word = self.workspace.stack[index as usize];
-                let Some(boxing) = Boxing::from_word(word).filter(|_| word != NONE) else {
+                let Some(boxing) = self.chosen(index) else {
                     continue;
                 };
                 if !self.is_always_boxed(block, index, boxing, comes_back, round < ROUNDS) {
@@ -214,8 +213,7 @@ impl Walk<'_, '_, '_, '_> {
         }
         self.steps.did(Pass::Unbox, chosen);
         for index in 0..count {
-            let word = self.workspace.stack[index as usize];
-            if let Some(boxing) = Boxing::from_word(word).filter(|_| word != NONE) {
+            if let Some(boxing) = self.chosen(index) {
                 self.unbox_edges(block, index, boxing)?;
             }
         }
@@ -385,18 +383,20 @@ impl Walk<'_, '_, '_, '_> {
         Ok(())
     }
 
-    /// The draft's op of a parameter that was chosen, and the word that stands for it behind the block's parameters.
-    pub fn begin_unboxed(&mut self, value: u32, index: u32) -> Result<u32, Fault> {
+    /// How a parameter of the block that begins was boxed, if it was chosen to go without its box.
+    pub fn chosen(&self, index: u32) -> Option<Boxing> {
         if self.program.tags.is_empty() {
-            return Ok(value);
+            return None;
         }
         let word = self.workspace.stack[index as usize];
-        let Some(boxing) = Boxing::from_word(word).filter(|_| word != NONE) else {
-            return Ok(value);
-        };
+        Boxing::from_word(word).filter(|_| word != NONE)
+    }
+
+    /// The draft's op of a parameter that was chosen, and the word that stands for it behind the block's parameters.
+    pub fn begin_unboxed(&mut self, value: u32, boxing: Boxing) -> Result<u32, Fault> {
         let op = &mut self.draft[value as usize];
         op.aux = boxing.carries() as u16;
-        op.b = word;
+        op.b = boxing.into_word();
         let op = Op {
             code: boxing.code,
             aux: boxing.tag,

@@ -238,12 +238,15 @@ impl Walk<'_, '_, '_, '_> {
         }
         for index in 0..count {
             self.source = record.first_op + index;
-            let value = match self.known_parameter(block, index) {
-                Some(known) => {
-                    self.steps.did(Pass::Parameters, 1);
-                    known
-                }
-                None => self.begin_unboxed(first + index, index)?,
+            let parameter = first + index;
+            let value = if let Some(boxing) = self.chosen(index) {
+                // Its edges pass what was in the boxes, so that a value which they agree on is not the parameter's.
+                self.begin_unboxed(parameter, boxing)?
+            } else if let Some(known) = self.known_parameter(block, index) {
+                self.steps.did(Pass::Parameters, 1);
+                known
+            } else {
+                parameter
             };
             self.define(record.first_op + index, value);
         }
