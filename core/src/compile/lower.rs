@@ -7,8 +7,8 @@
 use super::allocate::{INTS, Register};
 use super::brief::Brief;
 use super::workspace::{
-    IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SUCCEEDS, INFO_SWAPPED, INFO_TESTS_BITS,
-    INFO_USES, is_fused,
+    IMMEDIATE, INFO, INFO_IMMEDIATE, INFO_SUCCEEDS, INFO_SWAPPED, INFO_TESTS_BITS, INFO_USES,
+    is_fused,
 };
 use super::{FunctionCompiler, Observer};
 use crate::error::{Feature, Part};
