@@ -125,47 +125,27 @@ pub(super) fn traits_of(code: Opcode) -> u16 {
 /// what its exit's snapshot names.
 #[inline]
 pub(super) fn for_each_operand(op: &mut Op, extra: &mut [u32], mut visit: impl FnMut(&mut u32)) {
+    let traits = traits_of(op.code);
+    if traits & A != 0 {
+        visit(&mut op.a);
+    }
+    if traits & B != 0 {
+        visit(&mut op.b);
+    }
+    if traits & C != 0 {
+        visit(&mut op.c);
+    }
+    if traits & LISTED == 0 {
+        return;
+    }
     match Check::of(op.code).form {
-        Form::Unary
-        | Form::UnaryLeaves
-        | Form::Tag
-        | Form::Load
-        | Form::RawLoad
-        | Form::SlotSet
-        | Form::Guard
-        | Form::Branch
-        | Form::Switch => visit(&mut op.a),
-        Form::Binary | Form::BinaryLeaves | Form::Store | Form::RawStore => {
-            visit(&mut op.a);
-            visit(&mut op.b);
-        }
-        Form::Select => {
-            visit(&mut op.a);
-            visit(&mut op.b);
-            visit(&mut op.c);
-        }
-        Form::CompareExchange => {
-            visit(&mut op.a);
-            visit(&mut op.b);
-            visit(&mut extra[op.c as usize + 2]);
-        }
-        Form::CallIndirect => {
-            visit(&mut op.a);
-            for_each_in_list(extra, op.b + 1, visit);
-        }
+        Form::CompareExchange => visit(&mut extra[op.c as usize + 2]),
+        Form::CallIndirect => for_each_in_list(extra, op.b + 1, visit),
         Form::Call | Form::CallHost | Form::Return | Form::ReturnCall => {
             for_each_in_list(extra, op.b, visit);
         }
-        Form::Constant32
-        | Form::Constant64
-        | Form::Fence
-        | Form::SlotGet
-        | Form::FunctionIndex
-        | Form::Poll
-        | Form::Parameter
-        | Form::Result
-        | Form::Jump
-        | Form::Exit => {}
+        // What a parameter lists is its edges'.
+        _ => {}
     }
 }
 
@@ -179,17 +159,12 @@ fn for_each_in_list(extra: &mut [u32], at: u32, visit: impl FnMut(&mut u32)) {
 /// The exit that an op names, where it names one.
 #[inline]
 pub(super) fn exit_of<'a>(op: &'a mut Op, extra: &'a mut [u32]) -> Option<&'a mut u32> {
+    if traits_of(op.code) & EXITS == 0 {
+        return None;
+    }
     let exit = match Check::of(op.code).form {
         Form::Load | Form::Store | Form::CompareExchange => &mut extra[op.c as usize + 1],
-        Form::UnaryLeaves
-        | Form::BinaryLeaves
-        | Form::Guard
-        | Form::Poll
-        | Form::Call
-        | Form::CallIndirect
-        | Form::CallHost
-        | Form::Exit => &mut op.c,
-        _ => return None,
+        _ => &mut op.c,
     };
     (*exit != NONE).then_some(exit)
 }
