@@ -9,8 +9,8 @@
 
 use crate::error::{Error, Feature, Part, Place, Storage};
 use crate::stencil::{
-    ABSENT, Family, Form, HolesAt, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, StencilSet, Template,
-    Word,
+    ABSENT, Family, Form, HolesAt, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine, StencilSet,
+    Template, Word,
 };
 
 /// Why compilation stops, in few enough bits to be passed in a register. [`Fault::error`] says it to the embedder.
@@ -111,6 +111,8 @@ pub(crate) struct Patcher<'c> {
     /// Where the words begin that are kept at the far end of the buffer.
     tail: usize,
     set: &'static StencilSet,
+    /// Conditional jumps may not reach from one end of the code to come to the other.
+    is_long: bool,
 }
 
 impl<'c> Patcher<'c> {
@@ -122,6 +124,7 @@ impl<'c> Patcher<'c> {
             at: 0,
             tail,
             set,
+            is_long: false,
         }
     }
 
@@ -137,6 +140,7 @@ impl<'c> Patcher<'c> {
             at: self.at,
             tail: self.tail,
             set: self.set,
+            is_long: self.is_long,
         }
     }
 
@@ -248,11 +252,16 @@ impl<'c> Patcher<'c> {
             for (piece, word) in pieces.skip(1).zip(words) {
                 *piece = self.set.further_word(word, registers).to_le_bytes();
             }
+            let bits = if template.immediate.is_plain() {
+                u128::from(immediate as u64 & template.immediate.mask())
+            } else {
+                let bits = template.immediate.encode(immediate);
+                bits.ok_or(unsupported(Feature::Op))?
+            };
             let at = (template.holes.immediate() & 63) as usize;
-            let hole: &mut [u8] = &mut room[at..at + 8];
-            let mask = template.immediate.mask();
-            let word = u64::from_le_bytes(hole.try_into().unwrap_or([0; 8]));
-            hole.copy_from_slice(&(word | (immediate as u64 & mask)).to_le_bytes());
+            let hole: &mut [u8] = &mut room[at..at + 16];
+            let word = u128::from_le_bytes(hole.try_into().unwrap_or([0; 16]));
+            hole.copy_from_slice(&(word | bits).to_le_bytes());
         }
         self.at = start + u32::from(template.length);
         Ok(Holes {
@@ -294,15 +303,50 @@ impl<'c> Patcher<'c> {
     }
 
     fn link_hole(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
-        match label.offset() {
-            Some(target) => self.set_word(hole, target.wrapping_sub(hole + 4)),
-            None => {
-                self.set_word(hole, label.0)?;
-                // Offsets are below 2^31 - 1, so one more never looks bound.
-                label.0 = hole + 1;
-                Ok(())
-            }
+        let word = self.word(hole)?;
+        let changed = match label.offset() {
+            Some(target) => self.set.distances.lead(word, hole, target),
+            None => match self.set.distances.chain(word, hole, label.0) {
+                Some(word) if !self.is_long || self.set.distances.inverted(word).is_none() => {
+                    // Offsets are below 2^31 - 1, so one more never looks bound.
+                    label.0 = hole + 1;
+                    Some(word)
+                }
+                _ => None,
+            },
+        };
+        match changed {
+            Some(word) => self.set_word(hole, word),
+            None => self.link_far(hole, label),
         }
+    }
+
+    /// The same for a conditional jump that may not reach its target: one that does is put behind it.
+    #[cold]
+    #[inline(never)]
+    fn link_far(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
+        let distances = self.set.distances;
+        let far = unsupported(Feature::CodeSize);
+        let word = self.word(hole)?;
+        let inverted = distances.inverted(word).ok_or(far)?;
+        let jump = Form::machine(Machine::Jump);
+        if hole + 4 == self.at {
+            self.set_word(hole, inverted)?;
+        } else {
+            // In the middle of a template: control jumps past the new jump.
+            let past = self.emit(jump, [0; MAX_OPERANDS], 0)?;
+            let at = past.target().ok_or(far)?;
+            let jump = self.word(at)?;
+            self.set_word(at, distances.lead(jump, at, at + 8).ok_or(far)?)?;
+            self.set_word(hole, distances.lead(word, hole, at + 4).ok_or(far)?)?;
+        }
+        let holes = self.emit(jump, [0; MAX_OPERANDS], 0)?;
+        self.link_hole(holes.target().ok_or(far)?, label)
+    }
+
+    /// Whether code that is written from now on may be too long for conditional jumps to reach across it.
+    pub fn set_long(&mut self, is_long: bool) {
+        self.is_long = is_long;
     }
 
     /// Binds a label to an offset: everything that waits for it is patched.
@@ -311,10 +355,13 @@ impl<'c> Patcher<'c> {
         if label.offset().is_some() {
             return Err(internal(Part::Patch, line!()));
         }
+        let distances = self.set.distances;
         while next != 0 {
             let hole = next - 1;
-            next = self.word(hole)?;
-            self.set_word(hole, target.wrapping_sub(hole + 4))?;
+            let word = self.word(hole)?;
+            next = distances.chained(word, hole);
+            let word = distances.lead(word, hole, target);
+            self.set_word(hole, word.ok_or(unsupported(Feature::CodeSize))?)?;
         }
         label.0 = target | Label::BOUND;
         Ok(())
@@ -323,6 +370,50 @@ impl<'c> Patcher<'c> {
     /// Binds a label to the offset of the next byte.
     pub fn bind(&mut self, label: &mut Label) -> Result<(), Fault> {
         self.bind_to(label, self.offset())
+    }
+
+    /// Chains an immediate hole to those that wait for the same value: `last` is the place of the one before plus 1, or 0.
+    /// Gives the new last.
+    pub fn await_value(&mut self, hole: u32, last: u32) -> Result<u32, Fault> {
+        let back = match last {
+            0 => 0,
+            last => (hole + 1).wrapping_sub(last) / self.set.distances.unit(),
+        };
+        self.set_value(hole, back)?;
+        Ok(hole + 1)
+    }
+
+    /// Fills in a value that the holes up to this last one wait for.
+    pub fn settle_value(&mut self, last: u32, value: u32) -> Result<(), Fault> {
+        let mut next = last;
+        while next != 0 {
+            let hole = next - 1;
+            let at = hole as usize;
+            let bytes = self.code.get(at..at + 8).and_then(<[u8]>::first_chunk);
+            let code = u64::from_le_bytes(*bytes.ok_or(internal(Part::Patch, line!()))?);
+            next = match self.set.distances.value(code) {
+                0 => 0,
+                back => next.wrapping_sub(back * self.set.distances.unit()),
+            };
+            self.set_value(hole, value)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a value into an immediate hole that had been left open.
+    pub fn set_value(&mut self, hole: u32, value: u32) -> Result<(), Fault> {
+        let at = hole as usize;
+        let bytes = self
+            .code
+            .get_mut(at..at + 8)
+            .and_then(<[u8]>::first_chunk_mut);
+        let bytes: &mut [u8; 8] = bytes.ok_or(internal(Part::Patch, line!()))?;
+        let code = self
+            .set
+            .distances
+            .with_value(u64::from_le_bytes(*bytes), value);
+        *bytes = code.ok_or(unsupported(Feature::FrameSize))?.to_le_bytes();
+        Ok(())
     }
 
     /// Pushes a word onto the stack of words at the far end of the buffer.

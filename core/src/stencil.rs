@@ -12,6 +12,12 @@
 //!
 //! Tables are data: this module knows their shape and how to choose and fill a template, not their content.
 
+mod distance;
+mod immediate;
+
+pub use distance::Distances;
+pub use immediate::{Hole, Immediate};
+
 use crate::ops::Opcode;
 use core::num::NonZeroU32;
 
@@ -155,7 +161,7 @@ pub enum Machine {
     ChooseLtU,
     /// The same for greater, signed.
     ChooseGtS,
-    /// The same for greater, unsigned or of floats.
+    /// The same for greater, unsigned.
     ChooseGtU,
     /// The same for less or equal, signed.
     ChooseLeS,
@@ -163,13 +169,17 @@ pub enum Machine {
     ChooseLeU,
     /// The same for greater or equal, signed.
     ChooseGeS,
-    /// The same for greater or equal, unsigned or of floats.
+    /// The same for greater or equal, unsigned.
     ChooseGeU,
+    /// The same for greater, of floats.
+    ChooseGtF,
+    /// The same for greater or equal, of floats.
+    ChooseGeF,
 }
 
 impl Machine {
     /// How many machine forms there are.
-    pub const COUNT: usize = Machine::ChooseGeU as usize + 1;
+    pub const COUNT: usize = Machine::ChooseGeF as usize + 1;
 
     /// All of them, in the order of their encoding.
     #[rustfmt::skip]
@@ -183,6 +193,7 @@ impl Machine {
             JumpByteEq, JumpByteNe, CompareI32, CompareI64, CompareI32Immediate, CompareI64Immediate, CompareF32, CompareF64,
             CompareBits,
             ChooseEq, ChooseNe, ChooseLtS, ChooseLtU, ChooseGtS, ChooseGtU, ChooseLeS, ChooseLeU, ChooseGeS, ChooseGeU,
+            ChooseGtF, ChooseGeF,
         ]
     };
 }
@@ -220,63 +231,6 @@ pub enum OperandKind {
     Scale,
 }
 
-/// What an immediate hole takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Immediate {
-    /// There is none.
-    None,
-    /// One byte, sign-extended by the machine.
-    Signed8,
-    /// Four bytes, sign-extended by the machine.
-    Signed32,
-    /// Four bytes that stand for themselves: values from -2^31 to 2^32 - 1 are taken.
-    Bits32,
-    /// Eight bytes.
-    Bits64,
-}
-
-impl Immediate {
-    /// The bits of a value that go into the hole.
-    #[inline(always)]
-    pub const fn mask(self) -> u64 {
-        Range::OF[self as usize].mask
-    }
-
-    /// Whether a value fits.
-    #[inline(always)]
-    pub const fn takes(self, value: i64) -> bool {
-        let range = &Range::OF[self as usize];
-        (value as u64).wrapping_add(range.bias) <= range.limit
-    }
-}
-
-/// What fits a hole.
-#[repr(align(32))]
-struct Range {
-    /// Added to a value so that the least one that fits becomes zero.
-    bias: u64,
-    /// The greatest one, then.
-    limit: u64,
-    /// The bits that go into the hole.
-    mask: u64,
-}
-
-impl Range {
-    /// By the kind of immediate.
-    const OF: [Range; 5] = [
-        Range::new(0, 0, 0),
-        Range::new(1 << 7, 0xff, 0xff),
-        Range::new(1 << 31, 0xffff_ffff, 0xffff_ffff),
-        Range::new(1 << 31, 0x1_7fff_ffff, 0xffff_ffff),
-        Range::new(0, u64::MAX, u64::MAX),
-    ];
-
-    const fn new(bias: u64, limit: u64, mask: u64) -> Range {
-        Range { bias, limit, mask }
-    }
-}
-
 /// A set of registers of both banks: bits 0 to 31 are integer registers, 32 to 63 float registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegisterSet(pub u64);
@@ -307,7 +261,7 @@ pub struct Family {
     pub clobbers: RegisterSet,
     /// Those of them that must hold nothing for an op to be simple: all registers where an operand is tied.
     pub hazards: RegisterSet,
-    /// The widest immediate that some template takes.
+    /// The last kind of immediate that some template takes: the widest, if all are plain.
     pub immediate: Immediate,
     /// Whether it has a jump target.
     pub has_target: bool,
@@ -348,7 +302,8 @@ pub struct Template {
     pub rows: Rows,
     /// Where the words behind the first stand in [`StencilSet::words`].
     pub first_word: u16,
-    /// How many stand there: none where `code` is all, and has no register fields in its second word.
+    /// How many stand there: none where `code` is all, has no register fields in its second word, and its immediate is
+    /// plain.
     pub word_count: u8,
     /// How many bytes.
     pub length: u8,
@@ -395,46 +350,7 @@ impl HolesAt {
     }
 }
 
-/// How an immediate comes into the first 16 bytes of a template: its bits, rotated to where the hole is, under a mask for
-/// each of the two words. An index into all the ways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hole(u8);
-
-impl Hole {
-    /// The way for this kind of immediate at this place; none into these bytes if the place is not among them.
-    pub const fn new(kind: Immediate, at: u8) -> Hole {
-        if at < 16 {
-            Hole(kind as u8 * 16 + at)
-        } else {
-            Hole(0)
-        }
-    }
-
-    /// By index: the masks.
-    const MASKS: [[u64; 2]; 256] = {
-        let mut masks = [[0; 2]; 256];
-        let mut index = 0;
-        while index < 16 * Range::OF.len() {
-            let bits = (Range::OF[index / 16].mask as u128) << (8 * (index % 16));
-            masks[index] = [bits as u64, (bits >> 64) as u64];
-            index += 1;
-        }
-        masks
-    };
-
-    /// Lays an immediate over words that are zero in the hole.
-    #[inline(always)]
-    pub(crate) fn fill(self, words: [u64; 2], immediate: i64) -> [u64; 2] {
-        let masks = &Hole::MASKS[self.0 as usize];
-        let immediate = (immediate as u64).rotate_left(8 * u32::from(self.0));
-        [
-            words[0] | immediate & masks[0],
-            words[1] | immediate & masks[1],
-        ]
-    }
-}
-
-/// For each operand a row in [`StencilSet::masks`]. Row 0 is all zeros.
+/// For each operand a row in [`StencilSet::masks`], as the number of the 16 masks that it begins with. Row 0 is all zeros.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Rows(u64);
 
@@ -470,8 +386,10 @@ impl core::fmt::Debug for Rows {
 
 /// Bits for each operand where four stand in 64 bits.
 const LANE: u32 = 16;
-/// Bits of a register's number: a row has as many masks as they can count.
+/// Bits of a register's number that a row's place leaves free: rows for 32 registers begin at even places.
 const ROW_BITS: u32 = 4;
+/// Bits of the greatest register number.
+const NUMBER_BITS: u32 = 5;
 
 /// The registers of a form's operands, 16 bits each.
 #[derive(Clone, Copy)]
@@ -548,6 +466,8 @@ pub struct StencilSet {
     pub digest: &'static str,
     /// Its registers.
     pub registers: RegisterFile,
+    /// How its code holds distances.
+    pub distances: Distances,
     /// The family of each form, or [`NO_FAMILY`].
     pub forms: &'static [u16; Form::COUNT],
     /// The families.
@@ -559,11 +479,12 @@ pub struct StencilSet {
     pub restrictions: &'static [[u32; MAX_OPERANDS]],
     /// The words of templates behind the first, of those that are long or have register fields there.
     pub words: &'static [Word],
-    /// Rows of 16 masks for a word: what register number r XORs into it is entry r of a row.
+    /// Rows of 16 masks for a word, or of 32 where banks have more registers: what register number r XORs into it is
+    /// entry r of a row.
     pub masks: &'static [u64; MASKS],
 }
 
-/// How many rows of masks a set has room for: a power of two, so that looking one up needs no check.
+/// How many rows of 16 masks a set has room for: a power of two, so that looking one up needs no check.
 pub const MASK_ROWS: usize = 128;
 
 /// How many masks they have.
@@ -575,6 +496,19 @@ impl StencilSet {
     pub fn family(&self, form: Form) -> Option<&'static Family> {
         let index = *self.forms.get(form.0 as usize)?;
         self.families.get(index as usize)
+    }
+
+    /// Whether a family takes an immediate in an instruction that does the work, so that no register need hold it.
+    #[inline]
+    pub fn offers(&self, family: &Family, immediate: i64) -> bool {
+        if family.immediate.is_plain() {
+            return family.immediate.takes(immediate);
+        }
+        let first = family.first_template as usize;
+        let templates = first..first + family.template_count as usize;
+        let mut templates = self.templates.get(templates).into_iter().flatten();
+        templates
+            .any(|template| !template.immediate.is_made() && template.immediate.fits(immediate))
     }
 
     /// The first template of a family that serves these register numbers and this immediate.
@@ -601,7 +535,7 @@ impl StencilSet {
         let end = family.first_template as usize + family.template_count as usize;
         let same = (pattern << 1) as u8;
         self.templates.get(start..end)?.iter().find(|template| {
-            template.immediate.takes(immediate)
+            template.immediate.fits(immediate)
                 && same & (template.equal | template.unequal) == template.equal
                 && (template.restriction == 0 || self.allows(template.restriction, registers))
         })
@@ -678,7 +612,7 @@ impl StencilSet {
     /// A word of code in some registers.
     #[inline(always)]
     pub(crate) fn word(&self, code: u64, rows: Rows, registers: Lanes) -> u64 {
-        const NUMBERS: u64 = 0x0001_0001_0001_0001 * ((1 << ROW_BITS) - 1);
+        const NUMBERS: u64 = 0x0001_0001_0001_0001 * ((1 << NUMBER_BITS) - 1);
         // Each lane is the index of a mask: the row's first, plus the register's number.
         let at = rows.0 | registers.0 & NUMBERS;
         let mask = |operand: u32| self.masks[(at >> (LANE * operand)) as usize % MASKS];

@@ -1,8 +1,10 @@
 //! What generated tables are written in: short constructors for the records of the schema.
 
-pub(crate) use patchjit::stencil::{Family, Form, MASKS, MAX_OPERANDS, StencilSet, Template, Word};
+pub(crate) use patchjit::stencil::{
+    Distances, Family, Form, Immediate, MASKS, MAX_OPERANDS, StencilSet, Template, Word,
+};
 use patchjit::stencil::{
-    Hole, HolesAt, Immediate, NO_FAMILY, OperandKind, PATTERNS, RegisterFile, RegisterSet, Rows,
+    Hole, HolesAt, NO_FAMILY, OperandKind, PATTERNS, RegisterFile, RegisterSet, Rows,
 };
 
 /// No family.
@@ -115,16 +117,18 @@ pub(crate) const fn word(code: u64, masks: [u8; MAX_OPERANDS]) -> Word {
 }
 
 /// Rows of masks, from what each bit of the register's number changes; the first byte is the number's highest.
-pub(crate) const fn rows<const N: usize>(rows: [[u64; 4]; N]) -> [u64; MASKS] {
+pub(crate) const fn rows<const N: usize, const BITS: usize>(
+    rows: [[u64; BITS]; N],
+) -> [u64; MASKS] {
     let mut masks = [0; MASKS];
     let mut at = 0;
     while at < N {
         let mut register = 0;
-        while register < 16 {
+        while register < 1 << BITS {
             let mut bit = 0;
-            while bit < 4 {
+            while bit < BITS {
                 if register >> bit & 1 == 1 {
-                    masks[16 * at + register] ^= rows[at][bit].swap_bytes();
+                    masks[(at << BITS) + register] ^= rows[at][bit].swap_bytes();
                 }
                 bit += 1;
             }
@@ -157,5 +161,32 @@ pub(crate) const X86_64_SYSV_REGISTERS: RegisterFile = RegisterFile {
         ],
     ],
     return_address_size: 8,
+    stack_alignment: 16,
+};
+
+/// The registers of AArch64 under the AAPCS64 conventions. x28 is the context, x16 and v31 are scratch, x17, x30 and v30
+/// belong to templates, x18 to the platform, x29 to C's chain of frames.
+pub(crate) const AARCH64_AAPCS_REGISTERS: RegisterFile = RegisterFile {
+    allocatable: RegisterSet(0x0ff8_f007 | 0xffff << 32),
+    preserved: RegisterSet(0x0ff8_0000 | 0xff00 << 32),
+    int_arguments: &[0, 1, 2, 12, 13, 14, 15, 19],
+    float_arguments: &[0, 1, 2, 3, 4, 5, 6, 7],
+    int_scratch: 16,
+    float_scratch: 31,
+    context: 28,
+    host_status: 0,
+    names: [
+        &[
+            "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13",
+            "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25",
+            "x26", "x27", "x28", "x29", "x30", "sp",
+        ],
+        &[
+            "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13",
+            "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25",
+            "v26", "v27", "v28", "v29", "v30", "v31",
+        ],
+    ],
+    return_address_size: 16,
     stack_alignment: 16,
 };

@@ -6,8 +6,9 @@ use crate::table::*;
 /// The stencils for x86-64 with SSE4.1 and POPCNT under the System V conventions.
 pub static X86_64_SYSV: StencilSet = StencilSet {
     target: "x86_64-sysv",
-    digest: "415993fa09d8a4d48e70b9ace25dff164fd2662f0f49f5255f8e3b413e001bb0",
+    digest: "86f1e37057c0218836e9eb8f9f9b0e86b2c5b203918e167452237d54c39e56c7",
     registers: X86_64_SYSV_REGISTERS,
+    distances: Distances::Bytes32,
     forms: &FORMS,
     families: &FAMILIES,
     templates: &TEMPLATES,
@@ -84,8 +85,8 @@ static FORMS: [u16; Form::COUNT] = [
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4, 5, 6, 11, 12, 13,
     14, 301, 32, 33, 30, 31, 28, 29, 15, 16, 19, 20, 17, 18, 21, 22, 23, 24, 25, 26,
-    27, 36, 37, 38, 39, 34, 35, 196, 197, 198, 199, 200, 201, 202, 203, 204, 205, 206, 207, 208,
-    209, 210, 211, 212,
+    27, 36, 37, 38, 39, 34, 35, 196, 197, 198, 199, 200, 201, 202, 203, 204, 205, 206, 207, 211,
+    208, 209, 210, 212, 211, 212,
 ];
 
 #[rustfmt::skip]
@@ -298,10 +299,10 @@ static FAMILIES: [Family; 349] = settle([
     family(506, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLtS
     family(509, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLtU
     family(512, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtS
-    family(515, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtU
-    family(518, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeS
-    family(521, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeU
-    family(524, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeS
+    family(515, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeS
+    family(518, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeU
+    family(521, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeS
+    family(524, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtU
     family(527, 3, 1, b"iii-", [0xfbcf, 0xfbcf, 0xfbcf, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeU
     family(530, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
     family(533, 3, 1, b"fff-", [0x7fff, 0x7fff, 0x7fff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
@@ -1166,10 +1167,6 @@ static TEMPLATES: [Template; 745] = [
     template(0x480f4ec0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
     template(0x480f4fc0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
     template(0x4889c0480f4fc0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
-    // machine.ChooseGtU
-    template(0x480f46c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
-    template(0x480f47c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
-    template(0x4889c0480f47c0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
     // machine.ChooseLeS
     template(0x480f4fc0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
     template(0x480f4ec0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
@@ -1182,6 +1179,10 @@ static TEMPLATES: [Template; 745] = [
     template(0x480f4cc0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
     template(0x480f4dc0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
     template(0x4889c0480f4dc0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
+    // machine.ChooseGtU
+    template(0x480f46c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
+    template(0x480f47c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),
+    template(0x4889c0480f47c0000000000000000000, [18, 19, 2, 0], 0, 0, 7, I0, N, [N, N], 0, 6, 0),
     // machine.ChooseGeU
     template(0x480f42c0000000000000000000000000, [3, 0, 4, 0], 0, 0, 4, I0, N, [N, N], 2, 0, 0),
     template(0x480f43c0000000000000000000000000, [3, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 4, 2, 0),

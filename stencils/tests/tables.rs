@@ -125,14 +125,10 @@ fn holes_and_words_lie_within_their_tables() {
         assert!(usize::from(template.first_word) + words <= SET.words.len());
         assert!(length <= MOST_TEMPLATE_BYTES);
         assert!((template.restriction as usize) < SET.restrictions.len());
-        let width = match template.immediate {
-            Immediate::None => 0,
-            Immediate::Signed8 => 1,
-            Immediate::Signed32 | Immediate::Bits32 => 4,
-            Immediate::Bits64 => 8,
-        };
-        assert_eq!(width == 0, template.holes.immediate() == ABSENT);
-        if width > 0 {
+        let field = template.immediate.field();
+        assert_eq!(field == 0, template.holes.immediate() == ABSENT);
+        if field != 0 {
+            let width = 16 - field.leading_zeros() as usize / 8;
             assert!(template.holes.immediate() as usize + width <= length);
         }
         for hole in template

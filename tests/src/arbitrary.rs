@@ -5,6 +5,7 @@
 use crate::allocation::Checker;
 use crate::differential::Laboratory;
 use crate::generate::generate;
+use crate::host_set;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, Compiled, FunctionCode, Options};
 use patchjit::error::{Error, Storage};
@@ -12,7 +13,6 @@ use patchjit::ir::Op;
 use patchjit::ops::Opcode;
 use patchjit::verify::{self, Verified};
 use patchjit::{interp, ir};
-use patchjit_stencils::X86_64_SYSV;
 use patchjit_text::Module;
 
 /// Words from bytes; zeros when they are used up.
@@ -180,7 +180,7 @@ fn judge(module: &Module) {
     let mut checker = Checker::new(&program);
     let compiled = compile::compile_observed(
         &verified,
-        &X86_64_SYSV,
+        host_set(),
         &Options { fuel: true },
         &mut workspace,
         CodeBuffer {
@@ -273,7 +273,7 @@ pub fn compile_in(
     let mut functions = vec![FunctionCode::default(); verified.program().functions.len()];
     let result = compile::compile(
         verified,
-        &X86_64_SYSV,
+        host_set(),
         &Options { fuel: true },
         &mut workspace,
         CodeBuffer {

@@ -8,9 +8,9 @@
 
 use crate::allocation::Checker;
 use crate::generate::{RAW_BYTES, RAW_SLOT, interesting_bits};
+use crate::host_set;
 use crate::random::Random;
 use crate::references::{self, MapStorage};
-use iced_x86::{Decoder, DecoderOptions};
 use patchjit::call;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, Compiled, FunctionCode, Options};
@@ -19,11 +19,11 @@ use patchjit::optimize::{self, Pass, Passes};
 use patchjit::runtime::{Context, Status};
 use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
+use patchjit_cli::disassemble;
 use patchjit_cli::instance::{Content, Instance, Limits};
 use patchjit_cli::optimizer::Optimizer;
 use patchjit_cli::value;
 use patchjit_memory::Arena;
-use patchjit_stencils::X86_64_SYSV;
 use patchjit_text::Module;
 use std::sync::atomic::Ordering;
 
@@ -269,7 +269,7 @@ impl Laboratory {
         grow(&mut self.workspace, needed);
         let compiled = compile::compile_observed(
             verified,
-            &X86_64_SYSV,
+            host_set(),
             &options,
             &mut self.workspace,
             CodeBuffer {
@@ -312,7 +312,7 @@ impl Laboratory {
         let mut functions = vec![FunctionCode::default(); module.functions.len()];
         let compiled = compile::compile(
             verified,
-            &X86_64_SYSV,
+            host_set(),
             options,
             &mut workspace,
             CodeBuffer {
@@ -503,12 +503,8 @@ pub fn decode(functions: &[FunctionCode], code: &[u8]) -> Result<(), String> {
     let mut start = 0;
     for function in functions {
         let bytes = &code[start..function.data as usize];
-        let mut decoder = Decoder::with_ip(64, bytes, start as u64, DecoderOptions::NONE);
-        while decoder.can_decode() {
-            let instruction = decoder.decode();
-            if instruction.is_invalid() {
-                return Err(format!("undecodable bytes at {:#x}", instruction.ip()));
-            }
+        if let Some(at) = disassemble::undecodable(host_set(), bytes) {
+            return Err(format!("undecodable bytes at {:#x}", start + at));
         }
         start = function.end as usize;
     }

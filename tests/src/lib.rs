@@ -18,6 +18,13 @@ pub mod references;
 pub mod synthetic;
 pub mod tangle;
 
+use patchjit::stencil::StencilSet;
+
+/// The stencils of the machine that tests run on: what they compile, they execute.
+pub fn host_set() -> &'static StencilSet {
+    patchjit_stencils::host().expect("there are stencils for this machine")
+}
+
 /// The embedding example of the project's front page, compiled and run.
 #[cfg(all(doctest, target_arch = "x86_64", target_os = "linux"))]
 #[doc = include_str!("../../README.md")]

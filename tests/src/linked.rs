@@ -1,6 +1,7 @@
 //! Linked code in tests: parents, side traces and bridges in one arena, with the table that links them.
 
 use crate::allocation::Checker;
+use crate::host_set;
 use patchjit::call;
 use patchjit::compile::{
     self, Compiled, FunctionCode, Options, compile_linkable_observed, exit_room,
@@ -15,7 +16,6 @@ use patchjit::link::{
 use patchjit::runtime::{Context, Status};
 use patchjit::verify;
 use patchjit_memory::{Arena, Block};
-use patchjit_stencils::X86_64_SYSV;
 use patchjit_text::Module;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
@@ -99,7 +99,7 @@ pub fn compile(
     let mut checker = Checker::new(&program);
     let (compiled, exits) = compile_linkable_observed(
         &verified,
-        &X86_64_SYSV,
+        host_set(),
         &options,
         &mut workspace,
         patchjit::code::CodeBuffer {
@@ -261,7 +261,7 @@ impl Workshop {
             .reserve(bridge_bytes(&site, &to))
             .expect("room for a bridge");
         let mut writing = self.arena.write(&mut block).expect("a view to write");
-        let compiled = bridge(&X86_64_SYSV, &site, to, writing.buffer())?;
+        let compiled = bridge(host_set(), &site, to, writing.buffer())?;
         let length = compiled.code_length as usize;
         let bytes = writing.buffer().write[..length].to_vec();
         let address = writing.publish(length).expect("published code");

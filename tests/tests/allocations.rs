@@ -12,7 +12,7 @@ use patchjit::runtime::{Context, EntryCell, Status};
 use patchjit::types::Type;
 use patchjit::verify;
 use patchjit_memory::Arena;
-use patchjit_stencils::X86_64_SYSV;
+use patchjit_tests::host_set;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -118,7 +118,7 @@ fn nothing_allocates() {
         let CodeBuffer { write, execute_at } = writing.buffer();
         compile::compile(
             &verified,
-            &X86_64_SYSV,
+            host_set(),
             &Options::default(),
             &mut compile_words,
             CodeBuffer { write, execute_at },

@@ -3,7 +3,7 @@
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, FunctionCode, Options};
 use patchjit::verify;
-use patchjit_stencils::X86_64_SYSV;
+use patchjit_tests::host_set;
 use std::fmt::Write as _;
 
 /// Compiles a program into exactly the room that it is said to need; gives how much of it was filled.
@@ -20,7 +20,7 @@ fn filled(source: &str) -> (usize, usize) {
         execute_at: 0,
     };
     let options = Options { fuel: true };
-    let set = &X86_64_SYSV;
+    let set = host_set();
     let compiled = compile::compile(&verified, set, &options, &mut words, buffer, &mut functions)
         .unwrap_or_else(|error| panic!("{error}\n{source:.2000}"));
     (compiled.code_length as usize, code.len())

@@ -9,9 +9,9 @@ use patchjit::verify;
 use patchjit_cli::instance::{Content, Instance, Limits};
 use patchjit_cli::value;
 use patchjit_memory::Arena;
-use patchjit_stencils::X86_64_SYSV;
 use patchjit_tests::allocation::Checker;
 use patchjit_tests::differential::decode;
+use patchjit_tests::host_set;
 use patchjit_tests::programs;
 use patchjit_tests::references::{self, MapStorage};
 use patchjit_text::{Module, Outcome, Promise};
@@ -38,7 +38,7 @@ fn compile(module: &Module) -> Result<Code, String> {
     let mut maps = storage.observer(&verified);
     let compiled = compile::compile_observed(
         &verified,
-        &X86_64_SYSV,
+        host_set(),
         &Options::default(),
         &mut workspace,
         CodeBuffer {
@@ -143,7 +143,7 @@ fn code_is_traced_back_to_its_ops_and_positions() {
     let options = Options::default();
     compile::compile_observed(
         &verified,
-        &X86_64_SYSV,
+        host_set(),
         &options,
         &mut workspace,
         buffer,
@@ -169,7 +169,7 @@ fn code_is_traced_back_to_its_ops_and_positions() {
     let mut small = compile::Positions::new(&mut none);
     compile::compile_observed(
         &verified,
-        &X86_64_SYSV,
+        host_set(),
         &options,
         &mut workspace,
         CodeBuffer {

@@ -141,7 +141,7 @@ fn compile(source: &str) -> String {
     let mut found = String::new();
     for (function, name) in functions.iter().zip(&module.names.functions) {
         let body = &code[function.body as usize..function.data as usize];
-        found += &format!("@{name}:\n{}", disassemble::x86_64(body, 0));
+        found += &format!("@{name}:\n{}", disassemble::of_target(set, body, 0));
         if function.end > function.data {
             found += &format!("{} bytes of tables\n", function.end - function.data);
         }

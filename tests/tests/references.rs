@@ -12,7 +12,7 @@ use patchjit::error::{Error, Storage};
 use patchjit::runtime::{Context, EntryCell, HostCode, Status};
 use patchjit::verify;
 use patchjit_memory::Arena;
-use patchjit_stencils::X86_64_SYSV;
+use patchjit_tests::host_set;
 use patchjit_tests::random::Random;
 use patchjit_tests::references::MapStorage;
 use std::ffi::c_void;
@@ -229,7 +229,7 @@ fn run(source: &str, arguments: &[u64]) -> Ran {
     let options = Options::default();
     let compiled = compile::compile_observed(
         &verified,
-        &X86_64_SYSV,
+        host_set(),
         &options,
         &mut words,
         writing.buffer(),
@@ -575,7 +575,7 @@ right:
         };
         compile::compile_observed(
             &verified,
-            &X86_64_SYSV,
+            host_set(),
             &options,
             &mut words,
             buffer,

@@ -6,7 +6,7 @@ use crate::report::{self, Failure, milliseconds};
 use patchjit::code::CodeBuffer;
 use patchjit::compile::Options;
 use patchjit::error::Error;
-use patchjit_cli::engine::{self, Compilation};
+use patchjit_cli::engine::Compilation;
 use patchjit_cli::instance::Limits;
 use patchjit_cli::module::Module;
 use patchjit_cli::optimizer::Optimizer;
@@ -72,7 +72,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<(), Failure> {
     let ratios: Vec<f64> = rows.iter().filter_map(|row| row.ratio).collect();
     let measured = Report {
         machine: machine(),
-        engine: if engine::host_set().is_some() {
+        engine: if patchjit_stencils::host().is_some() {
             "both"
         } else {
             "interp"
@@ -208,7 +208,7 @@ fn measure(file: &Path, arguments: &BenchArguments) -> Result<Option<Row>, Failu
         ratio: None,
     };
     let engines = Engines::new(module, verified, Engine::Jit, limits)?;
-    if let (Some(native), Some(set)) = (engines.native(), engine::host_set()) {
+    if let (Some(native), Some(set)) = (engines.native(), patchjit_stencils::host()) {
         let failed = |error| Failure::input(module.program_error(&error));
         let mut compilation = Compilation::new(verified, set, Options::default());
         let mut code = vec![0; compilation.code_bytes()];

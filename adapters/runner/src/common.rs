@@ -212,7 +212,7 @@ fn native(
     verified: Verified<'_>,
     limits: Limits,
 ) -> Result<Option<Native>, Failure> {
-    let Some(set) = engine::host_set() else {
+    let Some(set) = patchjit_stencils::host() else {
         eprintln!("note: no target for this machine: the interpreter runs the program");
         return Ok(None);
     };
@@ -238,9 +238,9 @@ fn native(
 
 /// The stencil set of a target by its name; without one this machine's, or the first where it has none.
 pub fn set(target: Option<&str>) -> Result<&'static StencilSet, Failure> {
-    let sets = engine::sets();
+    let sets = patchjit_stencils::ALL;
     let Some(target) = target else {
-        return Ok(engine::host_set().unwrap_or(sets[0]));
+        return Ok(patchjit_stencils::host().unwrap_or(sets[0]));
     };
     sets.iter()
         .find(|set| set.target == target)

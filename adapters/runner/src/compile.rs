@@ -5,7 +5,7 @@ use crate::common;
 use crate::report::{self, Failure};
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{FunctionCode, Observer, Options, Silent};
-use patchjit::stencil::StencilSet;
+use patchjit::stencil::{Distances, StencilSet};
 use patchjit::verify::Verified;
 use patchjit_cli::disassemble;
 use patchjit_cli::engine::Compilation;
@@ -108,15 +108,10 @@ fn listing(module: &Module, code: &Code, set: &StencilSet) -> String {
     text
 }
 
-fn is_x86_64(set: &StencilSet) -> bool {
-    set.target.starts_with("x86_64")
-}
-
 fn object(module: &Module, code: &Code, set: &StencilSet) -> Result<Vec<u8>, Failure> {
-    let architecture = if is_x86_64(set) {
-        object::Architecture::X86_64
-    } else {
-        object::Architecture::Aarch64
+    let architecture = match set.distances {
+        Distances::Bytes32 => object::Architecture::X86_64,
+        Distances::Fields => object::Architecture::Aarch64,
     };
     let symbols: Vec<_> = code
         .functions

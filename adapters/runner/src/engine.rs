@@ -15,19 +15,6 @@ use patchjit::verify::Verified;
 use patchjit_memory::{Arena, Block};
 use std::time::{Duration, Instant};
 
-/// The stencil set for the code that this machine runs, if there is one.
-pub fn host_set() -> Option<&'static StencilSet> {
-    #[cfg(all(target_arch = "x86_64", not(windows)))]
-    return Some(&patchjit_stencils::X86_64_SYSV);
-    #[cfg(not(all(target_arch = "x86_64", not(windows))))]
-    return None;
-}
-
-/// All stencil sets.
-pub fn sets() -> [&'static StencilSet; 1] {
-    [&patchjit_stencils::X86_64_SYSV]
-}
-
 /// A program with the storage that compiling it takes, so that it can be compiled again and again.
 pub struct Compilation<'a> {
     verified: Verified<'a>,
@@ -113,7 +100,7 @@ pub enum NativeError {
 }
 
 impl Native {
-    /// Compiles and publishes a program. The set must be one for this machine: see [`host_set`].
+    /// Compiles and publishes a program. The set must be one for this machine: see `patchjit_stencils::host`.
     pub fn new(
         verified: Verified<'_>,
         set: &'static StencilSet,

@@ -130,7 +130,7 @@ fn stencils_are_the_code() {
                         assert!(!differs || owner != Owner::Fixed, "{stencil:?}");
                     }
                 }
-                if let Some(target) = stencil.target(code) {
+                if let Some(target) = stencil.target(&SET, code) {
                     assert!(target as usize <= code.len());
                 }
                 exits += usize::from(matches!(stencil.serves, Serves::Stub(_)));

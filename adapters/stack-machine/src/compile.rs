@@ -16,14 +16,6 @@ use patchjit_memory::Arena;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// The stencil set for the code that this machine runs, if there is one.
-pub(crate) fn host_set() -> Option<&'static StencilSet> {
-    #[cfg(all(target_arch = "x86_64", not(windows)))]
-    return Some(&patchjit_stencils::X86_64_SYSV);
-    #[cfg(not(all(target_arch = "x86_64", not(windows))))]
-    return None;
-}
-
 /// Why a trace has no code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {

@@ -18,7 +18,7 @@
 //! no other code leads there.
 
 use crate::bytecode::Checked;
-use crate::compile::{Code, Compiler, Failure, Request, Times, host_set};
+use crate::compile::{Code, Compiler, Failure, Request, Times};
 use crate::count::Counted;
 use crate::heap::Heap;
 use crate::links::CodeTable;
@@ -164,7 +164,7 @@ struct Engine {
 impl Engine {
     /// None where there are no stencils, or no memory for code.
     fn new() -> Option<Engine> {
-        let set = host_set()?;
+        let set = patchjit_stencils::host()?;
         let arena = Arena::new(CODE_BYTES).ok()?;
         Some(Engine {
             set,

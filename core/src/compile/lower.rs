@@ -479,7 +479,7 @@ pub(super) fn immediate_of(
         value = value.wrapping_neg();
     }
     let form = Form::op(immediate_code(op.code, swapped), FormKind::Immediate);
-    let takes = set.family(form)?.immediate.takes(value);
+    let takes = set.offers(set.family(form)?, value);
     i32::try_from(value).ok().filter(|_| takes)
 }
 

@@ -55,12 +55,12 @@ use crate::ops::Opcode;
 use crate::patch::{Fault, Holes, Label, Patcher, internal, unsupported};
 use crate::runtime::{Status, offset};
 use crate::stencil::{
-    Family, Form, FormKind, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine, RegisterNumber,
-    StencilSet,
+    Distances, Family, Form, FormKind, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine,
+    RegisterNumber, StencilSet,
 };
 use crate::types::Type;
 use crate::verify::Verified;
-use allocate::{Register, Registers};
+use allocate::{Register, Registers, only};
 use edges::Plan;
 use leave::SHARED_STUBS;
 use side::Linking;
@@ -108,6 +108,8 @@ pub struct LinkDigests {
     pub(crate) target: u64,
     /// Where that exit jumps to, as an offset in the code.
     pub(crate) entry: u32,
+    /// How the code holds distances.
+    pub(crate) distances: Distances,
 }
 
 /// How many words of workspace compiling this program needs.
@@ -214,6 +216,7 @@ fn compile_program<O: Observer>(
     let (bodies, words) = workspace.split_at_mut(program.functions.len());
     bodies.fill(Label::UNUSED.0);
     let mut patcher = Patcher::new(code.write, set);
+    patcher.set_long(code_bytes(verified) > SHORT_CODE);
     let mut frame_bytes = 0;
     let mut place = Place::Program;
     let mut tables = Tables::EMPTY;
@@ -245,11 +248,17 @@ fn compile_program<O: Observer>(
         Ok(Compiled {
             code_length: patcher.offset(),
             frame_bytes,
-            link: LinkDigests::default(),
+            link: LinkDigests {
+                distances: set.distances,
+                ..LinkDigests::default()
+            },
         })
     })();
     result.map_err(|fault: Fault| fault.error(place, code_bytes(verified), needed))
 }
+
+/// The most bytes of code that conditional jumps of every target reach across.
+const SHORT_CODE: usize = 1 << 20;
 
 /// Labels, all bound, of the paths that end a run.
 #[derive(Clone, Copy)]
@@ -554,8 +563,14 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             self.patcher.link(holes, &mut label)?;
         }
         self.machine(Machine::EntryResume, [0; 4], 0)?;
-        // A register that the platform keeps is restored on the way out, so it is free here.
-        let temporary = self.preserved.trailing_zeros();
+        // A register that the platform keeps is restored on the way out, so it is free here, if no result is in it.
+        let travels = program
+            .results(self.signature)
+            .len()
+            .min(self.set.registers.int_arguments.len());
+        let results = &self.set.registers.int_arguments[..travels];
+        let taken = results.iter().fold(0, |set, &r| set | only(r.into()));
+        let temporary = (self.preserved & !taken).trailing_zeros();
         let (mut ints, mut floats) = (0, 0);
         for (number, ty) in program.results(self.signature).iter().enumerate() {
             let mut register = self
@@ -620,8 +635,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
     /// Remembers a hole for the frame's size.
     fn await_frame(&mut self, holes: Holes) -> Result<(), Fault> {
         let at = holes.immediate().ok_or(internal(Part::Select, line!()))?;
-        self.patcher.set_word(at, self.frame_holes)?;
-        self.frame_holes = at + 1;
+        self.frame_holes = self.patcher.await_value(at, self.frame_holes)?;
         Ok(())
     }
 
@@ -638,12 +652,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             words: frame / 8,
             outgoing: self.outgoing_words,
         });
-        let mut next = self.frame_holes;
-        while next != 0 {
-            let hole = next - 1;
-            next = self.patcher.word(hole)?;
-            self.patcher.set_word(hole, frame)?;
-        }
+        self.patcher.settle_value(self.frame_holes, frame)?;
         Ok(frame + self.set.registers.return_address_size)
     }
 

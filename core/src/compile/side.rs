@@ -551,8 +551,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let holes = self.machine(machine, [to, 0, 0, 0], i64::from(i32::MAX))?;
         let hole = holes.immediate().ok_or(internal(Part::Select, line!()))?;
         let last = self.word(value, SLOT_HOLES);
-        self.patcher.set_word(hole, last)?;
-        self.workspace.values[value as usize][SLOT_HOLES] = hole + 1;
+        let last = self.patcher.await_value(hole, last)?;
+        self.workspace.values[value as usize][SLOT_HOLES] = last;
         Ok(())
     }
 
@@ -589,7 +589,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             return Ok(());
         };
         let growth = self.growth();
-        self.patcher.set_word(self.linking.growth_hole, growth)?;
+        self.patcher.set_value(self.linking.growth_hole, growth)?;
         if growth == 0 {
             code.entry = code.body;
         }
@@ -602,12 +602,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             if !self.is_used(parameter) {
                 continue;
             }
-            let mut next = self.word(parameter, SLOT_HOLES);
-            while next != 0 {
-                let hole = next - 1;
-                next = self.patcher.word(hole)?;
-                self.patcher.set_word(hole, frame.wrapping_sub(8 * word))?;
-            }
+            let holes = self.word(parameter, SLOT_HOLES);
+            let at = frame.wrapping_sub(8 * word);
+            self.patcher.settle_value(holes, at)?;
         }
         Ok(())
     }

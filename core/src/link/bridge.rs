@@ -182,6 +182,7 @@ pub fn bridge(
             inherits: site.identity(),
             target,
             entry: 0,
+            distances: set.distances,
         },
     })
 }
@@ -439,10 +440,10 @@ impl Writer<'_> {
     fn jump(&mut self, execute_at: u64, target: u64) -> Result<(), Fault> {
         let holes = self.machine(Machine::Jump, [0; 4], 0)?;
         let hole = holes.target().ok_or(internal(Part::Select, line!()))?;
-        let next = execute_at.wrapping_add(u64::from(hole) + 4);
-        let distance = i32::try_from(target.wrapping_sub(next) as i64);
-        let distance = distance.map_err(|_| unsupported(Feature::CodeSize))?;
-        self.patcher.set_word(hole, distance as u32)
+        let at = execute_at.wrapping_add(u64::from(hole));
+        let distance = self.patcher.set().distances.jump(at, target);
+        self.patcher
+            .set_word(hole, distance.ok_or(unsupported(Feature::CodeSize))?)
     }
 
     fn write_to_head(

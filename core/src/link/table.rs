@@ -336,6 +336,7 @@ impl<'a> Links<'a> {
             inherits: link.inherits,
             length: compiled.code_length,
             entry: link.entry,
+            distances: link.distances,
             generation,
             phase: Phase::Valid,
             ..CodeRecord::EMPTY

@@ -1,39 +1,9 @@
 //! Reads the stencil bodies: text in, families out. The file's own header says what stands in it.
 
+use crate::architecture::Architecture;
 use patchjit::ops::Opcode;
 use patchjit::runtime::offset;
 use patchjit::stencil::{ABSENT, Form, FormKind, Immediate, MAX_OPERANDS, Machine, RegisterSet};
-
-/// Names of the integer registers by number, for 64, 32, 16 and 8 bits.
-pub const INT_NAMES: [[&str; 4]; 16] = [
-    ["rax", "eax", "ax", "al"],
-    ["rcx", "ecx", "cx", "cl"],
-    ["rdx", "edx", "dx", "dl"],
-    ["rbx", "ebx", "bx", "bl"],
-    ["rsp", "esp", "sp", "spl"],
-    ["rbp", "ebp", "bp", "bpl"],
-    ["rsi", "esi", "si", "sil"],
-    ["rdi", "edi", "di", "dil"],
-    ["r8", "r8d", "r8w", "r8b"],
-    ["r9", "r9d", "r9w", "r9b"],
-    ["r10", "r10d", "r10w", "r10b"],
-    ["r11", "r11d", "r11w", "r11b"],
-    ["r12", "r12d", "r12w", "r12b"],
-    ["r13", "r13d", "r13w", "r13b"],
-    ["r14", "r14d", "r14w", "r14b"],
-    ["r15", "r15d", "r15w", "r15b"],
-];
-
-/// The integer registers that may be allocated: all but rsp, rbp (the context) and r10 (the scratch).
-pub const ALLOCATABLE_INTS: u32 = 0xffff & !(1 << 4 | 1 << 5 | 1 << 10);
-/// The float registers that may be allocated: all but xmm15 (the scratch).
-pub const ALLOCATABLE_FLOATS: u32 = 0x7fff;
-const SCRATCH_INT: u32 = 1 << 10;
-/// r12: as a base it takes a byte more, the one that says that there is no index.
-const INDEX_ESCAPE: u32 = 1 << 12;
-const CONTEXT: u32 = 1 << 5;
-/// Kept by C functions: rbx, r12 to r15 (rbp is not ours to give).
-pub const PRESERVED_INTS: u32 = 1 << 3 | 0xf << 12;
 
 /// What registers an operand is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +38,12 @@ pub struct Shape {
     pub equal: Option<usize>,
     /// Bit k: operand k is in another register than the output (an earlier shape has it otherwise).
     pub unequal: u8,
+    /// The kinds of immediate that it has.
+    pub kinds: Vec<Immediate>,
+    /// An operand that is no register, and the value that it must have.
+    pub given: Option<(usize, u8)>,
+    /// Values that it must not have (an earlier shape has them).
+    pub taken: Vec<(usize, u8)>,
     pub body: Body,
 }
 
@@ -109,6 +85,8 @@ impl Shape {
     pub fn serves(&self, family: &FamilySource, registers: &[u8; MAX_OPERANDS]) -> bool {
         self.equal
             .is_none_or(|k| family.same_as_output(registers, k))
+            && self.given.is_none_or(|(k, value)| registers[k] == value)
+            && self.taken.iter().all(|&(k, value)| registers[k] != value)
             && (1..family.operands.len())
                 .all(|k| self.unequal >> k & 1 == 0 || !family.same_as_output(registers, k))
     }
@@ -121,7 +99,7 @@ struct Loop {
 }
 
 /// Reads the whole file.
-pub fn parse(text: &str) -> Result<Vec<FamilySource>, String> {
+pub fn parse(architecture: &dyn Architecture, text: &str) -> Result<Vec<FamilySource>, String> {
     let mut families = Vec::new();
     let mut loops: Vec<Loop> = Vec::new();
     let mut pending: Option<(usize, Vec<String>)> = None;
@@ -137,7 +115,7 @@ pub fn parse(text: &str) -> Result<Vec<FamilySource>, String> {
             continue;
         }
         if let Some((start, lines)) = pending.take() {
-            expand(&lines, &loops, &mut families)
+            expand(architecture, &lines, &loops, &mut families)
                 .map_err(|error| format!("line {}: {error}", start + 1))?;
         }
         if trimmed.is_empty() {
@@ -167,6 +145,7 @@ pub fn parse(text: &str) -> Result<Vec<FamilySource>, String> {
 
 /// Instantiates a family for every combination of the loops' rows.
 fn expand(
+    architecture: &dyn Architecture,
     lines: &[String],
     loops: &[Loop],
     families: &mut Vec<FamilySource>,
@@ -197,7 +176,7 @@ fn expand(
             .iter()
             .map(|line| substitute(line, &binding))
             .collect::<Result<_, _>>()?;
-        families.push(family(&instantiated)?);
+        families.push(family(architecture, &instantiated)?);
     }
     Ok(())
 }
@@ -227,13 +206,13 @@ fn substitute(line: &str, binding: &[(String, String)]) -> Result<String, String
 }
 
 /// Reads one family: its header, then its shapes.
-fn family(lines: &[String]) -> Result<FamilySource, String> {
+fn family(architecture: &dyn Architecture, lines: &[String]) -> Result<FamilySource, String> {
     let (forms_text, rest) = lines[0].split_once(':').ok_or("a family without `:`")?;
     let (operands_text, attributes) = rest.split_once(';').unwrap_or((rest, ""));
     let (name, forms) = forms(forms_text)?;
     let operands: Vec<Operand> = operands_text
         .split_whitespace()
-        .map(operand)
+        .map(|text| operand(architecture, text))
         .collect::<Result<_, _>>()?;
     if operands.len() > MAX_OPERANDS {
         return Err(format!("{name}: more than {MAX_OPERANDS} operands"));
@@ -251,42 +230,107 @@ fn family(lines: &[String]) -> Result<FamilySource, String> {
         shapes: vec![],
     };
     for attribute in attributes.split_whitespace() {
-        set_attribute(&mut family, attribute)?;
-    }
-    if family.immediates.is_empty() {
-        family.immediates.push(Immediate::None);
+        set_attribute(architecture, &mut family, attribute)?;
     }
     for line in &lines[1..] {
         let (condition, body) = line
             .strip_prefix('[')
             .and_then(|line| line.split_once(']'))
             .ok_or_else(|| format!("`{line}`: a body begins with its condition"))?;
-        let equal = match condition {
-            "" => None,
-            condition => Some(place(
-                &family,
-                condition
-                    .strip_prefix("out=")
-                    .ok_or("a condition is `out=operand`")?,
-            )?),
-        };
-        let unequal = family
-            .shapes
-            .iter()
-            .filter_map(|shape| shape.equal)
-            .fold(0, |bits, k| bits | 1 << k);
         let body = match body.trim().split_once(' ') {
             Some(("asm", text)) => Body::Asm(text.to_owned()),
             Some(("rust", text)) => Body::Rust(text.to_owned()),
             _ => return Err(format!("`{body}`: neither asm nor rust")),
         };
-        family.shapes.push(Shape {
-            equal,
-            unequal,
-            body,
-        });
+        let shape = shape(&family, condition, body)?;
+        family.shapes.push(shape);
+    }
+    for shape in &family.shapes {
+        for &kind in &shape.kinds {
+            if !family.immediates.contains(&kind) {
+                family.immediates.push(kind);
+            }
+        }
     }
     Ok(family)
+}
+
+/// Reads the condition of a shape: `out=operand`, `operand=value` where that is no register, kinds of immediate.
+fn shape(family: &FamilySource, condition: &str, body: Body) -> Result<Shape, String> {
+    let mut shape = Shape {
+        equal: None,
+        unequal: 0,
+        kinds: vec![],
+        given: None,
+        taken: vec![],
+        body,
+    };
+    for word in condition.split_whitespace() {
+        match word.split_once('=') {
+            Some(("out", name)) => shape.equal = Some(place(family, name)?),
+            Some((name, value)) => {
+                let value = value.parse().map_err(|_| format!("`{word}`: no number"))?;
+                shape.given = Some((place(family, name)?, value));
+            }
+            None => shape.kinds.push(kind(word)?),
+        }
+    }
+    if shape.kinds.is_empty() {
+        shape.kinds.clone_from(&family.immediates);
+    }
+    if shape.kinds.is_empty() {
+        shape.kinds.push(Immediate::None);
+    }
+    for earlier in &family.shapes {
+        if earlier.kinds != shape.kinds {
+            continue;
+        }
+        match (earlier.given, earlier.equal) {
+            (Some(given), None) => shape.taken.push(given),
+            (None, Some(k)) => shape.unequal |= 1 << k,
+            (None, None) => return Err("a shape behind one that serves all".into()),
+            (Some(_), Some(_)) => return Err("two conditions of a shape".into()),
+        }
+    }
+    Ok(shape)
+}
+
+/// A kind of immediate by its name in the bodies.
+fn kind(name: &str) -> Result<Immediate, String> {
+    use Immediate::*;
+    Ok(match name {
+        "zero" => None,
+        "8" => Signed8,
+        "32" => Signed32,
+        "bits32" => Bits32,
+        "bits64" => Bits64,
+        "u12" => Unsigned12,
+        "n12" => Negated12,
+        "u12h" => High12,
+        "u12x2" => Scaled12By2,
+        "u12x4" => Scaled12By4,
+        "u12x8" => Scaled12By8,
+        "s9" => Signed9,
+        "byte" => Byte,
+        "m16" => Piece0,
+        "m16h1" => Piece1,
+        "m16h2" => Piece2,
+        "m16h3" => Piece3,
+        "o16" => Complement16,
+        "l32" => Logical32,
+        "l64" => Logical64,
+        "sl32" => Left32,
+        "sl64" => Left64,
+        "sr32" | "sr64" => Shift,
+        "ror32" | "ror64" => Rotation,
+        "rol32" => RotationLeft32,
+        "rol64" => RotationLeft64,
+        "frame" => Frame24,
+        "p32" => Pieces32,
+        "p32u" => PiecesBits32,
+        "p64" => Pieces64,
+        _ => return Err(format!("`{name}` is no kind of immediate")),
+    })
 }
 
 fn place(family: &FamilySource, name: &str) -> Result<usize, String> {
@@ -297,18 +341,16 @@ fn place(family: &FamilySource, name: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("{}: no operand `{name}`", family.name))
 }
 
-fn set_attribute(family: &mut FamilySource, attribute: &str) -> Result<(), String> {
+fn set_attribute(
+    architecture: &dyn Architecture,
+    family: &mut FamilySource,
+    attribute: &str,
+) -> Result<(), String> {
     match attribute.split_once('=') {
         None if attribute == "stack" => family.uses_stack = true,
         Some(("imm", kinds)) => {
-            for kind in kinds.split(',') {
-                family.immediates.push(match kind {
-                    "8" => Immediate::Signed8,
-                    "32" => Immediate::Signed32,
-                    "bits32" => Immediate::Bits32,
-                    "bits64" => Immediate::Bits64,
-                    _ => return Err(format!("`{kind}` is no kind of immediate")),
-                });
+            for name in kinds.split(',') {
+                family.immediates.push(kind(name)?);
             }
         }
         Some(("tied", name)) => family.tied = place(family, name)? as u8,
@@ -317,16 +359,12 @@ fn set_attribute(family: &mut FamilySource, attribute: &str) -> Result<(), Strin
                 family.distinct |= 1 << place(family, name)?;
             }
         }
-        Some(("clobbers", "all")) => {
-            family.clobbers = RegisterSet(u64::from(ALLOCATABLE_INTS | SCRATCH_INT) | 0xffff << 32);
-        }
-        Some(("clobbers", "host")) => {
-            let ints = (ALLOCATABLE_INTS | SCRATCH_INT) & !PRESERVED_INTS;
-            family.clobbers = RegisterSet(u64::from(ints) | 0xffff << 32);
-        }
         Some(("clobbers", names)) => {
             for name in names.split(',') {
-                family.clobbers.0 |= 1 << int_number(name)?;
+                family.clobbers.0 |= match architecture.group(name) {
+                    Some(set) => set.0,
+                    None => 1 << int_number(architecture, name)?,
+                };
             }
         }
         _ => return Err(format!("`{attribute}` is no attribute")),
@@ -384,38 +422,30 @@ fn form(name: &str) -> Result<Form, String> {
     Ok(Form::op(Opcode::from_name(head).ok_or_else(unknown)?, kind))
 }
 
-fn int_number(name: &str) -> Result<u8, String> {
-    INT_NAMES
-        .iter()
-        .position(|names| names[0] == name)
-        .map(|number| number as u8)
+fn int_number(architecture: &dyn Architecture, name: &str) -> Result<u8, String> {
+    architecture
+        .int_number(name)
         .ok_or_else(|| format!("`{name}` is no register"))
 }
 
-fn operand(text: &str) -> Result<Operand, String> {
+fn operand(architecture: &dyn Architecture, text: &str) -> Result<Operand, String> {
     let mut exclusions = text.split('-');
     let head = exclusions.next().unwrap_or_default();
     let (name, bank, mut allowed, fixed) = if let Some((name, register)) = head.split_once('=') {
-        (name, Bank::Int, 1 << int_number(register)?, true)
+        let number = int_number(architecture, register)?;
+        (name, Bank::Int, 1 << number, true)
     } else {
         let (name, class) = head.split_once(':').ok_or("an operand without a class")?;
         let (bank, allowed) = match class {
-            "int" => (Bank::Int, ALLOCATABLE_INTS),
-            "any" => (Bank::Int, ALLOCATABLE_INTS | SCRATCH_INT),
-            "base" => (Bank::Int, ALLOCATABLE_INTS | SCRATCH_INT | CONTEXT),
-            "alone" => (
-                Bank::Int,
-                (ALLOCATABLE_INTS | SCRATCH_INT | CONTEXT) & !INDEX_ESCAPE,
-            ),
-            "float" => (Bank::Float, ALLOCATABLE_FLOATS),
-            "anyf" => (Bank::Float, 0xffff),
             "scale" => (Bank::Scale, 0xf),
-            _ => return Err(format!("`{class}` is no class")),
+            class => architecture
+                .class(class)
+                .ok_or_else(|| format!("`{class}` is no class"))?,
         };
         (name, bank, allowed, false)
     };
     for register in exclusions {
-        allowed &= !(1 << int_number(register)?);
+        allowed &= !(1 << int_number(architecture, register)?);
     }
     Ok(Operand {
         name: name.to_owned(),
@@ -423,4 +453,25 @@ fn operand(text: &str) -> Result<Operand, String> {
         allowed,
         fixed,
     })
+}
+
+/// Every assignment that a family permits.
+pub fn assignments(family: &FamilySource) -> Vec<[u8; MAX_OPERANDS]> {
+    let mut all = vec![[0u8; MAX_OPERANDS]];
+    for (k, operand) in family.operands.iter().enumerate() {
+        all = all
+            .into_iter()
+            .flat_map(|registers| {
+                (0..32u8)
+                    .filter(|register| operand.allowed >> register & 1 == 1)
+                    .map(move |register| {
+                        let mut registers = registers;
+                        registers[k] = register;
+                        registers
+                    })
+            })
+            .collect();
+    }
+    all.retain(|registers| family.permits(registers));
+    all
 }

@@ -1,7 +1,7 @@
 //! Folds compiled variants into templates.
 //!
 //! Variants of a shape whose code has the same length and the same holes make a group. In a group every
-//! register number is expected to XOR a linear function of its four bits into the code: the functions are
+//! register number is expected to XOR a linear function of its bits into the code: the functions are
 //! learned from the differences between variants, and every variant of the group is rebuilt to prove them.
 
 use crate::bodies::{FamilySource, Shape};
@@ -17,10 +17,13 @@ pub struct Compiled {
     pub immediate_at: Option<u8>,
 }
 
+/// Bits of the greatest register number.
+const NUMBER_BITS: usize = 5;
+
 /// What bit b of a register's number XORs into the code.
 #[derive(Clone, Debug)]
 pub struct LinearMasks {
-    pub bits: [Vec<u8>; 4],
+    pub bits: [Vec<u8>; NUMBER_BITS],
 }
 
 /// The bytes that serve a product of registers.
@@ -74,27 +77,28 @@ pub fn free_operands(family: &FamilySource, shape: &Shape) -> Vec<usize> {
         .collect()
 }
 
-/// The bits of all operands' registers in one number, four for each operand.
-fn joined(free: &[usize], registers: &[u8; MAX_OPERANDS]) -> u16 {
-    free.iter()
-        .fold(0, |number, &k| number | u16::from(registers[k]) << (4 * k))
+/// The bits of all operands' registers in one number, as many for each operand.
+fn joined(free: &[usize], registers: &[u8; MAX_OPERANDS]) -> u32 {
+    free.iter().fold(0, |number, &k| {
+        number | u32::from(registers[k]) << (NUMBER_BITS * k)
+    })
 }
 
 /// A linear map from differences of registers to differences of code, as far as it is known.
 struct Fit {
     /// By leading bit: a difference of registers with that leading bit, and its difference of code.
-    rows: [Option<(u16, Vec<u8>)>; 16],
+    rows: [Option<(u32, Vec<u8>)>; NUMBER_BITS * MAX_OPERANDS],
 }
 
 impl Fit {
     fn new() -> Fit {
         Fit {
-            rows: [const { None }; 16],
+            rows: [const { None }; NUMBER_BITS * MAX_OPERANDS],
         }
     }
 
-    fn reduce(&self, mut number: u16, mut code: Vec<u8>) -> (u16, Vec<u8>) {
-        for bit in (0..16).rev() {
+    fn reduce(&self, mut number: u32, mut code: Vec<u8>) -> (u32, Vec<u8>) {
+        for bit in (0..self.rows.len()).rev() {
             if number >> bit & 1 == 1
                 && let Some((row, mask)) = &self.rows[bit]
             {
@@ -106,7 +110,7 @@ impl Fit {
     }
 
     /// Learns one difference; false if it contradicts what is known.
-    fn learn(&mut self, number: u16, code: Vec<u8>) -> bool {
+    fn learn(&mut self, number: u32, code: Vec<u8>) -> bool {
         let (number, code) = self.reduce(number, code);
         if number == 0 {
             return code.iter().all(|&byte| byte == 0);
@@ -116,14 +120,15 @@ impl Fit {
     }
 
     /// Whether the code for this difference follows from what is known.
-    fn spans(&self, number: u16) -> bool {
+    fn spans(&self, number: u32) -> bool {
         self.reduce(number, vec![]).0 == 0
     }
 
     /// Masks for each bit; where a bit alone is not known, what makes the known differences come out right.
     fn masks(&self, length: usize) -> [LinearMasks; MAX_OPERANDS] {
-        let mut bits: [Vec<u8>; 16] = std::array::from_fn(|_| vec![0; length]);
-        for bit in 0..16 {
+        let mut bits: [Vec<u8>; NUMBER_BITS * MAX_OPERANDS] =
+            std::array::from_fn(|_| vec![0; length]);
+        for bit in 0..bits.len() {
             if let Some((number, code)) = &self.rows[bit] {
                 let mut mask = code.clone();
                 for (lower, known) in bits.iter().enumerate().take(bit) {
@@ -135,7 +140,7 @@ impl Fit {
             }
         }
         std::array::from_fn(|k| LinearMasks {
-            bits: std::array::from_fn(|bit| bits[4 * k + bit].clone()),
+            bits: std::array::from_fn(|bit| bits[NUMBER_BITS * k + bit].clone()),
         })
     }
 }
@@ -190,7 +195,7 @@ pub fn fold(
         }
         let own: BTreeSet<[u8; MAX_OPERANDS]> = members.iter().map(|v| v.registers).collect();
         for &k in &free {
-            for register in 0..16u8 {
+            for register in 0..32u8 {
                 let bit = 1u32 << register;
                 let mut wider = allowed;
                 wider[k] |= bit;
@@ -206,7 +211,7 @@ pub fn fold(
                 };
                 if family.operands[k].allowed & bit != 0
                     && allowed[k] & bit == 0
-                    && fit.spans(u16::from(first.registers[k] ^ register) << (4 * k))
+                    && fit.spans(u32::from(first.registers[k] ^ register) << (NUMBER_BITS * k))
                     && !all.iter().any(foreign)
                 {
                     allowed = wider;

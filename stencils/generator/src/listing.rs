@@ -1,22 +1,21 @@
 //! The listing: every template with its instructions, for readers.
 
+use crate::architecture::Architecture;
 use crate::bodies::FamilySource;
 use crate::fold::Folded;
-use crate::lift::decode;
-use iced_x86::{Formatter, IntelFormatter};
 use std::fmt::Write;
 
 /// Writes the listing. Each template is shown with the registers of one of its variants.
-pub fn listing(families: &[FamilySource], folded: &[Vec<Folded>]) -> Result<String, String> {
-    let mut out = String::from(
-        "Stencils of x86_64-sysv: generated, for reading. One block for each template, with the registers of one\n\
+pub fn listing(
+    architecture: &dyn Architecture,
+    families: &[FamilySource],
+    folded: &[Vec<Folded>],
+) -> Result<String, String> {
+    let mut out = format!(
+        "Stencils of {}: generated, for reading. One block for each template, with the registers of one\n\
          of its variants; immediates and distances to the target (..) are holes, zero here.\n",
+        architecture.target()
     );
-    let mut formatter = IntelFormatter::new();
-    formatter
-        .options_mut()
-        .set_space_after_operand_separator(true);
-    formatter.options_mut().set_branch_leading_zeros(false);
     for (family, templates) in families.iter().zip(folded) {
         let operands: Vec<&str> = family
             .operands
@@ -37,14 +36,12 @@ pub fn listing(families: &[FamilySource], folded: &[Vec<Folded>]) -> Result<Stri
             }
             let _ = writeln!(out, "  {title}: {} bytes", template.base.len());
             let sample = &template.members[template.members.len() / 2];
-            for instruction in decode(&sample.bytes)? {
-                let (start, end) = (instruction.ip() as usize, instruction.next_ip() as usize);
+            for printed in architecture.print(&sample.bytes)? {
+                let (start, end, text) = (printed.start, printed.end, printed.text);
                 let hex: Vec<String> = sample.bytes[start..end]
                     .iter()
                     .map(|byte| format!("{byte:02x}"))
                     .collect();
-                let mut text = String::new();
-                formatter.format(&instruction, &mut text);
                 let holes = template
                     .targets
                     .iter()

@@ -2,79 +2,105 @@
 //!
 //! ```text
 //!   bodies   stencils/bodies/*  -> families: operands, shapes, forms
-//!   source   families           -> crates of functions, one for each variant; runs the compiler
+//!   compile  families           -> crates of functions, one for each variant; runs the compiler
 //!   objects  object files       -> bytes and relocations
-//!   lift     functions          -> blocks, laid out so that control falls out of the end
+//!   lift     functions          -> code that control falls out of at its end
 //!   fold     variants           -> templates: bytes, linear masks, registers
 //!   prove    templates          -> decoded in every assignment; what they clobber
-//!   tables   templates          -> stencils/src/x86_64_sysv.rs, and `listing` the text beside it
+//!   tables   templates          -> stencils/src/<target>.rs, and `listing` the text beside it
 //! ```
 //!
-//! Without arguments the files are written; `--check` compares them with the committed ones instead.
+//! How functions are written, lifted, decoded and printed is each architecture's own (`architecture`; `x86_64`, `aarch64`).
+//!
+//! Without arguments the files of all targets are written; `--check` compares them with the committed ones instead; the names
+//! of targets limit both.
 //! Run it with `--release`: it compiles some hundred thousand functions.
 
+mod aarch64;
+mod architecture;
 mod bodies;
+mod compile;
 mod fold;
-mod lift;
 mod listing;
 mod objects;
-mod prove;
-mod source;
 mod tables;
+mod x86_64;
 
+use architecture::Architecture;
 use bodies::{Body, FamilySource};
+use compile::Variant;
 use fold::Compiled;
 use patchjit::stencil::{Immediate, MAX_OPERANDS, RegisterSet, StencilSet, Template};
 use sha2::{Digest, Sha256};
-use source::Variant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// All that there are.
+const ARCHITECTURES: [&dyn Architecture; 2] = [&x86_64::X86_64, &aarch64::Aarch64];
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let check = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => false,
-        ["--check"] => true,
-        _ => {
-            eprintln!("usage: patchjit-stencil-generator [--check]");
-            return ExitCode::from(2);
-        }
-    };
-    match run(check) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+    let mut check = false;
+    let mut chosen = Vec::new();
+    for argument in std::env::args().skip(1) {
+        let known = ARCHITECTURES.iter().find(|one| one.target() == argument);
+        match known {
+            Some(one) => chosen.push(*one),
+            None if argument == "--check" => check = true,
+            None => {
+                let targets = ARCHITECTURES.map(Architecture::target).join(" or ");
+                eprintln!(
+                    "usage: patchjit-stencil-generator [--check] [TARGET..], TARGET being {targets}"
+                );
+                return ExitCode::from(2);
+            }
         }
     }
+    if chosen.is_empty() {
+        chosen.extend(ARCHITECTURES);
+    }
+    for architecture in chosen {
+        if let Err(error) = run(architecture, check) {
+            eprintln!("error: {}: {error}", architecture.target());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
-fn run(check: bool) -> Result<(), String> {
+fn run(architecture: &dyn Architecture, check: bool) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .ok_or("the generator has no folder above it")?;
     let read = |path: &str| {
         std::fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"))
     };
-    let (prelude, text) = (read("bodies/prelude.rs")?, read("bodies/x86_64.stencils")?);
-    let version = source::compiler_version()?;
-    if !version.starts_with(source::COMPILER) {
+    let file = architecture.bodies();
+    let (prelude, text) = (read("bodies/prelude.rs")?, read(&format!("bodies/{file}"))?);
+    let version = compile::compiler_version()?;
+    if !version.starts_with(compile::COMPILER) {
         eprintln!(
             "warning: this is {version}, the tables are made with {}: the bytes may differ",
-            source::COMPILER
+            compile::COMPILER
         );
     }
-    let digest = digest(&[&prelude, &text, &source::FLAGS.join(" "), source::COMPILER]);
-    let families = bodies::parse(&text).map_err(|error| format!("x86_64.stencils: {error}"))?;
+    let flags = architecture.flags().join(" ");
+    let digest = digest(&[&prelude, &text, &flags, compile::COMPILER]);
+    let families =
+        bodies::parse(architecture, &text).map_err(|error| format!("{file}: {error}"))?;
 
     let start = std::time::Instant::now();
-    let variants = choose_variants(&families);
-    eprintln!("{} families, {} variants", families.len(), variants.len());
-    let compiled = compile(&families, &variants, &prelude)?;
+    let variants = choose_variants(architecture, &families);
+    eprintln!(
+        "{}: {} families, {} variants",
+        architecture.target(),
+        families.len(),
+        variants.len()
+    );
+    let compiled = compile(architecture, &families, &variants, &prelude)?;
     eprintln!("compiled and lifted after {:.1?}", start.elapsed());
-    let (folded, clobbers) = fold_and_prove(&families, compiled)?;
-    let tables = tables::Tables::build(&families, &folded, &clobbers)?;
+    let (folded, clobbers) = fold_and_prove(architecture, &families, compiled)?;
+    let tables = tables::Tables::build(architecture, &families, &folded, &clobbers)?;
     prove_tables(&families, &folded, tables.leak(&digest)?)?;
     let (family_count, template_count, bytes) = tables.sizes();
     eprintln!(
@@ -82,11 +108,12 @@ fn run(check: bool) -> Result<(), String> {
         start.elapsed()
     );
 
+    let name = architecture.target().replace('-', "_");
     let outputs = [
-        (root.join("src/x86_64_sysv.rs"), tables.source(&digest)),
+        (root.join(format!("src/{name}.rs")), tables.source(&digest)),
         (
-            root.join("listing/x86_64_sysv.txt"),
-            listing::listing(&families, &folded)?,
+            root.join(format!("listing/{name}.txt")),
+            listing::listing(architecture, &families, &folded)?,
         ),
     ];
     for (path, text) in outputs {
@@ -149,24 +176,44 @@ impl Numbers {
     }
 }
 
-/// Immediates whose bytes are found again in the code, and that no instruction has a short form for.
+/// Immediates that are found again in the code, that no instruction has a short form for, and that no other kind which
+/// bodies put before this one takes.
 fn values(kind: Immediate) -> &'static [i64] {
     match kind {
         Immediate::None => &[0],
         Immediate::Signed8 => &[0x5b, 0x2e, 0x67],
-        Immediate::Signed32 => &[0x1b5a_4c6d, -0x1234_5679, 0x7654_3a2f],
-        Immediate::Bits32 => &[0x1b5a_4c6d, 0x8765_4321, 0x7654_3a2f],
-        Immediate::Bits64 => &[0x1b5a_4c6d_3e7f_2839, -0x1234_5678_9abc_def1],
+        Immediate::Signed32 | Immediate::Pieces32 => &[0x1b5a_4c6d, -0x1234_5679, 0x7654_3a2f],
+        Immediate::Bits32 | Immediate::PiecesBits32 => &[0x1b5a_4c6d, 0x8765_4321, 0x7654_3a2f],
+        Immediate::Bits64 | Immediate::Pieces64 => &[0x1b5a_4c6d_3e7f_2839, -0x1234_5678_9abc_def1],
+        Immediate::Unsigned12 => &[0xa5b, 0x35c, 0x6e7],
+        Immediate::Negated12 => &[-0xa5b, -0x35c, -0x6e7],
+        Immediate::High12 => &[0xa5b000, 0x35c000, 0x6e7000],
+        Immediate::Scaled12By2 => &[2 * 0xa5b, 2 * 0x35d, 2 * 0x6e7],
+        Immediate::Scaled12By4 => &[4 * 0xa5b, 4 * 0x35d, 4 * 0x6e7],
+        Immediate::Scaled12By8 => &[8 * 0xa5b, 8 * 0x35d, 8 * 0x6e7],
+        Immediate::Signed9 => &[-0x5b, -0x2d, -0xe3],
+        Immediate::Byte => &[0x5b, -0x2e, 0xe7],
+        Immediate::Piece0 => &[0xa5b3, 0x1c2d, 0x6e79],
+        Immediate::Piece1 => &[0xa5b3 << 16, 0x1c2d << 16, 0x6e79 << 16],
+        Immediate::Piece2 => &[0xa5b3 << 32, 0x1c2d << 32, 0x6e79 << 32],
+        Immediate::Piece3 => &[0x25b3 << 48, 0x1c2d << 48, 0x6e79 << 48],
+        Immediate::Complement16 => &[!0xa5b3, !0x1c2d, !0x6e79],
+        Immediate::Logical32 => &[0x3fff_c000, 0x00ff_ff80, 0x7e7e_7e7e],
+        Immediate::Logical64 => &[0x3fff_fffc_0000, 0x7e7e_7e7e_7e7e_7e7e, -0x7_ffff_ffff_ffc1],
+        Immediate::Left32 | Immediate::RotationLeft32 => &[5, 19, 30],
+        Immediate::Left64 | Immediate::RotationLeft64 => &[5, 37, 62],
+        Immediate::Shift | Immediate::Rotation => &[5, 19, 30],
+        Immediate::Frame24 => &[0xa5_b35c, 0x12_34d6, 0xfe_dc4a],
     }
 }
 
-/// What to compile: every assignment where up to two operands vary; beyond that all variations of two
+/// What to compile: every assignment where up to two operands vary; beyond that all variations of a few
 /// operands around a seed, and a sample that holds all patterns of equal registers.
-fn choose_variants(families: &[FamilySource]) -> Vec<Variant> {
+fn choose_variants(architecture: &dyn Architecture, families: &[FamilySource]) -> Vec<Variant> {
     let mut variants = Vec::new();
     let mut numbers = Numbers(1);
     for (family_index, family) in families.iter().enumerate() {
-        let all = prove::assignments(family);
+        let all = bodies::assignments(family);
         for (shape_index, shape) in family.shapes.iter().enumerate() {
             let free = fold::free_operands(family, shape);
             let mut candidates: Vec<[u8; MAX_OPERANDS]> = all
@@ -175,7 +222,7 @@ fn choose_variants(families: &[FamilySource]) -> Vec<Variant> {
                 .filter(|registers| shape.serves(family, registers))
                 .filter(|registers| {
                     free.iter().all(|&k| {
-                        source::can_name(&shape.body, family.operands[k].bank, registers[k])
+                        architecture.can_name(&shape.body, family.operands[k].bank, registers[k])
                     })
                 })
                 // The compiler simplifies Rust over equal inputs; the decoder proves those.
@@ -184,9 +231,10 @@ fn choose_variants(families: &[FamilySource]) -> Vec<Variant> {
                 })
                 .collect();
             if free.len() > 2 {
-                candidates = sample(&candidates, &free, &mut numbers);
+                let together = architecture.varied_together();
+                candidates = sample(&candidates, &free, together, &mut numbers);
             }
-            for &kind in &family.immediates {
+            for &kind in &shape.kinds {
                 for (round, &value) in values(kind).iter().enumerate() {
                     // All assignments with one immediate, some with the others.
                     let step = if round == 0 {
@@ -223,6 +271,7 @@ fn inputs_differ(family: &FamilySource, registers: &[u8; MAX_OPERANDS]) -> bool 
 fn sample(
     candidates: &[[u8; MAX_OPERANDS]],
     free: &[usize],
+    together: usize,
     numbers: &mut Numbers,
 ) -> Vec<[u8; MAX_OPERANDS]> {
     let apart = |registers: &[u8; MAX_OPERANDS]| {
@@ -240,7 +289,10 @@ fn sample(
         .unwrap_or(&candidates[0]);
     let mut chosen: BTreeSet<[u8; MAX_OPERANDS]> = candidates
         .iter()
-        .filter(|registers| free.iter().filter(|&&k| registers[k] != seed[k]).count() <= 2)
+        .filter(|registers| {
+            let varied = free.iter().filter(|&&k| registers[k] != seed[k]);
+            varied.count() <= together
+        })
         .copied()
         .collect();
     for _ in 0..64 {
@@ -253,17 +305,18 @@ fn sample(
 type Collected = BTreeMap<(usize, usize, u8), (Immediate, Vec<Compiled>)>;
 
 fn compile(
+    architecture: &dyn Architecture,
     families: &[FamilySource],
     variants: &[Variant],
     prelude: &str,
 ) -> Result<Collected, String> {
     let directory = scratch_directory()?;
-    let objects = source::compile(families, variants, prelude, &directory);
+    let objects = compile::compile(architecture, families, variants, prelude, &directory);
     let _ = std::fs::remove_dir_all(&directory);
     let objects = objects?;
     let mut collected = Collected::new();
     for object in &objects {
-        let mut functions: Vec<_> = objects::read(object)?.into_iter().collect();
+        let mut functions: Vec<_> = objects::read(architecture, object)?.into_iter().collect();
         functions.sort_by_key(|(number, _)| *number);
         for (number, function) in functions {
             let variant = variants.get(number).ok_or("a function too many")?;
@@ -274,9 +327,11 @@ fn compile(
                     family.name, variant.shape, variant.registers
                 )
             };
-            let lifted = lift::lift(&function).map_err(describe)?;
+            let lifted = architecture.lift(&function).map_err(describe)?;
             let mut bytes = lifted.bytes;
-            let immediate_at = take_immediate(&mut bytes, variant).map_err(describe)?;
+            let immediate_at = architecture
+                .take_immediate(&mut bytes, variant)
+                .map_err(describe)?;
             collected
                 .entry((variant.family, variant.shape, variant.kind as u8))
                 .or_insert_with(|| (variant.kind, vec![]))
@@ -302,32 +357,9 @@ fn scratch_directory() -> Result<PathBuf, String> {
     Ok(path)
 }
 
-/// Finds the immediate in the code, where it must stand exactly once, and zeroes it.
-fn take_immediate(bytes: &mut [u8], variant: &Variant) -> Result<Option<u8>, String> {
-    let width = match variant.kind {
-        Immediate::None => return Ok(None),
-        Immediate::Signed8 => 1,
-        Immediate::Signed32 | Immediate::Bits32 => 4,
-        Immediate::Bits64 => 8,
-    };
-    let wanted = &variant.value.to_le_bytes()[..width];
-    let places: Vec<usize> = lift::constants(bytes)?
-        .into_iter()
-        .filter(|&(at, size)| size == width && bytes[at..at + width] == *wanted)
-        .map(|(at, _)| at)
-        .collect();
-    let [at] = places[..] else {
-        return Err(format!(
-            "the immediate {:#x} at {places:?} in {bytes:02x?}",
-            variant.value
-        ));
-    };
-    bytes[at..at + width].fill(0);
-    Ok(Some(at as u8))
-}
-
 /// Folds every family, and holds every assignment that a template claims against its pattern.
 fn fold_and_prove(
+    architecture: &dyn Architecture,
     families: &[FamilySource],
     collected: Collected,
 ) -> Result<(Vec<Vec<fold::Folded>>, Vec<RegisterSet>), String> {
@@ -335,21 +367,20 @@ fn fold_and_prove(
     let mut clobbers: Vec<RegisterSet> = families.iter().map(|_| RegisterSet(0)).collect();
     for ((family_index, shape, _), (kind, variants)) in collected {
         let family = &families[family_index];
-        let all = prove::assignments(family);
+        let all = bodies::assignments(family);
         for template in fold::fold(family, shape, kind, variants)? {
-            let pattern = prove::Pattern::new(family, &template)?;
-            clobbers[family_index].0 |= pattern.clobbers(family)?.0;
-            for registers in &all {
-                let claimed = family.shapes[shape].serves(family, registers)
-                    && (0..MAX_OPERANDS).all(|k| template.allowed[k] >> registers[k] & 1 == 1);
-                if claimed && !pattern.holds(&template.rebuild(registers), registers) {
-                    return Err(format!(
-                        "{}, shape {shape}: {registers:?} decodes to something else: {:02x?}",
-                        family.name,
-                        template.rebuild(registers)
-                    ));
-                }
-            }
+            let claimed: Vec<_> = all
+                .iter()
+                .copied()
+                .filter(|registers| {
+                    family.shapes[shape].serves(family, registers)
+                        && (0..MAX_OPERANDS).all(|k| template.allowed[k] >> registers[k] & 1 == 1)
+                })
+                .collect();
+            let written = architecture
+                .prove(family, &template, &claimed)
+                .map_err(|error| format!("{}, shape {shape}: {error}", family.name))?;
+            clobbers[family_index].0 |= written.0;
             folded[family_index].push(template);
         }
     }
@@ -391,7 +422,7 @@ fn prove_tables(
                 }
             }
         }
-        for registers in prove::assignments(source) {
+        for registers in bodies::assignments(source) {
             for &kind in &source.immediates {
                 let value = values(kind)[0];
                 let found = set

@@ -1,5 +1,6 @@
 //! Reads object files: the bytes of each function and its relocations.
 
+use crate::architecture::Architecture;
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget, SymbolKind};
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ pub enum Symbol {
     Target,
 }
 
-/// A 32-bit distance, counted from its own end, to a symbol.
+/// 32 bits of code that lead to a symbol.
 #[derive(Clone, Copy, Debug)]
 pub struct Relocation {
     pub at: usize,
@@ -27,7 +28,10 @@ pub struct Function {
 }
 
 /// Reads the functions `v<n>` of an object: n and the function.
-pub fn read(bytes: &[u8]) -> Result<HashMap<usize, Function>, String> {
+pub fn read(
+    architecture: &dyn Architecture,
+    bytes: &[u8],
+) -> Result<HashMap<usize, Function>, String> {
     let text = |error: object::Error| error.to_string();
     let file = object::File::parse(bytes).map_err(text)?;
     let mut functions = HashMap::new();
@@ -53,11 +57,7 @@ pub fn read(bytes: &[u8]) -> Result<HashMap<usize, Function>, String> {
             let object::RelocationFlags::Elf { r_type } = relocation.flags() else {
                 return Err(format!("`{name}`: not an ELF relocation"));
             };
-            if !matches!(
-                r_type,
-                object::elf::R_X86_64_PC32 | object::elf::R_X86_64_PLT32
-            ) || relocation.addend() != -4
-            {
+            if !architecture.knows_relocation(r_type, relocation.addend()) {
                 return Err(format!("`{name}`: unknown relocation {r_type}"));
             }
             let RelocationTarget::Symbol(target) = relocation.target() else {

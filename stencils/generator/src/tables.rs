@@ -1,6 +1,7 @@
 //! Builds the tables from folded templates and writes them as Rust source.
 
-use crate::bodies::{ALLOCATABLE_FLOATS, ALLOCATABLE_INTS, Bank, FamilySource, PRESERVED_INTS};
+use crate::architecture::Architecture;
+use crate::bodies::{Bank, FamilySource};
 use crate::fold::Folded;
 use patchjit::stencil::{
     ABSENT, Family, Form, Hole, HolesAt, Immediate, MASK_ROWS, MASKS, MAX_OPERANDS, NO_FAMILY,
@@ -9,10 +10,11 @@ use patchjit::stencil::{
 use std::fmt::Write;
 
 /// A row of masks: what each bit of the register's number XORs into a word.
-type Row = [u64; 4];
+type Row = [u64; 5];
 
 /// The tables, as they will stand in the generated file.
-pub struct Tables {
+pub struct Tables<'a> {
+    architecture: &'a dyn Architecture,
     forms: Vec<u16>,
     families: Vec<Family>,
     templates: Vec<Template>,
@@ -49,20 +51,22 @@ fn find_or_add<T: PartialEq + Clone>(list: &mut Vec<T>, wanted: &[T]) -> usize {
     list.len() - wanted.len()
 }
 
-impl Tables {
+impl<'a> Tables<'a> {
     /// Lays out the families with their templates.
     pub fn build(
+        architecture: &'a dyn Architecture,
         sources: &[FamilySource],
         folded: &[Vec<Folded>],
         clobbers: &[RegisterSet],
-    ) -> Result<Tables, String> {
+    ) -> Result<Tables<'a>, String> {
         let mut tables = Tables {
+            architecture,
             forms: vec![NO_FAMILY; Form::COUNT],
             families: vec![],
             templates: vec![],
             restrictions: vec![[u32::MAX; MAX_OPERANDS]],
             words: vec![],
-            rows: vec![[0; 4]],
+            rows: vec![[0; 5]],
             names: sources.iter().map(|source| source.name.clone()).collect(),
         };
         for ((source, folded), clobbers) in sources.iter().zip(folded).zip(clobbers) {
@@ -103,7 +107,7 @@ impl Tables {
                 distinct: source.distinct,
                 clobbers: *clobbers,
                 hazards: *clobbers,
-                immediate: *source.immediates.last().ok_or("no immediate")?,
+                immediate: *source.immediates.iter().max().ok_or("no immediate")?,
                 has_target: folded.iter().any(|template| !template.targets.is_empty()),
             };
             tables.families.push(family.settled(&tables.templates));
@@ -117,7 +121,16 @@ impl Tables {
             .map(|number| self.word(folded, number))
             .collect::<Result<Vec<Word>, String>>()
             .map_err(|error| format!("{}: {error}", source.name))?;
+        let mut words = words;
+        if !folded.kind.is_plain() && words.len() < 2 {
+            // Laid in where further words are.
+            words.push(Word {
+                code: 0,
+                rows: Rows::new([0; MAX_OPERANDS]),
+            });
+        }
         let is_short = words.len() < 3
+            && folded.kind.is_plain()
             && words
                 .get(1)
                 .is_none_or(|word| word.rows == Rows::new([0; 4]));
@@ -164,6 +177,11 @@ impl Tables {
         })
     }
 
+    /// How many times 16 masks a row is.
+    fn units_of_row(&self) -> usize {
+        (1 << self.architecture.number_bits()) / 16
+    }
+
     /// A word of a template.
     fn word(&mut self, folded: &Folded, number: usize) -> Result<Word, String> {
         let mut rows = [0; MAX_OPERANDS];
@@ -171,8 +189,9 @@ impl Tables {
             let row: Row =
                 std::array::from_fn(|bit| u64::from_le_bytes(piece(&operand.bits[bit], number)));
             let place = find_or_add(&mut self.rows, &[row]);
+            let place = place * self.units_of_row();
             if place >= MASK_ROWS {
-                return Err(format!("more than {MASK_ROWS} rows of masks"));
+                return Err(format!("more than {MASK_ROWS} rows of 16 masks"));
             }
             *number_of_row = place as u8;
         }
@@ -191,7 +210,8 @@ impl Tables {
             .try_into()
             .map_err(|_| "the forms do not fit")?;
         let mut masks = Box::new([0; MASKS]);
-        for (room, row) in masks.chunks_exact_mut(MASKS / MASK_ROWS).zip(&self.rows) {
+        let size = MASKS / MASK_ROWS * self.units_of_row();
+        for (room, row) in masks.chunks_exact_mut(size).zip(&self.rows) {
             for (register, mask) in room.iter_mut().enumerate() {
                 for (bit, value) in row.iter().enumerate() {
                     if register >> bit & 1 == 1 {
@@ -201,23 +221,23 @@ impl Tables {
             }
         }
         Ok(Box::leak(Box::new(StencilSet {
-            target: "x86_64-sysv",
+            target: self.architecture.target(),
             digest: Box::leak(digest.to_owned().into_boxed_str()),
+            // What registers are for is written by hand, and nothing here asks.
             registers: RegisterFile {
-                allocatable: RegisterSet(
-                    u64::from(ALLOCATABLE_INTS) | u64::from(ALLOCATABLE_FLOATS) << 32,
-                ),
-                preserved: RegisterSet(u64::from(PRESERVED_INTS)),
-                int_arguments: &[7, 6, 8, 9, 11, 2, 1, 0],
-                float_arguments: &[0, 1, 2, 3, 4, 5, 6, 7],
-                int_scratch: 10,
-                float_scratch: 15,
-                context: 5,
+                allocatable: RegisterSet(0),
+                preserved: RegisterSet(0),
+                int_arguments: &[],
+                float_arguments: &[],
+                int_scratch: 0,
+                float_scratch: 0,
+                context: 0,
                 host_status: 0,
                 names: [&[], &[]],
-                return_address_size: 8,
-                stack_alignment: 16,
+                return_address_size: 0,
+                stack_alignment: 0,
             },
+            distances: self.architecture.distances(),
             forms: Box::leak(forms),
             families: self.families.clone().leak(),
             templates: self.templates.clone().leak(),
@@ -241,16 +261,19 @@ impl Tables {
     /// The generated file.
     pub fn source(&self, digest: &str) -> String {
         let mut out = String::new();
+        let (title, features) = (self.architecture.title(), self.architecture.features());
+        let (name, target) = (self.architecture.constant(), self.architecture.target());
         let _ = write!(
             out,
-            "//! Stencils for x86-64, System V. Generated by `patchjit-stencil-generator` from\n\
+            "//! Stencils for {title}. Generated by `patchjit-stencil-generator` from\n\
              //! `stencils/bodies/`; the listing beside the crate shows every template's instructions.\n\n\
              use crate::table::*;\n\n\
-             /// The stencils for x86-64 with SSE4.1 and POPCNT under the System V conventions.\n\
-             pub static X86_64_SYSV: StencilSet = StencilSet {{\n    target: \"x86_64-sysv\",\n    \
-             digest: \"{digest}\",\n    registers: X86_64_SYSV_REGISTERS,\n    forms: &FORMS,\n    \
-             families: &FAMILIES,\n    templates: &TEMPLATES,\n    \
-             restrictions: &RESTRICTIONS,\n    words: &WORDS,\n    masks: &ROWS,\n}};\n\n"
+             /// The stencils for {features}.\n\
+             pub static {name}: StencilSet = StencilSet {{\n    target: \"{target}\",\n    \
+             digest: \"{digest}\",\n    registers: {name}_REGISTERS,\n    distances: Distances::{:?},\n    \
+             forms: &FORMS,\n    families: &FAMILIES,\n    templates: &TEMPLATES,\n    \
+             restrictions: &RESTRICTIONS,\n    words: &WORDS,\n    masks: &ROWS,\n}};\n\n",
+            self.architecture.distances()
         );
         let _ = writeln!(
             out,
@@ -354,7 +377,7 @@ impl Tables {
         let _ = writeln!(out, "];\n");
         let _ = writeln!(out, "#[rustfmt::skip]\nstatic ROWS: [u64; MASKS] = rows([",);
         for row in &self.rows {
-            let words: Vec<String> = row
+            let words: Vec<String> = row[..self.architecture.number_bits()]
                 .iter()
                 .map(|mask| match mask.swap_bytes() {
                     0 => "0".to_owned(),
@@ -387,13 +410,14 @@ fn number(value: u8) -> String {
     }
 }
 
-fn immediate(kind: Immediate) -> &'static str {
+fn immediate(kind: Immediate) -> String {
     match kind {
-        Immediate::None => "I0",
-        Immediate::Signed8 => "S8",
-        Immediate::Signed32 => "S32",
-        Immediate::Bits32 => "B32",
-        Immediate::Bits64 => "B64",
+        Immediate::None => "I0".into(),
+        Immediate::Signed8 => "S8".into(),
+        Immediate::Signed32 => "S32".into(),
+        Immediate::Bits32 => "B32".into(),
+        Immediate::Bits64 => "B64".into(),
+        kind => format!("Immediate::{kind:?}"),
     }
 }
 

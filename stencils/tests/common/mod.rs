@@ -163,15 +163,12 @@ pub fn run(code: *const u8, state: &mut State) {
 pub fn fill(template: &Template, registers: &Registers, immediate: i64) -> Vec<u8> {
     let code = SET.fill(template, registers.map(u32::from));
     let mut bytes = code[..template.length as usize].to_vec();
-    let width = match template.immediate {
-        Immediate::None => 0,
-        Immediate::Signed8 => 1,
-        Immediate::Signed32 | Immediate::Bits32 => 4,
-        Immediate::Bits64 => 8,
-    };
-    if width > 0 {
-        let at = template.holes.immediate() as usize;
-        bytes[at..at + width].copy_from_slice(&immediate.to_le_bytes()[..width]);
+    let at = template.holes.immediate();
+    if at != ABSENT {
+        let bits = template.immediate.encode(immediate).expect("it fits");
+        for (to, from) in bytes[at as usize..].iter_mut().zip(bits.to_le_bytes()) {
+            *to |= from;
+        }
     }
     bytes
 }
@@ -238,6 +235,7 @@ pub fn immediates(kind: Immediate) -> &'static [i64] {
         Immediate::Signed32 => &[128, -129, 0x1234_5678, i32::MAX as i64, i32::MIN as i64],
         Immediate::Bits32 => &[0, 1, -1, i32::MIN as i64, 0xffff_ffff],
         Immediate::Bits64 => &[0, -1, i64::MIN, i64::MAX, 0x0123_4567_89ab_cdef],
+        kind => unreachable!("{kind:?} is not of this target"),
     }
 }
 

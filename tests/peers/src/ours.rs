@@ -67,15 +67,6 @@ impl Engine for Interpreting<'_> {
     }
 }
 
-/// The stencil set of this machine, if there is one.
-pub fn host_set() -> Option<&'static StencilSet> {
-    if cfg!(all(target_arch = "x86_64", not(windows))) {
-        Some(&patchjit_stencils::X86_64_SYSV)
-    } else {
-        None
-    }
-}
-
 /// Whether a compilation finds its workspace and its code buffer in memory, or has the system bring each page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
@@ -100,7 +91,7 @@ impl Jit {
     /// For this machine, if it has a stencil set.
     pub fn new() -> Option<Jit> {
         Some(Jit {
-            set: host_set()?,
+            set: patchjit_stencils::host()?,
             optimizer: None,
             verifier: Vec::new(),
             workspace: Vec::new(),

@@ -1,6 +1,6 @@
 //! What the page shows, as its script reads it: field names are short, since there is one record for each stencil of the code.
 
-use crate::disassemble::{self, Printed};
+use crate::disassemble;
 use crate::module::Module;
 use crate::stages::passes::{Fate, PassStages};
 use crate::stages::ranges::{LiveRange, Place};
@@ -266,20 +266,22 @@ impl Gather<'_> {
     /// The code in front of all functions, of which observers are told nothing.
     fn ends_of_runs(&self, end: u32) -> FunctionData {
         let bytes = &self.code[..end as usize];
-        let code = self.instructions(bytes, 0).into_iter().map(|printed| {
-            let at = printed.at as u32;
-            CodeData {
-                s: -1,
-                at,
-                t: -1,
-                f: 0,
-                r: Vec::new(),
-                m: None,
-                g: None,
-                b: disassemble::hexadecimal(&bytes[at as usize..][..printed.length]),
-                i: vec![(printed.length, printed.text)],
-            }
-        });
+        let code = disassemble::instructions(self.set, bytes, 0)
+            .into_iter()
+            .map(|printed| {
+                let at = printed.at as u32;
+                CodeData {
+                    s: -1,
+                    at,
+                    t: -1,
+                    f: 0,
+                    r: Vec::new(),
+                    m: None,
+                    g: None,
+                    b: disassemble::hexadecimal(&bytes[at as usize..][..printed.length]),
+                    i: vec![(printed.length, printed.text)],
+                }
+            });
         FunctionData {
             name: "ends of runs".to_string(),
             blocks: Vec::new(),
@@ -359,7 +361,7 @@ impl Gather<'_> {
         let kinds = stencil.family.kinds;
         let operands = kinds.iter().zip(stencil.registers);
         let operands = operands.take_while(|(kind, _)| **kind != OperandKind::None);
-        let instructions = self.instructions(bytes, u64::from(stencil.at));
+        let instructions = disassemble::instructions(self.set, bytes, u64::from(stencil.at));
         CodeData {
             s: serves,
             at: stencil.at,
@@ -369,7 +371,7 @@ impl Gather<'_> {
             m: stencil
                 .immediate(self.code)
                 .map(|immediate| immediate.to_string()),
-            g: stencil.target(self.code),
+            g: stencil.target(self.set, self.code),
             b: disassemble::hexadecimal(bytes),
             i: instructions
                 .into_iter()
@@ -450,21 +452,6 @@ impl Gather<'_> {
                 (at, start.wrapping_add(u32::from_le_bytes(*word)))
             });
         entries.collect()
-    }
-
-    /// The instructions of a target that can be printed, else words.
-    fn instructions(&self, bytes: &[u8], at: u64) -> Vec<Printed> {
-        if self.set.target.starts_with("x86_64") {
-            return disassemble::x86_64_instructions(bytes, at);
-        }
-        let words = bytes.chunks(4).zip((at..).step_by(4));
-        words
-            .map(|(word, at)| Printed {
-                at,
-                length: word.len(),
-                text: disassemble::hexadecimal(word),
-            })
-            .collect()
     }
 }
 

@@ -113,7 +113,7 @@ fn stencil_text(
     if let Some(immediate) = stencil.immediate(code) {
         let _ = write!(text, " #{immediate}");
     }
-    if let Some(target) = stencil.target(code) {
+    if let Some(target) = stencil.target(set, code) {
         let _ = write!(text, " ->{target:x}");
     }
     text

@@ -2,8 +2,8 @@
 
 use patchjit::ops::Opcode;
 use patchjit::stencil::{
-    ABSENT, FORM_KINDS, Family, Form, FormKind, Immediate, MAX_OPERANDS, Machine, OperandKind,
-    StencilSet, Template,
+    ABSENT, FORM_KINDS, Family, Form, FormKind, MAX_OPERANDS, Machine, OperandKind, StencilSet,
+    Template,
 };
 
 /// A template in the code.
@@ -61,22 +61,19 @@ impl StencilUse {
             return None;
         }
         let at = self.at as usize + self.template.holes.immediate() as usize;
-        let bytes = code.get(at..)?;
-        match self.template.immediate {
-            Immediate::None => None,
-            Immediate::Signed8 => bytes.first().map(|&byte| i64::from(byte as i8)),
-            Immediate::Signed32 => Some(i32::from_le_bytes(*bytes.first_chunk()?).into()),
-            Immediate::Bits32 => Some(u32::from_le_bytes(*bytes.first_chunk()?).into()),
-            Immediate::Bits64 => Some(i64::from_le_bytes(*bytes.first_chunk()?)),
+        let mut bits = [0; 16];
+        for (to, from) in bits.iter_mut().zip(code.get(at..)?) {
+            *to = *from;
         }
+        Some(self.template.immediate.decode(u128::from_le_bytes(bits)))
     }
 
     /// The code offset that its target hole leads to, in the code as it is in the end.
-    pub fn target(&self, code: &[u8]) -> Option<u32> {
+    pub fn target(&self, set: &StencilSet, code: &[u8]) -> Option<u32> {
         let hole = (self.template.holes.target()[0] != ABSENT)
             .then(|| self.at + u32::from(self.template.holes.target()[0]))?;
         let bytes = code.get(hole as usize..)?.first_chunk()?;
-        Some((hole + 4).wrapping_add(u32::from_le_bytes(*bytes)))
+        Some(set.distances.target(u32::from_le_bytes(*bytes), hole))
     }
 
     /// The register of an operand as in [`patchjit::compile::Location`], if the operand is one.
@@ -94,7 +91,7 @@ pub fn owners(set: &StencilSet, template: &Template) -> Vec<[Owner; 8]> {
     let mut owners = vec![[Owner::Fixed; 8]; template.length as usize];
     let zero = set.fill(template, [0; MAX_OPERANDS]);
     for operand in 0..MAX_OPERANDS {
-        for bit in 0..4 {
+        for bit in 0..set.registers.names[0].len().ilog2() {
             let mut registers = [0; MAX_OPERANDS];
             registers[operand] = 1 << bit;
             let changed = set.fill(template, registers);
@@ -107,21 +104,29 @@ pub fn owners(set: &StencilSet, template: &Template) -> Vec<[Owner; 8]> {
             }
         }
     }
-    let width = match template.immediate {
-        Immediate::None => 0,
-        Immediate::Signed8 => 1,
-        Immediate::Signed32 | Immediate::Bits32 => 4,
-        Immediate::Bits64 => 8,
-    };
-    let holes = [
-        (template.holes.immediate(), width, Owner::Immediate),
-        (template.holes.target()[0], 4, Owner::Target),
-        (template.holes.target()[1], 4, Owner::Target),
-    ];
-    for (at, width, owner) in holes.into_iter().filter(|hole| hole.0 != ABSENT) {
-        for byte in owners.iter_mut().skip(at as usize).take(width) {
-            *byte = [owner; 8];
+    let mut own = |at: u8, bits: u128, owner| {
+        let bytes = owners.iter_mut().skip(at.into());
+        for (byte, bits) in bytes.zip(bits.to_le_bytes()) {
+            for (place, bit) in byte.iter_mut().zip((0..8).rev()) {
+                if bits >> bit & 1 != 0 {
+                    *place = owner;
+                }
+            }
         }
+    };
+    let at = template.holes.immediate();
+    if at != ABSENT {
+        own(at, template.immediate.field(), Owner::Immediate);
+    }
+    for at in template
+        .holes
+        .target()
+        .into_iter()
+        .filter(|&at| at != ABSENT)
+    {
+        let word = zero.get(at.into()..).and_then(|bytes| bytes.first_chunk());
+        let word = u32::from_le_bytes(*word.unwrap_or(&[0; 4]));
+        own(at, set.distances.field(word).into(), Owner::Target);
     }
     owners
 }

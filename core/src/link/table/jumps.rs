@@ -65,15 +65,15 @@ impl Links<'_> {
         }
         let at = self.codes[source].address + u64::from(jump);
         let entry = self.codes[target].address + u64::from(self.codes[target].entry);
-        let distance = i32::try_from(entry.wrapping_sub(at + 4) as i64);
-        let distance = distance.map_err(|_| Error::Unsupported {
+        let distance = self.codes[source].distances.jump(at, entry);
+        let distance = distance.ok_or(Error::Unsupported {
             what: Feature::CodeSize,
             place,
         })?;
         if self.free_link as usize >= self.links.len() {
             return Err(full(Storage::Links, self.links.len()));
         }
-        span.patch(at - self.execute_at, distance as u32)?;
+        span.patch(at - self.execute_at, distance)?;
         self.add_link(source, target, jump);
         Ok(())
     }
@@ -142,8 +142,10 @@ impl Links<'_> {
         let link = self.links[index as usize];
         let from = self.codes[link.from as usize].address - self.execute_at;
         if link.jump != FIXED {
-            // A distance of zero leads to what stands behind the jump, the exit's own code.
-            span.patch(from + u64::from(link.jump), 0)?;
+            // The exit's own code stands behind the four bytes.
+            let at = from + u64::from(link.jump);
+            let onward = self.codes[link.from as usize].distances.jump(at, at + 4);
+            span.patch(at, onward.unwrap_or(0))?;
         }
         match link.previous_out {
             NONE => self.codes[link.from as usize].first_out = link.next_out,

@@ -4,6 +4,7 @@
 
 use super::super::epochs::Epoch;
 use crate::ir::NONE;
+use crate::stencil::Distances;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -25,6 +26,7 @@ pub struct CodeRecord {
     pub(super) inherits: u64,
     pub(super) length: u32,
     pub(super) entry: u32,
+    pub(super) distances: Distances,
     pub(super) generation: u32,
     pub(super) phase: Phase,
     pub(super) epoch: Epoch,
@@ -50,6 +52,7 @@ impl CodeRecord {
         inherits: 0,
         length: 0,
         entry: 0,
+        distances: Distances::Bytes32,
         generation: 0,
         phase: Phase::Free,
         epoch: Epoch::NONE,

@@ -4,17 +4,10 @@
 //! Here the block that ends with the continuation goes last and loses its jump; other jumps to the
 //! continuation become short ones to the end; every jump to the target gets a 32-bit hole.
 
+use crate::architecture::Code;
 use crate::objects::{Function, Symbol};
 use iced_x86::{ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction};
 use std::collections::BTreeMap;
-
-/// Code that is entered at its start and left at its end, or through its holes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Code {
-    pub bytes: Vec<u8>,
-    /// Where the 32-bit holes for the target begin.
-    pub targets: Vec<u8>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {

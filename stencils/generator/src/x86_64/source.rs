@@ -1,48 +1,18 @@
-//! Writes the crates that the compiler gets, and runs it: families in, object files out.
+//! The functions that the compiler gets: families in, Rust out.
 //!
-//! Every variant (a shape of a family with registers and an immediate) is one function. Its parameters are
-//! the registers that the calling convention passes through, by position; so an assignment is the choice of
-//! the variables that a body names. Registers which no parameter can have are written by name in assembly.
+//! The parameters of a function are the registers that the calling convention passes through, by position; so an assignment
+//! is the choice of the variables that a body names. Registers which no parameter can have are written by name in
+//! assembly.
 
-use crate::bodies::{Bank, Body, FamilySource, INT_NAMES};
-use patchjit::stencil::{Immediate, MAX_OPERANDS};
+use super::INT_NAMES;
+use crate::bodies::{Bank, Body, FamilySource};
+use crate::compile::{Variant, operand_of, replace_placeholders};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// The compiler for which the bodies were written.
-pub const COMPILER: &str = "rustc 1.95.0";
-
-/// The compiler's arguments; part of the digest.
-pub const FLAGS: &[&str] = &[
-    "--target=x86_64-unknown-linux-gnu",
-    "-Ctarget-cpu=x86-64-v2",
-    "-Copt-level=3",
-    "-Cpanic=abort",
-    "-Crelocation-model=static",
-    "-Ccodegen-units=1",
-    "-Cno-redzone=yes",
-    "-Awarnings",
-    "--emit=obj",
-];
 
 /// The integer registers of parameters in `rust-preserve-none` functions, in order.
 pub const INT_PARAMETERS: [u8; 12] = [12, 13, 14, 15, 7, 6, 2, 1, 8, 9, 11, 0];
 /// How many float parameters there are: xmm0 and up.
 pub const FLOAT_PARAMETERS: u8 = 8;
-
-/// How many functions go into one crate.
-const BATCH: usize = 6000;
-
-/// One function to compile.
-#[derive(Clone, Debug)]
-pub struct Variant {
-    pub family: usize,
-    pub shape: usize,
-    pub kind: Immediate,
-    pub value: i64,
-    pub registers: [u8; MAX_OPERANDS],
-}
 
 /// Whether the compiler can be given this register for an operand of this body.
 pub fn can_name(body: &Body, bank: Bank, register: u8) -> bool {
@@ -78,41 +48,6 @@ fn register_name(bank: Bank, register: u8, width: &str) -> String {
         Bank::Float => format!("xmm{register}"),
         Bank::Scale => (1 << register).to_string(),
     }
-}
-
-/// Replaces each `{name}` or `{name:width}` of a body.
-fn replace_placeholders(text: &str, mut with: impl FnMut(&str, &str) -> String) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(open) = rest.find('{') {
-        let Some(close) = rest[open..].find('}') else {
-            break;
-        };
-        let inner = &rest[open + 1..open + close];
-        if !inner.chars().all(|c| c.is_alphanumeric() || c == ':') || inner.is_empty() {
-            // A brace of Rust's own.
-            out.push_str(&rest[..=open]);
-            rest = &rest[open + 1..];
-            continue;
-        }
-        out.push_str(&rest[..open]);
-        let (name, width) = inner.split_once(':').unwrap_or((inner, ""));
-        out.push_str(&with(name, width));
-        rest = &rest[open + close + 1..];
-    }
-    out.push_str(rest);
-    out
-}
-
-fn operand_of<'a>(
-    family: &'a FamilySource,
-    name: &str,
-) -> Option<(usize, &'a crate::bodies::Operand)> {
-    family
-        .operands
-        .iter()
-        .enumerate()
-        .find(|(_, operand)| operand.name == name)
 }
 
 /// The statement of an assembly body.
@@ -255,100 +190,23 @@ fn arguments() -> String {
     ints.chain(floats).collect::<Vec<_>>().join(", ")
 }
 
-/// Compiles the variants and gives the object files: function `v<n>` is variant n of the slice at the
-/// object's index times the batch size.
-pub fn compile(
-    families: &[FamilySource],
-    variants: &[Variant],
-    prelude: &str,
-    directory: &Path,
-) -> Result<Vec<Vec<u8>>, String> {
-    let mut sources = Vec::new();
-    for (batch, part) in variants.chunks(BATCH).enumerate() {
-        let mut text = String::from(prelude);
-        let _ = writeln!(
-            text,
-            "unsafe extern \"rust-preserve-none\" {{ fn CONT({0}); fn TARGET({0}); }}",
-            parameters("")
-        );
-        let (mutable, passed) = (parameters("mut "), arguments());
-        for (index, variant) in part.iter().enumerate() {
-            let family = &families[variant.family];
-            let statement = match &family.shapes[variant.shape].body {
-                Body::Asm(body) => asm_statement(family, variant, body),
-                Body::Rust(body) => rust_statement(family, variant, body),
-            };
-            let _ = writeln!(
-                text,
-                "#[unsafe(no_mangle)] pub unsafe extern \"rust-preserve-none\" fn v{}({mutable}) {{ unsafe {{ {statement} become CONT({passed}) }} }}",
-                batch * BATCH + index
-            );
-        }
-        let path = directory.join(format!("stencils{batch}.rs"));
-        std::fs::write(&path, text).map_err(|error| error.to_string())?;
-        sources.push(path);
-    }
-    let objects: Vec<PathBuf> = sources
-        .iter()
-        .map(|path| path.with_extension("o"))
-        .collect();
-    // Two at a time: the compiler itself is single-threaded here.
-    let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let failure = std::sync::Mutex::new(None::<String>);
-    std::thread::scope(|scope| {
-        for _ in 0..workers.min(sources.len()) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    let Some(source) = sources.get(index) else {
-                        break;
-                    };
-                    if let Err(error) = run_compiler(source, &objects[index])
-                        && let Ok(mut failure) = failure.lock()
-                    {
-                        *failure = Some(error);
-                    }
-                }
-            });
-        }
-    });
-    if let Some(error) = failure.into_inner().map_err(|error| error.to_string())? {
-        return Err(error);
-    }
-    objects
-        .iter()
-        .map(|path| std::fs::read(path).map_err(|error| error.to_string()))
-        .collect()
+/// The declarations in front of the functions.
+pub fn declarations() -> String {
+    format!(
+        "unsafe extern \"rust-preserve-none\" {{ fn CONT({0}); fn TARGET({0}); }}\n",
+        parameters("")
+    )
 }
 
-fn rustc() -> Command {
-    let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    command.env("RUSTC_BOOTSTRAP", "1");
-    command
-}
-
-fn run_compiler(source: &Path, object: &Path) -> Result<(), String> {
-    let output = rustc()
-        .args(FLAGS)
-        .arg(source)
-        .arg("-o")
-        .arg(object)
-        .output()
-        .map_err(|error| format!("the compiler does not start: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let messages = String::from_utf8_lossy(&output.stderr);
-    let head: Vec<&str> = messages.lines().take(40).collect();
-    Err(format!("the compiler fails:\n{}", head.join("\n")))
-}
-
-/// The compiler's name and version.
-pub fn compiler_version() -> Result<String, String> {
-    let output = rustc()
-        .arg("--version")
-        .output()
-        .map_err(|error| format!("the compiler does not start: {error}"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// The function of a variant.
+pub fn function(family: &FamilySource, variant: &Variant, name: &str) -> String {
+    let statement = match &family.shapes[variant.shape].body {
+        Body::Asm(body) => asm_statement(family, variant, body),
+        Body::Rust(body) => rust_statement(family, variant, body),
+    };
+    format!(
+        "#[unsafe(no_mangle)] pub unsafe extern \"rust-preserve-none\" fn {name}({}) {{ unsafe {{ {statement} become CONT({}) }} }}",
+        parameters("mut "),
+        arguments()
+    )
 }

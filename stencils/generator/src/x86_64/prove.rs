@@ -4,9 +4,10 @@
 //! the operand. Each assignment that a template claims is rebuilt, decoded and held against the pattern; what
 //! its instructions write becomes the family's clobbers.
 
-use crate::bodies::{Bank, Body, FamilySource, INT_NAMES};
+use super::INT_NAMES;
+use super::lift::decode;
+use crate::bodies::{Bank, Body, FamilySource};
 use crate::fold::{Folded, free_operands};
-use crate::lift::decode;
 use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 use patchjit::stencil::{MAX_OPERANDS, RegisterSet};
 
@@ -239,25 +240,4 @@ impl Pattern {
         }
         Ok(RegisterSet(clobbers.0 | family.clobbers.0))
     }
-}
-
-/// Every assignment that the family permits.
-pub fn assignments(family: &FamilySource) -> Vec<[u8; MAX_OPERANDS]> {
-    let mut all = vec![[0u8; MAX_OPERANDS]];
-    for (k, operand) in family.operands.iter().enumerate() {
-        all = all
-            .into_iter()
-            .flat_map(|registers| {
-                (0..16u8)
-                    .filter(|register| operand.allowed >> register & 1 == 1)
-                    .map(move |register| {
-                        let mut registers = registers;
-                        registers[k] = register;
-                        registers
-                    })
-            })
-            .collect();
-    }
-    all.retain(|registers| family.permits(registers));
-    all
 }
