@@ -4,7 +4,7 @@
 #   cargo-fuzz                      for ci/fuzz-smoke.sh, from crates.io (also needs a nightly compiler)
 #   a browser                       for ci/page.sh, Debian's chromium-headless-shell, where this runs as root
 #   a compiler with its sources     for ci/bare-metal.sh, from Debian's packages, unpacked into a folder of its own
-#   AArch64's standard library      for ci/aarch64.sh, into the same folder; and as root a linker, a C library, an emulator
+#   AArch64's standard library      for ci/aarch64.sh, into the same folder; as root a linker and a C library; an emulator
 #
 # Says what it could not install; the checks then say that they skip. Never fails for that. The folder is
 # PATCHJIT_TOOLS, ~/.cache/patchjit-tools unless said; removing it removes everything but cargo-fuzz
@@ -80,15 +80,41 @@ else
     rm -rf "$downloads"
 fi
 
-packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
-if command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
-    echo "linker and emulator for AArch64: there are $(command -v aarch64-linux-gnu-gcc) and $(command -v qemu-aarch64)"
+packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+if command -v aarch64-linux-gnu-gcc >/dev/null; then
+    echo "linker for AArch64: there is $(command -v aarch64-linux-gnu-gcc)"
 elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "linker and emulator for AArch64: not installed; this is no Debian, or not root's"
+    echo "linker for AArch64: not installed; this is no Debian, or not root's"
 # shellcheck disable=SC2086
 elif { apt-get install -qq --no-install-recommends $packages ||
     { apt-get update -qq && apt-get install -qq --no-install-recommends $packages; }; } >/dev/null 2>&1; then
-    echo "linker and emulator for AArch64: installed $packages"
+    echo "linker for AArch64: installed $packages"
 else
-    echo "linker and emulator for AArch64: Debian's $packages could not be had"
+    echo "linker for AArch64: Debian's $packages could not be had"
+fi
+
+# Emulators before 10.0 do not see code that is rewritten through another mapping of its pages. Debian 12 has a later one
+# among its backports; it needs nothing else, so it is unpacked.
+emulator=$tools/qemu
+if [ -x "$emulator/usr/bin/qemu-aarch64" ]; then
+    echo "emulators: there is $("$emulator/usr/bin/qemu-aarch64" --version | head -1) in $emulator"
+elif ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
+    echo "emulators: not installed; this is no Debian"
+else
+    downloads=$(mktemp -d)
+    chmod 777 "$downloads"
+    mkdir -p "$downloads/lists/partial"
+    keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keys] http://deb.debian.org/debian bookworm-backports main" >"$downloads/sources.list"
+    options="-qq -o Dir::Etc::sourcelist=$downloads/sources.list -o Dir::Etc::sourceparts=-"
+    options="$options -o Dir::State::lists=$downloads/lists -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
+    # shellcheck disable=SC2086
+    if (cd "$downloads" && apt-get $options update && apt-get $options download -t bookworm-backports qemu-user) >/dev/null 2>&1; then
+        mkdir -p "$tools" && rm -rf "$emulator.partial"
+        dpkg -x "$downloads"/qemu-user_*.deb "$emulator.partial" && mv "$emulator.partial" "$emulator"
+        echo "emulators: unpacked $("$emulator/usr/bin/qemu-aarch64" --version | head -1) into $emulator"
+    else
+        echo "emulators: Debian's qemu-user from its backports could not be had"
+    fi
+    rm -rf "$downloads"
 fi

@@ -9,6 +9,10 @@
 use crate::compile::Frame;
 use crate::runtime::{Context, Status};
 
+/// Words that a call leaves between the caller's frame and the callee's: the return address, and on AArch64 one more, for the
+/// stack pointer is a multiple of 16 there.
+const CALL_WORDS: usize = if cfg!(target_arch = "aarch64") { 2 } else { 1 };
+
 /// The signature of an entry, as the platform's C convention passes it: the context, and the arguments
 /// as `u64` bits, over which the results are written from the front.
 pub type EntryCode = unsafe extern "C" fn(context: *mut Context, values: *mut u64) -> u32;
@@ -73,18 +77,18 @@ pub unsafe fn visit_references<'m>(
     mut visit: impl FnMut(*mut u64),
 ) {
     let mut stack = values;
-    // SAFETY: compiled code calls a host function with its stack pointer as `values`, so that the return address
-    // stands right below.
+    // SAFETY: compiled code calls a host function with its stack pointer as `values`, and has the return address right
+    // below.
     let mut address = unsafe { stack.sub(1).read() };
     while let Some(frame) = frame_at(address) {
         for &word in frame.roots {
             // SAFETY: the frame is this large.
             visit(unsafe { stack.add(word as usize) });
         }
-        // SAFETY: the frame ends with its return address, and that of the caller begins behind it.
+        // SAFETY: the return address stands at the frame's end, and the frame of the caller behind what the call left.
         unsafe {
             address = stack.add(frame.words as usize).read();
-            stack = stack.add(frame.words as usize + 1);
+            stack = stack.add(frame.words as usize + CALL_WORDS);
         }
     }
 }

@@ -9,8 +9,8 @@
 
 use crate::error::{Error, Feature, Part, Place, Storage};
 use crate::stencil::{
-    ABSENT, Family, Form, HolesAt, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine, StencilSet,
-    Template, Word,
+    ABSENT, Distances, Family, Form, HolesAt, Lanes, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine,
+    StencilSet, Template, Word,
 };
 
 /// Why compilation stops, in few enough bits to be passed in a register. [`Fault::error`] says it to the embedder.
@@ -252,16 +252,19 @@ impl<'c> Patcher<'c> {
             for (piece, word) in pieces.skip(1).zip(words) {
                 *piece = self.set.further_word(word, registers).to_le_bytes();
             }
-            let bits = if template.immediate.is_plain() {
-                u128::from(immediate as u64 & template.immediate.mask())
+            let at = (template.holes.immediate() & 63) as usize;
+            if template.immediate.is_plain() {
+                let hole: &mut [u8] = &mut room[at..at + 8];
+                let mask = template.immediate.mask();
+                let word = u64::from_le_bytes(hole.try_into().unwrap_or([0; 8]));
+                hole.copy_from_slice(&(word | (immediate as u64 & mask)).to_le_bytes());
             } else {
                 let bits = template.immediate.encode(immediate);
-                bits.ok_or(unsupported(Feature::Op))?
-            };
-            let at = (template.holes.immediate() & 63) as usize;
-            let hole: &mut [u8] = &mut room[at..at + 16];
-            let word = u128::from_le_bytes(hole.try_into().unwrap_or([0; 16]));
-            hole.copy_from_slice(&(word | bits).to_le_bytes());
+                let bits = bits.ok_or(unsupported(Feature::Op))?;
+                let hole: &mut [u8] = &mut room[at..at + 16];
+                let word = u128::from_le_bytes(hole.try_into().unwrap_or([0; 16]));
+                hole.copy_from_slice(&(word | bits).to_le_bytes());
+            }
         }
         self.at = start + u32::from(template.length);
         Ok(Holes {
@@ -302,13 +305,30 @@ impl<'c> Patcher<'c> {
         Ok(())
     }
 
+    #[inline]
     fn link_hole(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
+        if self.set.distances != Distances::Bytes32 {
+            return self.link_field(hole, label);
+        }
+        match label.offset() {
+            Some(target) => self.set_word(hole, target.wrapping_sub(hole + 4)),
+            None => {
+                self.set_word(hole, label.0)?;
+                // Offsets are below 2^31 - 1, so one more never looks bound.
+                label.0 = hole + 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// The same for a hole that is a field of an instruction.
+    #[inline(never)]
+    fn link_field(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
         let word = self.word(hole)?;
         let changed = match label.offset() {
             Some(target) => self.set.distances.lead(word, hole, target),
             None => match self.set.distances.chain(word, hole, label.0) {
                 Some(word) if !self.is_long || self.set.distances.inverted(word).is_none() => {
-                    // Offsets are below 2^31 - 1, so one more never looks bound.
                     label.0 = hole + 1;
                     Some(word)
                 }
@@ -355,15 +375,30 @@ impl<'c> Patcher<'c> {
         if label.offset().is_some() {
             return Err(internal(Part::Patch, line!()));
         }
-        let distances = self.set.distances;
+        if self.set.distances != Distances::Bytes32 {
+            self.lead_fields(next, target)?;
+            next = 0;
+        }
+        while next != 0 {
+            let hole = next - 1;
+            next = self.word(hole)?;
+            self.set_word(hole, target.wrapping_sub(hole + 4))?;
+        }
+        label.0 = target | Label::BOUND;
+        Ok(())
+    }
+
+    /// Leads holes that are fields of instructions to a target, from the last one of their chain on.
+    #[inline(never)]
+    fn lead_fields(&mut self, last: u32, target: u32) -> Result<(), Fault> {
+        let mut next = last;
         while next != 0 {
             let hole = next - 1;
             let word = self.word(hole)?;
-            next = distances.chained(word, hole);
-            let word = distances.lead(word, hole, target);
+            next = self.set.distances.chained(word, hole);
+            let word = self.set.distances.lead(word, hole, target);
             self.set_word(hole, word.ok_or(unsupported(Feature::CodeSize))?)?;
         }
-        label.0 = target | Label::BOUND;
         Ok(())
     }
 
@@ -374,12 +409,15 @@ impl<'c> Patcher<'c> {
 
     /// Chains an immediate hole to those that wait for the same value: `last` is the place of the one before plus 1, or 0.
     /// Gives the new last.
+    #[inline]
     pub fn await_value(&mut self, hole: u32, last: u32) -> Result<u32, Fault> {
-        let back = match last {
-            0 => 0,
-            last => (hole + 1).wrapping_sub(last) / self.set.distances.unit(),
-        };
-        self.set_value(hole, back)?;
+        if self.set.distances == Distances::Bytes32 {
+            self.set_word(hole, last)?;
+        } else {
+            // Fields have room for a distance in instructions.
+            let back = last.checked_sub(1).map_or(0, |last| (hole - last) / 4);
+            self.set_value(hole, back)?;
+        }
         Ok(hole + 1)
     }
 
@@ -388,20 +426,31 @@ impl<'c> Patcher<'c> {
         let mut next = last;
         while next != 0 {
             let hole = next - 1;
-            let at = hole as usize;
-            let bytes = self.code.get(at..at + 8).and_then(<[u8]>::first_chunk);
-            let code = u64::from_le_bytes(*bytes.ok_or(internal(Part::Patch, line!()))?);
-            next = match self.set.distances.value(code) {
-                0 => 0,
-                back => next.wrapping_sub(back * self.set.distances.unit()),
+            next = match self.set.distances {
+                Distances::Bytes32 => self.word(hole)?,
+                Distances::Fields => match self.value(hole)? {
+                    0 => 0,
+                    back => next.wrapping_sub(4 * back),
+                },
             };
             self.set_value(hole, value)?;
         }
         Ok(())
     }
 
+    /// Reads an immediate hole.
+    fn value(&self, hole: u32) -> Result<u32, Fault> {
+        let at = hole as usize;
+        let bytes = self.code.get(at..at + 8).and_then(<[u8]>::first_chunk);
+        let code = u64::from_le_bytes(*bytes.ok_or(internal(Part::Patch, line!()))?);
+        Ok(self.set.distances.value(code))
+    }
+
     /// Writes a value into an immediate hole that had been left open.
     pub fn set_value(&mut self, hole: u32, value: u32) -> Result<(), Fault> {
+        if self.set.distances == Distances::Bytes32 {
+            return self.set_word(hole, value);
+        }
         let at = hole as usize;
         let bytes = self
             .code

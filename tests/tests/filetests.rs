@@ -9,7 +9,9 @@ use patchjit::compile::{self, FunctionCode, Options};
 use patchjit::error::Error;
 use patchjit::ir::NONE;
 use patchjit::optimize::{self, Pass, Passes};
+use patchjit::stencil::StencilSet;
 use patchjit_cli::disassemble;
+use patchjit_stencils::{AARCH64_AAPCS, X86_64_SYSV};
 use patchjit_tests::programs;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,13 +19,18 @@ use std::path::{Path, PathBuf};
 /// What a stage makes of a source.
 type Stage = fn(&str) -> String;
 
-/// Every stage, by the name of its folder.
-const STAGES: &[(&str, Stage)] = &[
-    ("parse", parse),
-    ("print", print),
-    ("verify", verify),
-    ("optimize", optimize),
-    ("compile", compile),
+/// Every stage, by the name of its folder, and how the names of its golden files end.
+const STAGES: &[(&str, &str, Stage)] = &[
+    ("parse", "expected", parse),
+    ("print", "expected", print),
+    ("verify", "expected", verify),
+    ("optimize", "expected", optimize),
+    ("compile", "expected", |source| {
+        compile(source, &X86_64_SYSV)
+    }),
+    ("compile", "aarch64", |source| {
+        compile(source, &AARCH64_AAPCS)
+    }),
 ];
 
 /// The error, or that there is none.
@@ -114,7 +121,7 @@ fn optimize(source: &str) -> String {
 }
 
 /// The instructions of each function's body and exits, and how many bytes of tables follow.
-fn compile(source: &str) -> String {
+fn compile(source: &str, set: &'static StencilSet) -> String {
     let module = match patchjit_text::parse(source) {
         Ok(module) => module,
         Err(error) => return format!("not read: {error}\n"),
@@ -133,7 +140,6 @@ fn compile(source: &str) -> String {
         execute_at: 0,
     };
     let options = Options::default();
-    let set = &patchjit_stencils::X86_64_SYSV;
     match compile::compile(&verified, set, &options, &mut words, buffer, &mut functions) {
         Ok(_) => {}
         Err(error) => return format!("error: {error}\n"),
@@ -170,14 +176,14 @@ fn filetests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("filetests");
     let bless = std::env::var_os("BLESS").is_some_and(|value| value == "1");
     let mut failures = Vec::new();
-    for &(name, stage) in STAGES {
+    for &(name, ending, stage) in STAGES {
         let files = sorted(&root.join(name));
         let sources: Vec<&PathBuf> = files.iter().filter(|path| has(path, "uop")).collect();
         assert!(!sources.is_empty(), "the folder {name} has no programs");
         for path in &sources {
             let source = fs::read_to_string(path).expect("a source in UTF-8");
             let found = stage(&source);
-            let golden = path.with_extension("expected");
+            let golden = path.with_extension(ending);
             if bless {
                 fs::write(&golden, found).expect("a folder that can be written");
                 continue;
@@ -192,7 +198,7 @@ fn filetests() {
                 Err(error) => failures.push(format!("{}: {error}", golden.display())),
             }
         }
-        for path in files.iter().filter(|path| has(path, "expected")) {
+        for path in files.iter().filter(|path| has(path, ending)) {
             if !path.with_extension("uop").exists() {
                 failures.push(format!("{}: has no program", path.display()));
             }
@@ -201,7 +207,7 @@ fn filetests() {
     for entry in sorted(&root) {
         let name = entry.file_name().and_then(|name| name.to_str());
         // The programs in `run` have no golden files: they make promises, which other tests hold.
-        if !STAGES.iter().any(|&(stage, _)| Some(stage) == name) && name != Some("run") {
+        if !STAGES.iter().any(|&(stage, ..)| Some(stage) == name) && name != Some("run") {
             failures.push(format!("{}: no such stage", entry.display()));
         }
     }

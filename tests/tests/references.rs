@@ -1,6 +1,9 @@
 //! A collector that moves every object whenever a host function is called: compiled code must go on with the objects
 //! where they are then, and what it does not use any more must be gone.
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#![cfg(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_os = "linux"
+))]
 
 use patchjit::call;
 use patchjit::code::CodeBuffer;

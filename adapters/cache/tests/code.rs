@@ -1,5 +1,5 @@
 //! Real code in the cache: threads compile functions on demand, run them, and give the memory back.
-#![cfg(all(target_arch = "x86_64", not(windows)))]
+#![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(windows)))]
 
 use patchjit::build::{Buffers, Builder};
 use patchjit::compile::{self, FunctionCode};
@@ -34,7 +34,7 @@ fn compile(factor: i64, arena: &Mutex<Arena>) -> (Block, u64, usize) {
     let mut writing = arena.write(&mut block).unwrap();
     let compiled = compile::compile(
         &verified,
-        &patchjit_stencils::X86_64_SYSV,
+        patchjit_stencils::host().expect("there are stencils"),
         &compile::Options::default(),
         &mut words,
         writing.buffer(),

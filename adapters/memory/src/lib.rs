@@ -272,8 +272,12 @@ impl Arena {
         let execute_at = self.addresses().start;
         let range = 0..self.accessible;
         if self.views() == Views::Two {
-            let words = self.pages.words(range);
-            return Ok(change(&mut CodeSpan::running(execute_at, words)));
+            let mut span = CodeSpan::running(execute_at, self.pages.words(range));
+            let result = change(&mut span);
+            let changed = span.changed();
+            self.pages
+                .publish(&(changed.start as usize..changed.end as usize));
+            return Ok(result);
         }
         self.pages.open(range.clone())?;
         let result = change(&mut CodeSpan::stopped(CodeBuffer {

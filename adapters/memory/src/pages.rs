@@ -146,7 +146,8 @@ impl Pages {
         self.bytes(range).fill(TRAP_BYTE);
     }
 
-    fn publish(&self, range: &Range<usize>) {
+    /// Brings instruction caches up to date with what was written to a range.
+    pub fn publish(&self, range: &Range<usize>) {
         cache::publish(
             self.write.wrapping_add(range.start),
             self.execute.wrapping_add(range.start),

@@ -1,6 +1,9 @@
 //! Executable memory, seen from outside: protections as the kernel reports them, faults in a process of
 //! their own, and code that runs.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
 
 use patchjit_memory::{Arena, Block, Error, TRAP_BYTE, Views};
 use std::ops::Range;
@@ -9,15 +12,25 @@ use std::process::Command;
 
 const BOTH: [Views; 2] = [Views::Two, Views::One];
 
+/// How many bytes [`returns`] gives.
+const LENGTH: usize = if cfg!(target_arch = "x86_64") { 6 } else { 12 };
+
 /// `mov eax, n; ret`
-fn returns(n: u32) -> [u8; 6] {
+#[cfg(target_arch = "x86_64")]
+fn returns(n: u32) -> Vec<u8> {
     let [a, b, c, d] = n.to_le_bytes();
-    [0xb8, a, b, c, d]
-        .into_iter()
-        .chain([0xc3])
-        .collect::<Vec<_>>()
-        .try_into()
-        .unwrap()
+    vec![0xb8, a, b, c, d, 0xc3]
+}
+
+/// `movz w0, n & 0xffff; movk w0, n >> 16, lsl #16; ret`
+#[cfg(target_arch = "aarch64")]
+fn returns(n: u32) -> Vec<u8> {
+    let code = [
+        0x5280_0000 | (n & 0xffff) << 5,
+        0x72a0_0000 | (n >> 16) << 5,
+        0xd65f_03c0,
+    ];
+    code.into_iter().flat_map(u32::to_le_bytes).collect()
 }
 
 fn call(address: u64) -> u32 {
@@ -102,7 +115,7 @@ fn nothing_is_ever_writable_and_executable() {
         assert_never_both();
         let buffer = writing.buffer();
         let (write, execute) = (buffer.write.as_ptr() as u64, buffer.execute_at);
-        buffer.write[..6].copy_from_slice(&returns(2));
+        buffer.write[..LENGTH].copy_from_slice(&returns(2));
         match views {
             Views::Two => {
                 assert_eq!(protection(write), "rw-s");
@@ -111,7 +124,7 @@ fn nothing_is_ever_writable_and_executable() {
             }
             Views::One => assert_eq!(protection(write), "rw-p"),
         }
-        writing.publish(6).unwrap();
+        writing.publish(LENGTH).unwrap();
         assert_never_both();
         assert_eq!(protection(execute), executes(views));
         assert_eq!(call(execute), 2);
@@ -170,7 +183,7 @@ fn released_ranges_are_filled_and_used_again() {
         let block = install(&mut arena, 2);
         let behind = install(&mut arena, 3);
         let (address, taken) = (block.address(), arena.taken());
-        assert_ne!(bytes(address..address + 6), [TRAP_BYTE; 6]);
+        assert_ne!(bytes(address..address + 4), [TRAP_BYTE; 4]);
         arena.release(block).unwrap();
         assert_eq!(arena.taken(), taken - 16);
         assert_eq!(bytes(address..address + 16), [TRAP_BYTE; 16]);
@@ -188,16 +201,17 @@ fn what_is_not_used_becomes_traps_and_goes_back() {
         let mut block = arena.reserve(5000).unwrap();
         let mut writing = arena.write(&mut block).unwrap();
         writing.buffer().write.fill(0x90);
-        writing.buffer().write[..6].copy_from_slice(&returns(7));
-        let entry = writing.publish(6).unwrap();
+        writing.buffer().write[..LENGTH].copy_from_slice(&returns(7));
+        let entry = writing.publish(LENGTH).unwrap();
         assert_eq!((block.length(), arena.taken()), (16, 16));
-        assert_eq!(bytes(entry + 6..entry + 5008), [TRAP_BYTE; 5002]);
+        let behind = entry + LENGTH as u64..entry + 5008;
+        assert!(bytes(behind).iter().all(|&byte| byte == TRAP_BYTE));
         assert_eq!(call(entry), 7);
         // A block can be written again, and keeps what is there.
         let mut writing = arena.write(&mut block).unwrap();
-        assert_eq!(writing.buffer().write[..6], returns(7));
-        writing.buffer().write[1] = 8;
-        assert_eq!(writing.publish(6).unwrap(), entry);
+        assert_eq!(writing.buffer().write[..LENGTH], returns(7));
+        writing.buffer().write[..LENGTH].copy_from_slice(&returns(8));
+        assert_eq!(writing.publish(LENGTH).unwrap(), entry);
         assert_eq!(call(entry), 8);
     }
 }
@@ -327,7 +341,8 @@ fn faults_when_told_to() {
 #[test]
 fn wrong_accesses_kill_the_process() {
     const SEGV: i32 = 11;
-    const TRAP: i32 = 5;
+    // `int3`, and what is no instruction.
+    const TRAP: i32 = if cfg!(target_arch = "x86_64") { 5 } else { 4 };
     for (what, signal) in [
         ("guard-before", SEGV),
         ("guard-behind", SEGV),

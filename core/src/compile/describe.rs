@@ -142,6 +142,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Emits the jump that linking changes: to what follows it. Gives the offset of its distance.
     pub(super) fn emit_link_jump(&mut self) -> Result<u32, Fault> {
         let holes: Holes = self.machine(Machine::Jump, [0; 4], 0)?;
+        self.patcher
+            .link(holes, &mut Label::at(self.patcher.offset()))?;
         holes.target().ok_or(internal(Part::Select, line!()))
     }
 

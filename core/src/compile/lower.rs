@@ -130,13 +130,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 let condition = self.prepare_condition(value, op.a)?;
                 let begins = self.begins_with_guard();
                 let holes = self.jump_on(&condition, !stays_if)?;
-                if begins {
-                    self.remember_test(&condition, stays_if, self.here());
-                }
                 for input in condition.inputs.into_iter().filter(|&input| input != NONE) {
                     self.release_if_dead(input);
                 }
                 self.leave_from(holes, op.c, value)?;
+                if begins {
+                    self.remember_test(&condition, stays_if, self.here());
+                }
                 self.release_late(op);
                 Ok(())
             }

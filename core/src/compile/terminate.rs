@@ -55,15 +55,22 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let leads_on = self.begins_with_test(yes, no);
         if yes_is_free && !(no_is_free && self.is_next(yes.block)) {
             let holes = self.jump_on(&condition, true)?;
+            self.direct_edge(holes, yes)?;
             match leads_on {
                 Some(true) => self.remember_test(&condition, true, yes.block - self.first_block),
                 Some(false) => self.remember_test(&condition, false, self.here()),
                 None => {}
             }
-            self.direct_edge(holes, yes)?;
             return self.finish_edge(no, 1);
         }
         let holes = self.jump_on(&condition, false)?;
+        let mut otherwise = Label::UNUSED;
+        if no_is_free {
+            self.direct_edge(holes, no)?;
+        } else {
+            self.patcher.link(holes, &mut otherwise)?;
+        }
+        // Linking may have added a jump that reaches farther, so only now is it known where the code goes on.
         if leads_on == Some(true) {
             self.remember_test(&condition, true, self.here());
         }
@@ -71,11 +78,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             if leads_on == Some(false) {
                 self.remember_test(&condition, false, no.block - self.first_block);
             }
-            self.direct_edge(holes, no)?;
             return self.finish_edge(yes, 0);
         }
-        let mut otherwise = Label::UNUSED;
-        self.patcher.link(holes, &mut otherwise)?;
         self.falls_through = false;
         self.finish_edge(yes, 0)?;
         self.patcher.bind(&mut otherwise)?;

@@ -5,13 +5,15 @@
 
 use crate::code::CodeBuffer;
 use crate::error::{Error, Place, Rule};
+use core::ops::Range;
 #[cfg(target_has_atomic = "64")]
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A writable view of memory with code, all of it that is linked to one another.
 ///
 /// *While it runs* ([`CodeSpan::running`]), a jump is changed by one atomic store: a thread that runs it at that
-/// moment goes the old way or the new one. On x86-64 nothing else is needed. *While it does not*
+/// moment goes the old way or the new one. On x86-64 nothing else is needed; elsewhere the instruction caches are brought up
+/// to date with what [`CodeSpan::changed`] says, so that every thread goes the new way in the end. *While it does not*
 /// ([`CodeSpan::stopped`]), the embedder promises that nobody runs any code in it until it is executable again, and
 /// that instruction caches are brought up to date then.
 ///
@@ -20,6 +22,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub struct CodeSpan<'a> {
     execute_at: u64,
     view: View<'a>,
+    changed: Range<u64>,
 }
 
 #[derive(Debug)]
@@ -36,6 +39,7 @@ impl<'a> CodeSpan<'a> {
         CodeSpan {
             execute_at,
             view: View::Running(words),
+            changed: 0..0,
         }
     }
 
@@ -44,6 +48,7 @@ impl<'a> CodeSpan<'a> {
         CodeSpan {
             execute_at: code.execute_at,
             view: View::Stopped(code.write),
+            changed: 0..0,
         }
     }
 
@@ -59,6 +64,11 @@ impl<'a> CodeSpan<'a> {
             View::Running(words) => 8 * words.len() as u64,
             View::Stopped(bytes) => bytes.len() as u64,
         }
+    }
+
+    /// What has been changed through it: from the first byte to behind the last, as offsets from the span's start.
+    pub fn changed(&self) -> Range<u64> {
+        self.changed.clone()
     }
 
     /// Writes four bytes that lie within eight aligned ones, at an offset from the span's start.
@@ -91,6 +101,13 @@ impl<'a> CodeSpan<'a> {
                 *bytes = changed(u64::from_le_bytes(*bytes)).to_le_bytes();
             }
         }
+        let words = at & !7..(at & !7) + 8;
+        if self.changed.is_empty() {
+            self.changed = words;
+        } else {
+            self.changed.start = self.changed.start.min(words.start);
+            self.changed.end = self.changed.end.max(words.end);
+        }
         Ok(())
     }
 }
@@ -106,7 +123,9 @@ mod tests {
         let words = [AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX)];
         let mut span = CodeSpan::running(64, &words);
         assert_eq!((span.execute_at(), span.length()), (64, 16));
+        assert_eq!(span.changed(), 0..0);
         assert_eq!(span.patch(9, 0x0403_0201), Ok(()));
+        assert_eq!(span.changed(), 8..16);
         assert_eq!(words[0].load(Ordering::Relaxed), u64::MAX);
         assert_eq!(words[1].load(Ordering::Relaxed), 0xffff_ff04_0302_01ff);
         let mut bytes = [0xff; 16];
@@ -115,6 +134,8 @@ mod tests {
             execute_at: 64,
         });
         assert_eq!(span.patch(12, 0x0403_0201), Ok(()));
+        assert_eq!(span.patch(0, 0xffff_ffff), Ok(()));
+        assert_eq!(span.changed(), 0..16);
         assert_eq!(bytes[11..], [0xff, 1, 2, 3, 4]);
     }
 

@@ -141,14 +141,6 @@ impl Distances {
         }
     }
 
-    /// What places of holes are multiples of.
-    pub(crate) const fn unit(self) -> u32 {
-        match self {
-            Distances::Bytes32 => 1,
-            Distances::Fields => 4,
-        }
-    }
-
     /// The immediate in eight bytes of code from a hole on that was left open: of the kind that is filled in when the code behind it
     /// has been written.
     pub(crate) const fn value(self, code: u64) -> u32 {
