@@ -316,23 +316,24 @@ impl<'a> Program<'a> {
     /// The counted list at an extra index: a length, then that many words. Empty where it does not fit.
     #[inline]
     pub fn list(&self, at: u32) -> &'a [u32] {
-        let at = at as usize;
-        match self.extra.get(at) {
-            Some(&count) => self
-                .extra
-                .get(at + 1..at + 1 + count as usize)
-                .unwrap_or(&[]),
-            None => &[],
+        match self.extra.get(at as usize..) {
+            Some([count, rest @ ..]) => rest.get(..*count as usize).unwrap_or(&[]),
+            _ => &[],
         }
     }
 
     /// The edge at an extra index.
     #[inline]
     pub fn edge(&self, at: u32) -> Edge<'a> {
+        let (block, arguments) = match self.extra.get(at as usize..) {
+            Some([block, count, rest @ ..]) => (*block, rest.get(..*count as usize).unwrap_or(&[])),
+            Some([block]) => (*block, &[][..]),
+            _ => (NONE, &[][..]),
+        };
         Edge {
             at,
-            block: self.extra.get(at as usize).copied().unwrap_or(NONE),
-            arguments: self.list(at.saturating_add(1)),
+            block,
+            arguments,
         }
     }
 

@@ -1,15 +1,16 @@
 //! The ops of a function: one pass, one row of the table for each.
 
-use super::edges::{grow, list, words};
+use super::dominators::{DOMINATOR, NUMBER, Node};
+use super::edges::{edges_of, grow, list, words};
 use super::structure::internal;
 use super::table::{Check, Form, NO_VALUE};
 use super::{State, block_of, dominates, fact, invalid};
 use crate::error::{Error, Place, Rule};
-use crate::ir::{ExitKind, MAX_OFFSET, NONE, Op, Program, place_slot, place_tag};
+use crate::ir::{Edge, ExitKind, MAX_OFFSET, NONE, Op, Program, place_slot, place_tag};
 use crate::ops::{Opcode, flags};
 use crate::types::Type;
 
-/// Where operands may come from, at one block.
+/// Where operands of a function may come from, at one block after the other.
 pub(super) struct Uses<'a> {
     program: &'a Program<'a>,
     /// The function's first op.
@@ -25,8 +26,7 @@ pub(super) struct Uses<'a> {
     entry_ops: u32,
     /// Whether a way leads to the block.
     reachable: bool,
-    numbers: &'a [u32],
-    last_numbers: &'a [u32],
+    tree: &'a [Node],
     starts: &'a [u32],
 }
 
@@ -37,9 +37,12 @@ impl Uses<'_> {
         let Some(op) = self.program.ops.get(value as usize) else {
             return Err(Rule::ValueRange);
         };
-        let given = Check::of(op.code).result(op.aux);
-        if given != ty {
-            return Err(self.wrong(value, given));
+        let check = Check::of(op.code);
+        if !check.always_gives(ty) {
+            let given = check.result(op.aux);
+            if given != ty {
+                return Err(self.wrong(value, given));
+            }
         }
         self.comes_before(value, at)
     }
@@ -100,7 +103,7 @@ impl Uses<'_> {
             return Ok(());
         }
         let origin = block_of(self.starts, value);
-        if origin != self.block && dominates(self.numbers, self.last_numbers, origin, self.block) {
+        if origin != self.block && dominates(self.tree, origin, self.block) {
             Ok(())
         } else {
             Err(Rule::ValueDominates)
@@ -108,12 +111,17 @@ impl Uses<'_> {
     }
 
     /// The arguments of an edge that is known to be well-formed.
-    #[inline]
+    #[inline(always)]
     fn edge(&self, edge: u32, at: u32) -> Result<(), Rule> {
         let edge = self.program.edge(edge);
         if edge.arguments.is_empty() {
             return Ok(());
         }
+        self.arguments(edge, at)
+    }
+
+    #[inline(never)]
+    fn arguments(&self, edge: Edge, at: u32) -> Result<(), Rule> {
         let target = self.program.blocks.get(edge.block as usize);
         let first = target.ok_or(Rule::EdgeTarget)?.first_op as usize;
         let parameters = self.program.ops.get(first..).unwrap_or(&[]);
@@ -234,8 +242,10 @@ fn unused(fields: u32) -> Result<(), Rule> {
     }
 }
 
-impl State<'_> {
-    /// All ops of a function whose structure has been checked.
+impl State<'_, '_> {
+    /// All ops of a function whose structure has been checked. Not inlined, so that it has the machine's registers for
+    /// itself.
+    #[inline(never)]
     pub(super) fn check_body(&mut self, function: u32) -> Result<(), Error> {
         let program = self.program;
         let Some(record) = program.functions.get(function as usize) else {
@@ -249,8 +259,17 @@ impl State<'_> {
             facts: 0,
             results: 0,
         };
-        let mut near = record.first_op;
-        let mut entry_ops = 0;
+        let mut uses = Uses {
+            program,
+            first_op: record.first_op,
+            op_count: record.op_count,
+            block: record.first_block,
+            near: record.first_op,
+            entry_ops: 0,
+            reachable: true,
+            tree: self.tree,
+            starts: self.starts,
+        };
         for (block, index) in program.blocks_of(record).iter().zip(record.first_block..) {
             let first = block.first_op as usize;
             let Some((last, ops)) = program
@@ -261,23 +280,13 @@ impl State<'_> {
                 return Err(internal(line!()));
             };
             if index != record.first_block {
-                let dominator = self.dominators.get(index as usize).copied();
-                if dominator != Some(index - 1) {
-                    near = block.first_op;
+                let node = self.tree.get(index as usize).ok_or(internal(line!()))?;
+                uses.block = index;
+                uses.reachable = node[NUMBER] != NONE;
+                if node[DOMINATOR] != index - 1 {
+                    uses.near = block.first_op;
                 }
             }
-            let uses = Uses {
-                program: &program,
-                first_op: record.first_op,
-                op_count: record.op_count,
-                block: index,
-                near,
-                entry_ops,
-                reachable: self.numbers.get(index as usize) != Some(&NONE),
-                numbers: self.numbers,
-                last_numbers: self.last_numbers,
-                starts: self.starts,
-            };
             let place = |op| Place::Op {
                 function,
                 block: index,
@@ -304,7 +313,7 @@ impl State<'_> {
                 *last_caller = index;
             }
             if index == record.first_block {
-                entry_ops = block.op_count;
+                uses.entry_ops = block.op_count;
             }
         }
         self.size = tally.size;
@@ -344,20 +353,19 @@ fn check_op(
 ) -> Result<(), Rule> {
     let check = Check::of(op.code);
     let aux = u32::from(op.aux);
-    let [first, second, third] = check.operands;
     match check.form {
         Form::Binary => {
             unused(aux | op.c)?;
-            uses.value(op.a, first, at)?;
-            uses.value(op.b, second, at)
+            uses.value(op.a, check.operands[0], at)?;
+            uses.value(op.b, check.operands[1], at)
         }
         Form::Unary => {
             unused(aux | op.b | op.c)?;
-            uses.value(op.a, first, at)
+            uses.value(op.a, check.operands[0], at)
         }
         Form::Tag => {
             unused(op.b | op.c)?;
-            uses.value(op.a, first, at)?;
+            uses.value(op.a, check.operands[0], at)?;
             if usize::from(op.aux) < uses.program.tags.len() {
                 Ok(())
             } else {
@@ -375,47 +383,47 @@ fn check_op(
         }
         Form::BinaryLeaves => {
             unused(aux)?;
-            uses.value(op.a, first, at)?;
-            uses.value(op.b, second, at)?;
+            uses.value(op.a, check.operands[0], at)?;
+            uses.value(op.b, check.operands[1], at)?;
             tally.exit(uses, op.c, at)
         }
         Form::UnaryLeaves => {
             unused(aux | op.b)?;
-            uses.value(op.a, first, at)?;
+            uses.value(op.a, check.operands[0], at)?;
             tally.exit(uses, op.c, at)
         }
         Form::Select => {
             unused(aux)?;
-            uses.value(op.a, first, at)?;
-            uses.value(op.b, second, at)?;
-            uses.value(op.c, third, at)
+            uses.value(op.a, check.operands[0], at)?;
+            uses.value(op.b, check.operands[1], at)?;
+            uses.value(op.c, check.operands[2], at)
         }
         Form::Load => {
             unused(op.b)?;
-            uses.value(op.a, first, at)?;
+            uses.value(op.a, check.operands[0], at)?;
             tally.access(uses, op, at, 2).map(|_| ())
         }
         Form::Store => {
-            uses.value(op.a, first, at)?;
-            uses.value(op.b, second, at)?;
+            uses.value(op.a, check.operands[0], at)?;
+            uses.value(op.b, check.operands[1], at)?;
             tally.access(uses, op, at, 2).map(|_| ())
         }
         Form::CompareExchange => {
-            uses.value(op.a, first, at)?;
-            uses.value(op.b, second, at)?;
+            uses.value(op.a, check.operands[0], at)?;
+            uses.value(op.b, check.operands[1], at)?;
             let words = tally.access(uses, op, at, 3)?;
-            uses.value(words[2], third, at)
+            uses.value(words[2], check.operands[2], at)
         }
         Form::RawLoad => {
             tally.contained = false;
             unused(aux | op.b)?;
-            uses.value(op.a, first, at)
+            uses.value(op.a, check.operands[0], at)
         }
         Form::RawStore => {
             tally.contained = false;
             unused(aux)?;
-            uses.value(op.a, first, at)?;
-            uses.value(op.b, second, at)
+            uses.value(op.a, check.operands[0], at)?;
+            uses.value(op.b, check.operands[1], at)
         }
         Form::Fence => unused(aux | op.a | op.b | op.c),
         Form::SlotGet => {
@@ -424,7 +432,7 @@ fn check_op(
         }
         Form::SlotSet => {
             unused(aux | op.b)?;
-            uses.value(op.a, first, at)?;
+            uses.value(op.a, check.operands[0], at)?;
             check_slot(uses, op)
         }
         Form::FunctionIndex => {
@@ -437,7 +445,7 @@ fn check_op(
         }
         Form::Guard => {
             unused(aux | op.b)?;
-            uses.value(op.a, first, at)?;
+            uses.value(op.a, check.operands[0], at)?;
             tally.exit(uses, op.c, at)
         }
         Form::Poll => {
@@ -446,7 +454,7 @@ fn check_op(
         }
         Form::Call => tally.call(uses, facts, op, at),
         Form::CallIndirect => {
-            uses.value(op.a, first, at)?;
+            uses.value(op.a, check.operands[0], at)?;
             tally.call_indirect(uses, op, at)?;
             tally.exit(uses, op.c, at)
         }
@@ -499,9 +507,7 @@ fn check_terminator(
         Form::Switch => {
             unused(aux | op.c)?;
             uses.value(op.a, check.operands[0], at)?;
-            let count = list(uses.program, op.b, 0)?.len() as u32;
-            let edges = words(uses.program, op.b, 1, count + 1).ok_or(Rule::ExtraRange)?;
-            for &edge in edges {
+            for &edge in edges_of(uses.program, op, &[op.b, op.c])? {
                 uses.edge(edge, at)?;
             }
             Ok(())

@@ -120,7 +120,7 @@ impl Tally {
     }
 }
 
-impl State<'_> {
+impl State<'_, '_> {
     /// Finds all functions that may deoptimize, and the calls of them that have no exit.
     pub(super) fn check_calls(&mut self) -> Result<(), Error> {
         let program = self.program;
@@ -159,7 +159,7 @@ impl State<'_> {
     /// The first call without an exit that needs one, of which it is known that there is one.
     #[cold]
     fn call_without_exit(&self) -> Error {
-        let program = &self.program;
+        let program = self.program;
         for (index, function) in program.functions.iter().enumerate() {
             for (block, number) in program
                 .blocks_of(function)

@@ -14,48 +14,47 @@
 use super::edges::successor;
 use crate::ir::{Block, NONE, Program};
 
-/// What is kept for each block of a function. In [`Sweep`] the last two are scratch.
-pub(super) struct Tree<'w> {
-    /// The immediate dominator; [`NONE`] for the entry and where no way leads.
-    pub dominator: &'w mut [u32],
-    /// The block's number; [`NONE`] where no way leads.
-    pub number: &'w mut [u32],
-    /// The greatest number in the block's subtree; 0 where no way leads.
-    pub last: &'w mut [u32],
+/// What is kept for each block: the words below. In [`Sweep`] the last two are scratch.
+pub(super) type Node = [u32; 3];
+/// Of a block: its immediate dominator; [`NONE`] for the entry and where no way leads.
+pub(super) const DOMINATOR: usize = 0;
+/// Of a block: its number; [`NONE`] where no way leads.
+pub(super) const NUMBER: usize = 1;
+/// Of a block: the greatest number in its subtree; 0 where no way leads.
+pub(super) const LAST: usize = 2;
+
+/// Of a block that no way leads to.
+const NOWHERE: Node = [NONE, NONE, 0];
+
+/// Whether every block with a dominator stands behind it.
+fn is_in_order(tree: &[Node]) -> bool {
+    let mut nodes = tree.iter().enumerate();
+    nodes.all(|(block, node)| node[DOMINATOR] == NONE || (node[DOMINATOR] as usize) < block)
 }
 
-impl Tree<'_> {
-    /// Whether every block with a dominator stands behind it.
-    pub fn is_in_order(&self) -> bool {
-        let mut pairs = self.dominator.iter().enumerate();
-        pairs.all(|(block, &dominator)| dominator == NONE || (dominator as usize) < block)
-    }
-
-    /// Makes the dominators indices in the program, in which the entry is `first`.
-    pub fn make_absolute(&mut self, first: u32) {
-        for dominator in self.dominator.iter_mut() {
-            if *dominator != NONE {
-                *dominator += first;
-            }
-        }
+/// Makes a dominator an index in the program, in which the entry is `first`.
+#[inline]
+fn absolute(dominator: u32, first: u32) -> u32 {
+    match dominator {
+        NONE => NONE,
+        block => block + first,
     }
 }
 
 /// The pass in program order. Edges are fed to it block by block, in order.
-pub(super) struct Sweep<'t, 'w> {
-    tree: &'t mut Tree<'w>,
+pub(super) struct Sweep<'t> {
+    tree: &'t mut [Node],
     /// Whether the order serves so far.
     in_order: bool,
 }
 
-impl<'t, 'w> Sweep<'t, 'w> {
+impl<'t> Sweep<'t> {
     /// Begins with the entry. While this runs, the tree's numbers are depths, and its last numbers are ancestors to
     /// jump to.
-    pub fn new(tree: &'t mut Tree<'w>) -> Sweep<'t, 'w> {
-        tree.dominator.fill(NONE);
-        if let (Some(depth), Some(jump)) = (tree.number.first_mut(), tree.last.first_mut()) {
-            *depth = 0;
-            *jump = 0;
+    pub fn new(tree: &'t mut [Node]) -> Sweep<'t> {
+        tree.fill(NOWHERE);
+        if let Some(entry) = tree.first_mut() {
+            *entry = [NONE, 0, 0];
         }
         Sweep {
             tree,
@@ -64,111 +63,104 @@ impl<'t, 'w> Sweep<'t, 'w> {
     }
 
     /// Goes on to this block; says whether its edges are to be fed.
-    #[inline]
+    #[inline(always)]
     pub fn block(&mut self, block: usize) -> bool {
         if block == 0 || !self.in_order {
             return self.in_order;
         }
-        let parent = self.tree.dominator[block];
+        let [parent, ..] = self.tree[block];
         if parent == NONE {
             return false;
         }
-        let (depth, jump) = (&mut *self.tree.number, &mut *self.tree.last);
-        let ancestor = jump[parent as usize];
-        let farther = jump[ancestor as usize];
-        let first = depth[parent as usize] - depth[ancestor as usize];
-        let second = depth[ancestor as usize] - depth[farther as usize];
-        depth[block] = depth[parent as usize] + 1;
-        jump[block] = if first == second { farther } else { parent };
+        let [_, depth, ancestor] = self.tree[parent as usize];
+        let [_, middle, farther] = self.tree[ancestor as usize];
+        let is_farther = depth - middle == middle - self.depth(farther);
+        let jump = if is_farther { farther } else { parent };
+        self.tree[block] = [parent, depth + 1, jump];
         true
     }
 
     /// An edge of the block.
-    #[inline]
+    #[inline(always)]
     pub fn edge(&mut self, from: usize, to: usize) {
         if !self.in_order {
             return;
         }
-        let known = self.tree.dominator[to];
-        if to > from {
-            self.tree.dominator[to] = if known == NONE {
-                from as u32
-            } else if known == from as u32 {
-                known
-            } else {
-                self.common(known, from as u32)
-            };
-        } else {
+        let known = self.tree[to][DOMINATOR];
+        if to <= from {
             // Back: fine where it goes to an ancestor.
             self.in_order =
                 known != NONE && self.climb(from as u32, self.depth(to as u32)) == to as u32;
+        } else if known == NONE {
+            self.tree[to][DOMINATOR] = from as u32;
+        } else if known != from as u32 {
+            self.tree[to][DOMINATOR] = self.common(known, from as u32);
         }
     }
 
     fn depth(&self, block: u32) -> u32 {
-        self.tree.number[block as usize]
+        self.tree[block as usize][NUMBER]
     }
 
     /// The ancestor at this depth; the block itself if it is not deeper.
     fn climb(&self, mut block: u32, depth: u32) -> u32 {
-        while self.depth(block) > depth {
-            let jump = self.tree.last[block as usize];
+        loop {
+            let [dominator, own, jump] = self.tree[block as usize];
+            if own <= depth {
+                return block;
+            }
             block = if self.depth(jump) >= depth {
                 jump
             } else {
-                self.tree.dominator[block as usize]
+                dominator
             };
         }
-        block
     }
 
     /// The nearest common ancestor. At equal depths jumps are equally long.
+    #[inline(never)]
     fn common(&self, a: u32, b: u32) -> u32 {
         let mut a = self.climb(a, self.depth(b));
         let mut b = self.climb(b, self.depth(a));
         while a != b {
-            let jumps = (self.tree.last[a as usize], self.tree.last[b as usize]);
-            (a, b) = if jumps.0 != jumps.1 {
-                jumps
+            let (of_a, of_b) = (self.tree[a as usize], self.tree[b as usize]);
+            (a, b) = if of_a[LAST] != of_b[LAST] {
+                (of_a[LAST], of_b[LAST])
             } else {
-                (
-                    self.tree.dominator[a as usize],
-                    self.tree.dominator[b as usize],
-                )
+                (of_a[DOMINATOR], of_b[DOMINATOR])
             };
         }
         a
     }
 
-    /// Numbers the tree, if the order served; else says so. `sizes` is a word for each block.
-    pub fn finish(self, sizes: &mut [u32]) -> bool {
+    /// Numbers the tree and makes its dominators indices in the program, in which the entry is `first`, if the order
+    /// served; else says so. `sizes` is a word for each block.
+    pub fn finish(self, first: u32, sizes: &mut [u32]) -> bool {
         let Sweep { tree, in_order } = self;
         if in_order {
-            let count = tree.dominator.len();
-            sizes[..count].fill(1);
-            for block in (1..count).rev() {
-                if let Some(size) = sizes.get(tree.dominator[block] as usize).copied() {
-                    sizes[tree.dominator[block] as usize] = size + sizes[block];
+            let sizes = &mut sizes[..tree.len()];
+            sizes.fill(1);
+            for block in (1..tree.len()).rev() {
+                let size = sizes[block];
+                if let Some(sum) = sizes.get_mut(tree[block][DOMINATOR] as usize) {
+                    *sum += size;
                 }
             }
             // From here on `sizes` of a block that has its number is the next number for its children.
-            for block in 0..count {
-                let parent = tree.dominator[block] as usize;
+            for (block, node) in tree.iter_mut().enumerate() {
                 let size = sizes[block];
                 let number = if block == 0 {
                     0
-                } else if let Some(next) = sizes.get_mut(parent) {
+                } else if let Some(next) = sizes.get_mut(node[DOMINATOR] as usize) {
                     let number = *next;
                     *next += size;
                     number
                 } else {
-                    tree.number[block] = NONE;
-                    tree.last[block] = 0;
+                    *node = NOWHERE;
                     continue;
                 };
-                tree.number[block] = number;
-                tree.last[block] = number + size - 1;
                 sizes[block] = number + 1;
+                *node = [absolute(node[DOMINATOR], first), number, number + size - 1];
             }
         }
         in_order
@@ -207,14 +199,15 @@ struct Scratch<'w> {
 }
 
 /// The tree of any function, by Lengauer and Tarjan. `blocks` are the function's, `first` is the entry's index in the
-/// program, `words` as many as [`general_words`] says. Returns `None` if they are too few.
+/// program, `words` as many as [`general_words`] says. Says whether each block stands behind its
+/// dominator. Returns `None` if they are too few.
 pub(super) fn general(
     program: &Program,
     blocks: &[Block],
     first: u32,
-    tree: &mut Tree,
+    tree: &mut [Node],
     words: &mut [u32],
-) -> Option<()> {
+) -> Option<bool> {
     let count = blocks.len();
     let mut words = words;
     let mut take = |length: usize| {
@@ -234,30 +227,32 @@ pub(super) fn general(
         incoming: take(count)?,
         edges: words,
     };
-    tree.dominator.fill(NONE);
-    tree.number.fill(NONE);
-    tree.last.fill(0);
-    let reached = scratch.walk(program, blocks, first, tree.number)?;
+    tree.fill(NOWHERE);
+    let reached = scratch.walk(program, blocks, first, tree)?;
     scratch.dominate(reached);
     scratch.number(reached, tree);
-    Some(())
+    let in_order = is_in_order(tree);
+    for node in tree {
+        node[DOMINATOR] = absolute(node[DOMINATOR], first);
+    }
+    Some(in_order)
 }
 
 impl Scratch<'_> {
-    /// Walks depth first from the entry; leaves each block's vertex in `vertex`, and says how many were reached.
+    /// Walks depth first from the entry; leaves each block's vertex as its number, and says how many were reached.
     fn walk(
         &mut self,
         program: &Program,
         blocks: &[Block],
         first: u32,
-        vertex: &mut [u32],
+        tree: &mut [Node],
     ) -> Option<usize> {
         // The walk's stack is the chain of parents; `ancestor` counts the edges that were followed.
         self.incoming.fill(NONE);
         let mut reached = 1u32;
         let mut edge_count = 0;
         let mut current = 0u32;
-        vertex[0] = 0;
+        tree[0][NUMBER] = 0;
         self.block[0] = 0;
         self.parent[0] = 0;
         self.ancestor[0] = 0;
@@ -279,8 +274,8 @@ impl Scratch<'_> {
             pair[1] = *self.incoming.get(target)?;
             self.incoming[target] = edge_count as u32;
             edge_count += 1;
-            if vertex[target] == NONE {
-                vertex[target] = reached;
+            if tree[target][NUMBER] == NONE {
+                tree[target][NUMBER] = reached;
                 self.block[reached as usize] = target as u32;
                 self.parent[reached as usize] = current;
                 self.ancestor[reached as usize] = 0;
@@ -363,7 +358,7 @@ impl Scratch<'_> {
     }
 
     /// Numbers the tree. A dominator's vertex is below those of what it dominates.
-    fn number(&mut self, reached: usize, tree: &mut Tree) {
+    fn number(&mut self, reached: usize, tree: &mut [Node]) {
         // `stack` is sizes, and then the next numbers for children, as in the sweep.
         self.stack[..reached].fill(1);
         for vertex in (1..reached).rev() {
@@ -372,17 +367,15 @@ impl Scratch<'_> {
         for vertex in 0..reached {
             let size = self.stack[vertex];
             let block = self.block[vertex] as usize;
-            let number = if vertex == 0 {
-                0
+            let (dominator, number) = if vertex == 0 {
+                (NONE, 0)
             } else {
                 let parent = self.next[vertex] as usize;
-                tree.dominator[block] = self.block[parent];
                 let number = self.stack[parent];
                 self.stack[parent] += size;
-                number
+                (self.block[parent], number)
             };
-            tree.number[block] = number;
-            tree.last[block] = number + size - 1;
+            tree[block] = [dominator, number, number + size - 1];
             self.stack[vertex] = number + 1;
         }
     }

@@ -5,11 +5,12 @@ use crate::error::Rule;
 use crate::ir::{Block, Op, Program};
 use crate::ops::Opcode;
 
-/// The last op of a block, if its span is in the program.
+/// The last op of a block whose span is known to be in the program.
 #[inline]
 pub(super) fn terminator<'a>(program: &Program<'a>, block: &Block) -> Option<&'a Op> {
-    let last = block.first_op.checked_add(block.op_count)?.checked_sub(1)?;
-    program.ops.get(last as usize)
+    program
+        .ops
+        .get((block.first_op + block.op_count - 1) as usize)
 }
 
 /// How many edges a terminator has by its record; none if that is a list which does not fit.
@@ -58,7 +59,10 @@ pub(super) fn successor(program: &Program, block: &Block, index: u32) -> Option<
 pub(super) fn count_edges(program: &Program) -> (usize, usize) {
     let (mut all, mut switched) = (0usize, 0usize);
     for block in program.blocks {
-        if let Some(op) = terminator(program, block) {
+        // Nothing is known of the span yet.
+        let end = block.first_op.checked_add(block.op_count);
+        let last = end.and_then(|end| end.checked_sub(1));
+        if let Some(op) = last.and_then(|last| program.ops.get(last as usize)) {
             let count = edge_count(program, op);
             all = all.saturating_add(count);
             if op.code == Opcode::Switch {
@@ -84,55 +88,54 @@ pub(super) fn words<'a>(
 /// A counted list, some words behind an extra index.
 #[inline]
 pub(super) fn list<'a>(program: &Program<'a>, at: u32, skipped: usize) -> Result<&'a [u32], Rule> {
-    let count = (at as usize)
-        .checked_add(skipped)
-        .and_then(|at| program.extra.get(at))
-        .ok_or(Rule::ExtraRange)?;
-    words(program, at, skipped + 1, *count).ok_or(Rule::ExtraRange)
+    let start = (at as usize).checked_add(skipped);
+    match start.and_then(|start| program.extra.get(start..)) {
+        Some([count, rest @ ..]) => rest.get(..*count as usize).ok_or(Rule::ExtraRange),
+        _ => Err(Rule::ExtraRange),
+    }
 }
 
-/// Calls `each` with the target of every edge of a terminator, as an index among `blocks`, the function's, the first
-/// of which is `first` in the program. Checks all that an edge must be but its arguments' types. Adds what the edges
-/// count for to `size`.
-#[inline]
-pub(super) fn check_edges(
+/// The extra indices of a terminator's edges, of a switch the default's last. `pair` has those of a jump or a branch: `b`
+/// and `c` of the record.
+#[inline(always)]
+pub(super) fn edges_of<'a>(
+    program: &Program<'a>,
+    op: &Op,
+    pair: &'a [u32; 2],
+) -> Result<&'a [u32], Rule> {
+    match op.code {
+        Opcode::Jump => Ok(&pair[..1]),
+        Opcode::Branch => Ok(pair),
+        Opcode::Switch => {
+            let count = list(program, op.b, 0)?.len() as u32;
+            words(program, op.b, 1, count + 1).ok_or(Rule::ExtraRange)
+        }
+        _ => Ok(&[]),
+    }
+}
+
+/// The target of the edge at an extra index, as an index among `blocks`, the function's, the first of which is `first` in
+/// the program. Checks all that an edge must be but its arguments' types. Adds what the edge counts for to `size`.
+#[inline(always)]
+pub(super) fn check_edge(
     program: &Program,
     blocks: &[Block],
     first: u32,
-    op: &Op,
+    at: u32,
     size: &mut usize,
-    mut each: impl FnMut(usize),
-) -> Result<(), Rule> {
-    let mut edge = |at: u32, size: &mut usize| {
-        let target = *program.extra.get(at as usize).ok_or(Rule::ExtraRange)?;
-        let arguments = list(program, at, 1)?;
-        let target = target.wrapping_sub(first) as usize;
-        let block = blocks.get(target).ok_or(Rule::EdgeTarget)?;
-        if target == 0 {
-            return Err(Rule::EdgeToEntry);
-        }
-        if arguments.len() != block.parameter_count as usize {
-            return Err(Rule::EdgeArguments);
-        }
-        grow(size, arguments.len())?;
-        each(target);
-        Ok(())
-    };
-    match op.code {
-        Opcode::Jump => edge(op.b, size),
-        Opcode::Branch => {
-            edge(op.b, size)?;
-            edge(op.c, size)
-        }
-        Opcode::Switch => {
-            // The list, with the default behind it.
-            let count = list(program, op.b, 0)?.len() as u32;
-            let edges = words(program, op.b, 1, count + 1).ok_or(Rule::ExtraRange)?;
-            grow(size, edges.len())?;
-            edges.iter().try_for_each(|&at| edge(at, size))
-        }
-        _ => Ok(()),
+) -> Result<usize, Rule> {
+    let target = *program.extra.get(at as usize).ok_or(Rule::ExtraRange)?;
+    let arguments = list(program, at, 1)?;
+    let target = target.wrapping_sub(first) as usize;
+    let block = blocks.get(target).ok_or(Rule::EdgeTarget)?;
+    if target == 0 {
+        return Err(Rule::EdgeToEntry);
     }
+    if arguments.len() != block.parameter_count as usize {
+        return Err(Rule::EdgeArguments);
+    }
+    grow(size, arguments.len())?;
+    Ok(target)
 }
 
 /// Adds to the size of the program, as far as it may grow.

@@ -30,6 +30,7 @@ pub(crate) mod table;
 
 use crate::error::{Error, Place, Rule, Storage};
 use crate::ir::{MAX_ARGUMENTS, MAX_REGIONS, MAX_SLOTS, MAX_TAGS, NONE, Program};
+use dominators::{DOMINATOR, LAST, NUMBER, Node};
 
 /// The greatest size of a program: see [`Verified::size`].
 pub const MAX_SIZE: usize = 1 << 28;
@@ -54,12 +55,8 @@ pub struct Verified<'a> {
     contained: bool,
     /// For each function, bits of [`fact`].
     facts: &'a [u32],
-    /// For each block its immediate dominator, or [`NONE`].
-    dominators: &'a [u32],
-    /// For each block its number in its function's dominator tree, or [`NONE`].
-    numbers: &'a [u32],
-    /// For each block the greatest number in its subtree.
-    last_numbers: &'a [u32],
+    /// The dominator trees of all functions, by block.
+    tree: &'a [Node],
     /// For each 32 ops: how many blocks begin before them, and a bit for each that begins a block.
     starts: &'a [u32],
 }
@@ -115,21 +112,23 @@ impl<'a> Verified<'a> {
     /// Whether a way leads from its function's entry to this block.
     #[inline]
     pub fn is_reachable(&self, block: u32) -> bool {
-        matches!(self.numbers.get(block as usize), Some(&number) if number != NONE)
+        matches!(self.tree.get(block as usize), Some(node) if node[NUMBER] != NONE)
     }
 
     /// The immediate dominator of a block: the last of those that every way to it goes through. [`NONE`] for
     /// entry blocks and for those that no way leads to.
     #[inline]
     pub fn immediate_dominator(&self, block: u32) -> u32 {
-        self.dominators.get(block as usize).copied().unwrap_or(NONE)
+        self.tree
+            .get(block as usize)
+            .map_or(NONE, |node| node[DOMINATOR])
     }
 
     /// Whether every way to block `b` goes through block `a` of the same function. A block dominates itself. False if
     /// no way leads to one of them.
     #[inline]
     pub fn dominates(&self, a: u32, b: u32) -> bool {
-        dominates(self.numbers, self.last_numbers, a, b)
+        dominates(self.tree, a, b)
     }
 
     /// The block in which an op stands; [`NONE`] if there is no such op.
@@ -144,15 +143,11 @@ impl<'a> Verified<'a> {
 
 /// Whether `a` is an ancestor of `b`, both blocks of one function; false where a block has no number.
 #[inline]
-fn dominates(numbers: &[u32], last_numbers: &[u32], a: u32, b: u32) -> bool {
-    let (Some(&number), Some(&first), Some(&last)) = (
-        numbers.get(b as usize),
-        numbers.get(a as usize),
-        last_numbers.get(a as usize),
-    ) else {
+fn dominates(tree: &[Node], a: u32, b: u32) -> bool {
+    let (Some(a), Some(b)) = (tree.get(a as usize), tree.get(b as usize)) else {
         return false;
     };
-    first <= number && number <= last
+    (a[NUMBER]..=a[LAST]).contains(&b[NUMBER])
 }
 
 /// The block in which an op stands.
@@ -238,15 +233,13 @@ pub(crate) fn verify_from<'a>(
         Ok::<&'a mut [u32], Error>(taken)
     };
     let mut state = State {
-        program,
+        program: &program,
         size: program.ops.len(),
         passed: 0,
         contained: true,
         trusted,
         facts: take(functions)?,
-        dominators: take(blocks)?,
-        numbers: take(blocks)?,
-        last_numbers: take(blocks)?,
+        tree: take(3 * blocks)?.as_chunks_mut().0,
         starts: take(start_words(program.ops.len()))?,
         callers: take(functions)?,
         next_caller: take(blocks)?,
@@ -268,25 +261,21 @@ pub(crate) fn verify_from<'a>(
         switched,
         contained: state.contained,
         facts: state.facts,
-        dominators: state.dominators,
-        numbers: state.numbers,
-        last_numbers: state.last_numbers,
+        tree: state.tree,
         starts: state.starts,
     })
 }
 
 /// What the checks share. The first fields are what [`Verified`] keeps.
-struct State<'a> {
-    program: Program<'a>,
+struct State<'a, 'p> {
+    program: &'p Program<'a>,
     size: usize,
     passed: usize,
     contained: bool,
     /// Whether marks that an access is in bounds come from the optimizer.
     trusted: bool,
     facts: &'a mut [u32],
-    dominators: &'a mut [u32],
-    numbers: &'a mut [u32],
-    last_numbers: &'a mut [u32],
+    tree: &'a mut [Node],
     starts: &'a mut [u32],
     /// For each function: the last block so far that ends with its results.
     callers: &'a mut [u32],

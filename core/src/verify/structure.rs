@@ -1,13 +1,14 @@
 //! Spans of functions, blocks and ops, terminators and edges: what must hold before anything is looked up.
 
-use super::dominators::{Sweep, Tree, general};
-use super::edges::{check_edges, terminator};
+use super::dominators::{Sweep, general};
+use super::edges::{check_edge, edges_of, grow, terminator};
 use super::table::Check;
 use super::{State, fact, invalid};
 use crate::error::{Error, Part, Place, Rule};
 use crate::ir::{Block, Function};
+use crate::ops::Opcode;
 
-impl State<'_> {
+impl State<'_, '_> {
     /// Functions own blocks and ops one behind the other, all of them, and so do their blocks.
     pub(super) fn check_spans(&mut self) -> Result<(), Error> {
         let program = self.program;
@@ -88,21 +89,12 @@ impl State<'_> {
         };
         self.check_entry(index, function, blocks)?;
 
-        let (Some(dominators), Some(numbers), Some(last_numbers)) = (
-            self.dominators.get_mut(first..last),
-            self.numbers.get_mut(first..last),
-            self.last_numbers.get_mut(first..last),
-        ) else {
+        let Some(tree) = self.tree.get_mut(first..last) else {
             return Err(internal(line!()));
         };
-        let mut tree = Tree {
-            dominator: dominators,
-            number: numbers,
-            last: last_numbers,
-        };
-        let mut sweep = Sweep::new(&mut tree);
+        let mut sweep = Sweep::new(tree);
         for (local, block) in blocks.iter().enumerate() {
-            let Some(op) = terminator(&program, block) else {
+            let Some(op) = terminator(program, block) else {
                 return Err(internal(line!()));
             };
             if !Check::of(op.code).terminates {
@@ -113,40 +105,34 @@ impl State<'_> {
                 return Err(invalid(Rule::BlockTerminator, place));
             }
             let followed = sweep.block(local);
-            check_edges(
-                &program,
-                blocks,
-                function.first_block,
-                op,
-                &mut self.size,
-                |target| {
-                    if followed {
-                        sweep.edge(local, target);
-                    }
-                },
-            )
-            .map_err(|rule| {
+            let wrong = |rule| {
                 let place = Place::Op {
                     function: index,
                     block: function.first_block + local as u32,
                     op: block.first_op + block.op_count - 1,
                 };
                 invalid(rule, place)
-            })?;
+            };
+            let pair = [op.b, op.c];
+            let edges = edges_of(program, op, &pair).map_err(wrong)?;
+            if op.code == Opcode::Switch {
+                grow(&mut self.size, edges.len()).map_err(wrong)?;
+            }
+            for &at in edges {
+                let first = function.first_block;
+                let target =
+                    check_edge(program, blocks, first, at, &mut self.size).map_err(wrong)?;
+                if followed {
+                    sweep.edge(local, target);
+                }
+            }
         }
-        let mut in_order = sweep.finish(self.scratch);
+        let mut in_order = sweep.finish(function.first_block, self.scratch);
         if !in_order {
-            general(
-                &program,
-                blocks,
-                function.first_block,
-                &mut tree,
-                self.scratch,
-            )
-            .ok_or(internal(line!()))?;
-            in_order = tree.is_in_order();
+            let first = function.first_block;
+            in_order =
+                general(program, blocks, first, tree, self.scratch).ok_or(internal(line!()))?;
         }
-        tree.make_absolute(function.first_block);
         if let Some(facts) = self.facts.get_mut(index as usize)
             && in_order
         {

@@ -46,8 +46,9 @@ const IN_CALL: u8 = 0xfe;
 /// There is no value.
 pub(crate) const NO_VALUE: u8 = 0xff;
 
-/// An op's row.
+/// An op's row, of a size that is quick to multiply by.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
 pub(crate) struct Check {
     /// How the record is read.
     pub form: Form,
@@ -136,6 +137,12 @@ impl Check {
     #[inline(always)]
     pub fn of(code: Opcode) -> &'static Check {
         &TABLE[code as usize]
+    }
+
+    /// Whether every record of this op gives the type with this encoding. Where not, one that says its type still may.
+    #[inline(always)]
+    pub fn always_gives(&self, ty: u8) -> bool {
+        self.result == ty
     }
 
     /// The encoding of the type that a record of this op, with this `aux`, gives; or [`NO_VALUE`].
