@@ -61,7 +61,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let holes = self.form(form, [self.int_scratch, 0, 0, 0], 0)?;
             self.leave_from_call(holes, op.c, value)?;
         }
-        self.release_late(op);
+        self.release_late(op.c);
         let (mut ints, mut floats) = (0, 0);
         for (number, ty) in program.results(signature).iter().enumerate() {
             let register = self
@@ -154,7 +154,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.patcher.link(holes, &mut label)?;
         } else {
             self.leave_from(holes, op.c, value)?;
-            self.release_late(op);
+            self.release_late(op.c);
         }
         let signature = program.hosts[op.a as usize].signature;
         for number in 0..program.results(signature).len() as u32 {

@@ -12,7 +12,7 @@ use super::workspace::{
 };
 use super::{Event, FunctionCompiler, Observer};
 use crate::error::Part;
-use crate::ir::Op;
+use crate::ir::NONE;
 use crate::patch::{Fault, Holes, internal};
 use crate::stencil::{ABSENT, Family, MAX_OPERANDS};
 
@@ -36,16 +36,20 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 self.advance(value, 1, second);
             }
         }
+        let [to, a, b] = registers.map(Register::from);
+        let registers = [to, a, b, 0];
         self.observe_uses(value, &scalar.inputs()[..scalar.count()], &registers[1..]);
+        // The code does not depend on a register for an operand that the family does not have.
         self.family(family, registers, scalar.immediate)?;
         self.observe(Event::Define {
-            register: registers[0],
+            register: to,
             value: self.value_name(value),
         });
         Ok(true)
     }
 
-    /// Assigns registers in that case. A function of its own, so that it has the machine's registers for itself.
+    /// Assigns registers in that case: of the result and of both operands. A function of its own, so that it has the
+    /// machine's registers for itself; what it gives fits in one of them.
     #[inline(never)]
     fn assign_simply(
         &mut self,
@@ -53,7 +57,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         first: u32,
         second: u32,
         family: &Family,
-    ) -> Option<[Register; MAX_OPERANDS]> {
+    ) -> Option<[u8; 3]> {
         let values = &mut *self.workspace.values;
         let occupied = self.registers.occupied;
         if family.hazards.0 & occupied != 0 {
@@ -106,8 +110,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.registers.occupied = closed | only(to);
         self.registers.valid &= !only(to);
         self.tables.value[(to & 63) as usize] = value;
-        // The code does not depend on a register for an operand that the family does not have.
-        Some([to, a, b, 0])
+        Some([to as u8, a as u8, b as u8])
     }
 
     /// Emits a form with value operands in registers and its result in a register, and updates the state.
@@ -281,14 +284,16 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
     }
 
-    /// Frees registers of values that only the op's own exit still named.
-    pub(super) fn release_late(&mut self, op: &Op) {
-        let Some(exit) = self.program.exit_of(op) else {
+    /// Frees registers of values that only the op's own exit still named, if it has one.
+    pub(super) fn release_late(&mut self, exit: u32) {
+        if exit == NONE {
             return;
-        };
+        }
         let program = self.program;
-        let record = program.exits[exit as usize];
-        for pair in program.snapshot(&record).chunks_exact(2) {
+        for pair in program
+            .snapshot(&program.exits[exit as usize])
+            .chunks_exact(2)
+        {
             let value = pair[1] - self.first_op;
             if self.word(value, END) <= self.now + 1 {
                 let register = self.register_of(value);

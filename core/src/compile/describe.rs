@@ -89,7 +89,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         };
         let count = site.kept.len().min(MOST_KEPT);
         for number in 0..count {
-            let word = match self.linking.kept[number] {
+            let word = match self.tables.kept[number] {
                 FIXED => AT_FIXED,
                 DROPPED => AT_CONTEXT,
                 held => {

@@ -92,9 +92,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Compiles one op that is not a terminator.
     #[inline(always)]
-    pub(super) fn lower(&mut self, index: u32) -> Result<(), Fault> {
-        let op = &self.program.ops[index as usize];
-        let value = index - self.first_op;
+    pub(super) fn lower(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         self.registers.pinned = 0;
         match Brief::of(op.code).shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => Ok(()),
@@ -137,7 +135,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 if begins {
                     self.remember_test(&condition, stays_if, self.here());
                 }
-                self.release_late(op);
+                self.release_late(op.c);
                 Ok(())
             }
             Shape::Poll => {
@@ -145,7 +143,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 let holes = self.machine(Machine::Poll, [0; 4], 0)?;
                 self.observe_safepoint();
                 self.leave_from(holes, op.c, value)?;
-                self.release_late(op);
+                self.release_late(op.c);
                 Ok(())
             }
             Shape::Call | Shape::CallCell | Shape::CallIndirect => self.lower_call(value, op),
@@ -210,7 +208,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if family.has_target {
             self.leave_from(holes, op.c, value)?;
         }
-        self.release_late(op);
+        self.release_late(op.c);
         Ok(())
     }
 

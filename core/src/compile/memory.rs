@@ -51,7 +51,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let form = Form::op(op.code, FormKind::Registers);
             self.access_form(value, form, &[anchor, index], op, access.offset, loads)?;
         }
-        self.release_late(op);
+        self.release_late(access.exit);
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Whether a check on every way to this place has found an index to be at most this; else notes that one is about to.
     #[inline]
     fn is_bounded(&mut self, index: u32, last: u64) -> bool {
-        let mut known = self.bounded.iter_mut().take(self.bounded_count);
+        let mut known = self.tables.bounded.iter_mut().take(self.bounded_count);
         if let Some((_, bound)) = known.find(|(bounded, _)| *bounded == index) {
             let is_bounded = *bound <= last;
             *bound = last.min(*bound);
@@ -158,7 +158,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             at = self.bounded_count;
             self.bounded_count += 1;
         }
-        self.bounded[at % BOUNDED] = (index, last);
+        self.tables.bounded[at % BOUNDED] = (index, last);
         false
     }
 
@@ -217,7 +217,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let form = Form::op(op.code, FormKind::Immediate);
         self.compute_at_scratch(value, form, &inputs[..count], info.result.is_some())?;
         self.release_if_dead(index);
-        self.release_late(op);
+        self.release_late(access.exit);
         Ok(())
     }
 

@@ -63,7 +63,7 @@ use crate::verify::Verified;
 use allocate::{Register, Registers, only};
 use edges::Plan;
 use leave::SHARED_STUBS;
-use side::Linking;
+use side::{FIXED, Linking, MOST_KEPT};
 use workspace::{BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, START, Workspace};
 
 /// What compilation is asked for.
@@ -320,6 +320,11 @@ struct Tables {
     plans: [Plan; 2],
     /// The last exits without a snapshot, and where the records of their stubs are.
     shared_stubs: [(u32, u32); SHARED_STUBS],
+    /// For each value that the exit keeps which the first function is a side trace for: the value of this function that
+    /// stands for it, or [`FIXED`](side::FIXED), or [`DROPPED`](side::DROPPED).
+    kept: [u32; MOST_KEPT],
+    /// Indices that checks on every way to this place have found to be at most so much.
+    bounded: [(u32, u64); BOUNDED],
 }
 
 impl Tables {
@@ -327,6 +332,8 @@ impl Tables {
         value: [0; 64],
         plans: [const { Plan::EMPTY }; 2],
         shared_stubs: [(NONE, 0); SHARED_STUBS],
+        kept: [FIXED; MOST_KEPT],
+        bounded: [(NONE, 0); BOUNDED],
     };
 }
 
@@ -373,8 +380,7 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     continues: bool,
     /// Where values are used next has been found.
     knows_next_uses: bool,
-    /// Indices that checks on every way to this place have found to be at most so much.
-    bounded: [(u32, u64); BOUNDED],
+    /// How many indices are remembered.
     bounded_count: usize,
     /// The last edge of the block may fall into the next block.
     falls_through: bool,
@@ -441,7 +447,6 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             preferred: !preserved,
             continues: false,
             knows_next_uses: false,
-            bounded: [(NONE, 0); BOUNDED],
             bounded_count: 0,
             falls_through: true,
             outgoing_words: 0,
@@ -515,14 +520,22 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         };
         self.now = 2 * self.workspace.blocks[block as usize][BLOCK_START];
         self.enter_block()?;
-        let terminator = record.first_op + record.op_count - 1;
-        for index in record.first_op..terminator {
+        let program = self.program;
+        let ops = &program.ops[record.first_op as usize..][..record.op_count as usize];
+        let Some((terminator, ops)) = ops.split_last() else {
+            return Err(internal(Part::Select, line!()));
+        };
+        // Parameters make no code of their own.
+        self.now += 2 * record.parameter_count;
+        let mut index = record.first_op + record.parameter_count;
+        for op in &ops[record.parameter_count as usize..] {
             self.current_op = index;
-            self.lower(index)?;
+            self.lower(index - self.first_op, op)?;
             self.now += 2;
+            index += 1;
         }
-        self.current_op = terminator;
-        self.terminate(terminator)
+        self.current_op = index;
+        self.terminate(index - self.first_op, terminator)
     }
 
     /// The block of the program with this index in the function.

@@ -280,9 +280,6 @@ pub(super) struct Linking<'a> {
     pub from: Option<Site<'a>>,
     /// The counter of the first site, if exits are counted.
     pub first_counter: Option<u32>,
-    /// For each value that the parent's exit keeps: the value of this function that stands for it, or [`FIXED`], or
-    /// [`DROPPED`].
-    pub kept: [u32; MOST_KEPT],
     /// The record of the function's first loop among the heads.
     pub first_head: u32,
     /// The function's results among the values.
@@ -301,7 +298,6 @@ impl Linking<'_> {
         description: None,
         from: None,
         first_counter: None,
-        kept: [FIXED; MOST_KEPT],
         first_head: 0,
         first_result: 0,
         growth_hole: 0,
@@ -455,7 +451,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                         anchor
                     }
                     _ => {
-                        self.linking.kept[number] = DROPPED;
+                        self.tables.kept[number] = DROPPED;
                         continue;
                     }
                 }
@@ -481,7 +477,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.check_register(stands_for, register)?;
             self.workspace.values[stands_for as usize][START] = 0;
             self.workspace.values[stands_for as usize][END] = NONE;
-            self.linking.kept[number] = stands_for;
+            self.tables.kept[number] = stands_for;
             self.observe(Event::Inherit {
                 place: Location::Register(register),
                 value: self.value_name(stands_for),

@@ -15,9 +15,7 @@ use crate::stencil::{Form, FormKind, Machine};
 
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Compiles a block's terminator.
-    pub(super) fn terminate(&mut self, index: u32) -> Result<(), Fault> {
-        let op = self.program.ops[index as usize];
-        let value = index - self.first_op;
+    pub(super) fn terminate(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         self.registers.pinned = 0;
         self.falls_through = true;
         match op.code {
@@ -26,19 +24,19 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 self.plan(edge, 0)?;
                 self.finish_edge(edge, 0)
             }
-            Opcode::Branch => self.branch(value, &op),
-            Opcode::Switch => self.switch(value, &op),
-            Opcode::Return => self.return_values(&op),
+            Opcode::Branch => self.branch(value, op),
+            Opcode::Switch => self.switch(value, op),
+            Opcode::Return => self.return_values(op),
             Opcode::Exit => {
                 let holes = self.machine(Machine::Jump, [0; 4], 0)?;
                 self.leave_from(holes, op.c, value)
             }
-            Opcode::ReturnCall => self.return_call(&op),
+            Opcode::ReturnCall => self.return_call(op),
             _ => Err(internal(Part::Select, line!())),
         }
     }
 
-    fn is_next(&self, block: u32) -> bool {
+    pub(super) fn is_next(&self, block: u32) -> bool {
         let target = (block - self.first_block) as usize;
         self.workspace.blocks[target][BLOCK_POSITION] == self.position_in_order + 1
     }
