@@ -37,10 +37,10 @@ pub(super) fn only(register: Register) -> u64 {
 /// The registers of a set, from the lowest.
 pub(super) fn each(mut set: u64) -> impl Iterator<Item = Register> {
     core::iter::from_fn(move || {
-        let register = set.trailing_zeros();
-        if register == 64 {
+        if set == 0 {
             return None;
         }
+        let register = set.trailing_zeros();
         set &= set - 1;
         Some(register)
     })
@@ -93,7 +93,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     #[inline]
-    fn set_register(&mut self, value: u32, register: Register) {
+    pub(super) fn set_register(&mut self, value: u32, register: Register) {
         let location = &mut self.workspace.values[value as usize][LOCATION];
         *location = *location & !0xff | register;
     }

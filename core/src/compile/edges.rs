@@ -12,13 +12,13 @@
 //!
 //! Costs time linear in the registers and the edge's arguments.
 
-use super::allocate::{FLOATS, INTS, Register, each, only};
+use super::allocate::{FLOATS, INTS, Register, Registers, each, only};
 use super::workspace::{
-    BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LANDS, BLOCK_LOOP, BLOCK_OCCUPIED, BLOCK_POSITION,
-    BLOCK_PREDECESSORS, BLOCK_REACHED, BLOCK_START, BLOCK_TESTS, BLOCK_VALID, END, LOCATION,
-    LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_END_POSITION,
-    LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER,
-    START, map_index,
+    BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LANDS, BLOCK_LOOP, BLOCK_MEMORY, BLOCK_OCCUPIED,
+    BLOCK_POSITION, BLOCK_PREDECESSORS, BLOCK_REACHED, BLOCK_START, BLOCK_TESTS, BLOCK_VALID, END,
+    LOCATION, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_CROWDED,
+    LOOP_CROWDED_FLOATS, LOOP_CROWDED_INTS, LOOP_END_POSITION, LOOP_HEAD, LOOP_START_POSITION,
+    NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, START, map_index,
 };
 use super::{Event, FunctionCompiler, Location, Observer};
 use crate::error::Part;
@@ -47,6 +47,8 @@ struct Map {
     plan: usize,
     occupied: u64,
     valid: u64,
+    /// Of a loop's head: the banks in which the loop has more values alive at once than there are registers.
+    crowded: u64,
 }
 
 impl Plan {
@@ -141,7 +143,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 stores |= only(register);
             }
         }
-        let memory = (first..first + count).any(|parameter| self.is_in_memory(parameter));
+        let memory = record[BLOCK_FLAGS] & BLOCK_MEMORY != 0;
         let settled = &mut self.workspace.blocks[target as usize];
         set_pair(settled, BLOCK_VALID, valid);
         if !is_done {
@@ -182,67 +184,77 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let record = &self.workspace.blocks[target as usize];
         let starts = 2 * record[BLOCK_START];
         let head = self.loop_headed_by(record);
-        if head.is_some_and(|head| {
-            self.calls_program(head)
-                || [INTS, FLOATS]
-                    .iter()
-                    .any(|&b| self.pressure_is_high(head, b))
-        }) {
-            self.need_next_uses();
-        }
         let mut map = Map {
             block: target,
             plan: number & 1,
             occupied: 0,
             valid: 0,
+            crowded: head.map_or(0, |head| self.crowded_banks(head)),
         };
+        let entry = &mut self.workspace.blocks[target as usize];
         for register in each(self.registers.occupied) {
             let value = self.tables.value[register as usize];
-            if self.word(value, END) < starts {
-                continue;
+            if self.workspace.values[value as usize][END] >= starts {
+                map.occupied |= only(register);
+                entry[map_index(register)] = value;
             }
-            let valid = self.registers.valid & only(register) != 0;
-            if let Some(head) = head
-                && !self.is_worth_a_register(head, value)
-            {
-                if !valid {
-                    self.tables.plans[map.plan].stores |= only(register);
-                }
-                continue;
-            }
-            self.put_in_map(&mut map, register, value);
-            if valid {
-                map.valid |= only(register);
-            } else if head.is_some_and(|head| {
-                self.workspace.loops[head][LOOP_CALLS] != 0
-                    || self.pressure_is_high(head, self.bank(value))
-            }) {
-                // Something in the loop will want it stored, a call or what needs its register: once, before the loop.
-                self.tables.plans[map.plan].stores |= only(register);
-                map.valid |= only(register);
-            }
+        }
+        map.valid = self.registers.valid & map.occupied;
+        if let Some(head) = head {
+            self.make_room(head, &mut map);
         }
         let preferred = head.map_or(self.preferred, |head| self.preference(head));
         for (parameter, &argument) in (first..).zip(edge.arguments) {
             self.place_parameter(parameter, argument - self.first_op, preferred, &mut map)?;
-            if let Some(head) = head
-                && self.is_in_memory(parameter)
-            {
-                // Edges write the slot up to the loop's end, however early the parameter dies.
+        }
+        if let Some(head) = head {
+            self.hold_slots(head, first, edge)?;
+            self.bring_constants(head, &mut map);
+        }
+        let record = &mut self.workspace.blocks[target as usize];
+        record[BLOCK_FLAGS] |= BLOCK_REACHED;
+        if self.tables.plans[map.plan].memory {
+            record[BLOCK_FLAGS] |= BLOCK_MEMORY;
+        }
+        set_pair(record, BLOCK_OCCUPIED, map.occupied);
+        set_pair(record, BLOCK_VALID, map.valid);
+        Ok(())
+    }
+
+    /// Takes out of a loop's entry map what is not worth a register in the loop.
+    fn make_room(&mut self, head: usize, map: &mut Map) {
+        if map.crowded != 0 || self.calls_program(head) {
+            self.need_next_uses();
+        }
+        let calls = self.workspace.loops[head][LOOP_CALLS] != 0;
+        let mut stores = 0;
+        for register in each(map.occupied) {
+            let value = self.tables.value[register as usize];
+            let stays = self.is_worth_a_register(head, map.crowded, value);
+            if !stays {
+                map.occupied &= !only(register);
+            }
+            // Something in the loop will want it stored, a call or what needs its register: once, before the loop.
+            if !stays || calls || map.crowded & only(register) != 0 {
+                stores |= only(register) & !map.valid;
+            }
+        }
+        map.valid = (map.valid | stores) & map.occupied;
+        self.tables.plans[map.plan].stores = stores;
+    }
+
+    /// Keeps the spill slots of a loop's parameters taken up to the loop's end, however early a parameter dies: edges write
+    /// them up to there.
+    fn hold_slots(&mut self, head: usize, first: u32, edge: Edge) -> Result<(), Fault> {
+        let end = self.workspace.loops[head][LOOP_END_POSITION];
+        for (parameter, _) in (first..).zip(edge.arguments) {
+            if self.is_in_memory(parameter) {
                 let slot = self.slot_of(parameter)?;
-                let end = self.workspace.loops[head][LOOP_END_POSITION];
                 if let Some(owned) = self.workspace.slots.get_mut(slot as usize) {
                     *owned = end.max(*owned);
                 }
             }
         }
-        if let Some(head) = head {
-            self.bring_constants(head, &mut map);
-        }
-        let record = &mut self.workspace.blocks[target as usize];
-        record[BLOCK_FLAGS] |= BLOCK_REACHED;
-        set_pair(record, BLOCK_OCCUPIED, map.occupied);
-        set_pair(record, BLOCK_VALID, map.valid);
         Ok(())
     }
 
@@ -276,25 +288,22 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
     }
 
-    fn pressure_is_high(&self, head: usize, bank: u64) -> bool {
-        let word = if bank == INTS {
-            LOOP_INT_PRESSURE
-        } else {
-            LOOP_FLOAT_PRESSURE
-        };
-        self.workspace.loops[head][word] > (self.allocatable & bank).count_ones()
+    /// The banks in which a loop has more values alive at once than there are registers.
+    fn crowded_banks(&self, head: usize) -> u64 {
+        let crowded = self.workspace.loops[head][LOOP_CROWDED];
+        let bank = |bit, bank| if crowded & bit != 0 { bank } else { 0 };
+        bank(LOOP_CROWDED_INTS, INTS) | bank(LOOP_CROWDED_FLOATS, FLOATS)
     }
 
     /// Whether a value that lives through a loop's head should be in a register there.
-    fn is_worth_a_register(&self, head: usize, value: u32) -> bool {
+    fn is_worth_a_register(&self, head: usize, crowded: u64, value: u32) -> bool {
         let next = self.word(value, NEXT_USE);
         let record = &self.workspace.loops[head];
-        let block = self.workspace.order[record[LOOP_HEAD] as usize];
-        let starts = 2 * self.workspace.blocks[block as usize][BLOCK_START];
+        let starts = record[LOOP_START_POSITION];
         let used = next >= starts && next < record[LOOP_END_POSITION];
         // A next use that is not known counts as a use, unless the value is for free.
         let unknown = next < starts;
-        let has_room = !self.calls_program(head) && !self.pressure_is_high(head, self.bank(value));
+        let has_room = !self.calls_program(head) && crowded & self.bank(value) == 0;
         used || (unknown || has_room) && !self.is_rematerialized(value)
     }
 
@@ -368,7 +377,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let open = self.allocatable & bank & !map.occupied & !lost;
             let current = self.register_of(value);
             let there = current != NO_REGISTER && map.occupied & only(current) != 0;
-            if there || open.count_ones() <= 2 || self.pressure_is_high(head, bank) {
+            if there || map.crowded & bank != 0 || open.count_ones() <= 2 {
                 continue;
             }
             let preferred = self.preference(head);
@@ -396,10 +405,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     /// Emits what an edge must do; the state stays as it is at the block's end.
-    pub(super) fn emit_plan(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
-        if self.tables.plans[number & 1].is_empty() {
-            return Ok(());
-        }
+    #[inline(never)]
+    fn emit_plan(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
         let plan = &self.tables.plans[number & 1];
         let (targets, stores, memory) = (plan.targets, plan.stores, plan.memory);
         if plan.charge {
@@ -507,17 +514,40 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if targets == 0 {
             return Ok(());
         }
+        let plan = plan & 1;
+        let (mut copies, mut read) = (0, 0);
+        for target in each(targets) {
+            let register = self.register_of(self.tables.plans[plan].source[target as usize]);
+            if register != NO_REGISTER {
+                copies |= only(target);
+                read |= only(register);
+            }
+        }
+        if copies & read != 0 {
+            self.permute(copies, plan)?;
+        } else {
+            // Mostly no copy writes what another one reads.
+            for target in each(copies) {
+                let value = self.tables.plans[plan].source[target as usize];
+                self.copy(target, self.register_of(value))?;
+            }
+        }
+        for target in each(targets & !copies) {
+            self.fetch(target, self.tables.plans[plan].source[target as usize])?;
+        }
+        Ok(())
+    }
+
+    /// Emits copies some of which read what others write.
+    #[inline(never)]
+    fn permute(&mut self, copies: u64, plan: usize) -> Result<(), Fault> {
         // How many copies still read each register, and where each target's value is.
         let mut readers = [0u8; 64];
         let mut from = [NO_REGISTER as u8; 64];
-        let mut copies = 0;
-        for target in each(targets) {
+        for target in each(copies) {
             let register = self.register_of(self.tables.plans[plan & 1].source[target as usize]);
-            if register != NO_REGISTER {
-                copies |= only(target);
-                from[target as usize] = register as u8;
-                readers[register as usize & 63] += 1;
-            }
+            from[target as usize] = register as u8;
+            readers[register as usize & 63] += 1;
         }
         let mut ready = 0;
         for target in each(copies) {
@@ -555,28 +585,32 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 ready |= only(register);
             }
         }
-        for target in each(targets & !copies) {
-            self.fetch(target, self.tables.plans[plan & 1].source[target as usize])?;
-        }
         Ok(())
     }
 
     /// Emits an edge: its moves, and a jump unless its target comes next.
+    #[inline]
     pub(super) fn finish_edge(&mut self, edge: Edge, number: usize) -> Result<(), Fault> {
         self.observe(Event::Edge { at: edge.at });
-        self.emit_plan(edge, number)?;
-        self.observe(Event::EdgeEnd);
-        let target = (edge.block - self.first_block) as usize;
-        if self.workspace.blocks[target][BLOCK_POSITION] != self.position_in_order + 1
-            || !self.falls_through
-        {
-            if self.workspace.blocks[target][BLOCK_FLAGS] & BLOCK_TESTS != 0 {
-                self.repeat_test(target)?;
-            }
-            let holes = self.machine(Machine::Jump, [0; 4], 0)?;
-            self.link_to_block(holes, edge.block)?;
+        if !self.tables.plans[number & 1].is_empty() {
+            self.emit_plan(edge, number)?;
         }
-        Ok(())
+        self.observe(Event::EdgeEnd);
+        if self.falls_through && self.is_next(edge.block) {
+            return Ok(());
+        }
+        self.jump_to_block(edge.block)
+    }
+
+    /// Emits a jump to a block, behind the test of a loop's head if it is one that is tested where it comes round.
+    #[inline(never)]
+    fn jump_to_block(&mut self, block: u32) -> Result<(), Fault> {
+        let target = (block - self.first_block) as usize;
+        if self.workspace.blocks[target][BLOCK_FLAGS] & BLOCK_TESTS != 0 {
+            self.repeat_test(target)?;
+        }
+        let holes = self.machine(Machine::Jump, [0; 4], 0)?;
+        self.link_to_block(holes, block)
     }
 
     /// Makes the holes of a template lead to a block.
@@ -620,22 +654,22 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             return Err(internal(Part::Allocate, line!()));
         }
         self.bounded_count = 0;
-        let map = &self.workspace.blocks[self.block as usize];
-        let mut gone = self.registers.occupied & !occupied;
-        for register in each(self.registers.occupied & occupied) {
-            if self.tables.value[register as usize] != map[map_index(register)] {
-                gone |= only(register);
-            }
+        // Everything leaves its register; what stays is in the map.
+        let held = self.registers.occupied;
+        self.registers = Registers {
+            occupied,
+            valid,
+            pinned: 0,
+        };
+        for register in each(held) {
+            let value = self.tables.value[register as usize];
+            self.set_register(value, NO_REGISTER);
         }
-        for register in each(gone) {
-            self.vacate(register);
-        }
-        for register in each(occupied & !self.registers.occupied) {
+        for register in each(occupied) {
             let value = self.workspace.blocks[self.block as usize][map_index(register)];
-            self.occupy(register, value, false);
+            self.tables.value[register as usize] = value;
+            self.set_register(value, register);
         }
-        self.registers.valid = valid;
-        self.registers.pinned = 0;
         if O::ACTIVE {
             for register in each(occupied) {
                 let value = self.value_name(self.tables.value[register as usize]);

@@ -13,7 +13,7 @@
 //! that cross are widened until they nest. Costs time linear in blocks and edges; recursion-free.
 
 use super::workspace::{
-    BLOCK_FLAGS, BLOCK_LABEL, BLOCK_LOOP, BLOCK_POSITION, BLOCK_PREDECESSORS, BLOCK_START,
+    BLOCK_LABEL, BLOCK_LATCH, BLOCK_LOOP, BLOCK_POSITION, BLOCK_PREDECESSORS, BLOCK_START,
     LOOP_DEPTH, LOOP_END, LOOP_HEAD, LOOP_PARENT, Workspace,
 };
 use crate::ir::{Function, NONE, Program};
@@ -43,7 +43,7 @@ pub(super) fn for_each_successor(program: &Program, block: u32, mut visit: impl 
     }
 }
 
-/// Fills in the order, each block's position, predecessors and loop, and the loops.
+/// Fills in the order, each block's place, start, predecessors and loop, and the loops.
 pub(super) fn lay_out(program: &Program, function: &Function, workspace: &mut Workspace) {
     let loops = match natural_order(program, function, workspace) {
         Some(loops) => loops,
@@ -58,9 +58,18 @@ pub(super) fn lay_out(program: &Program, function: &Function, workspace: &mut Wo
     }
 }
 
+/// The first words of a block's record before anything is known of it.
+const UNKNOWN: [u32; 8] = {
+    let mut words = [0; 8];
+    words[BLOCK_LABEL] = Label::UNUSED.0;
+    words[BLOCK_POSITION] = NONE;
+    words[BLOCK_LOOP] = NONE;
+    words[BLOCK_LATCH] = NONE;
+    words
+};
+
 /// Takes the program's order, if every reachable block has a predecessor before it; tells whether something jumps
-/// backward in it. Blocks that nothing reaches are left out. BLOCK_START holds, for the time being, the last position
-/// that jumps back to the block.
+/// backward in it. Blocks that nothing reaches are left out.
 fn natural_order(
     program: &Program,
     function: &Function,
@@ -68,35 +77,31 @@ fn natural_order(
 ) -> Option<bool> {
     let first = function.first_block;
     for block in workspace.blocks.iter_mut() {
-        block[BLOCK_LABEL] = Label::UNUSED.0;
-        block[BLOCK_POSITION] = NONE;
-        block[BLOCK_START] = NONE;
-        block[BLOCK_PREDECESSORS] = 0;
-        block[BLOCK_LOOP] = NONE;
-        block[BLOCK_FLAGS] = 0;
+        block[..UNKNOWN.len()].copy_from_slice(&UNKNOWN);
     }
     workspace.blocks[0][BLOCK_PREDECESSORS] = 1;
     let (mut sound, mut loops) = (true, false);
-    let mut count = 0;
-    for index in 0..function.block_count {
+    let (mut count, mut start) = (0, 0);
+    for (block, index) in program.blocks_of(function).iter().zip(0..) {
         let record = &mut workspace.blocks[index as usize];
         // Reached so far only by blocks before it.
-        if record[BLOCK_PREDECESSORS] == 0 {
-            continue;
+        if record[BLOCK_PREDECESSORS] != 0 {
+            record[BLOCK_POSITION] = count;
+            record[BLOCK_START] = start;
+            start += block.op_count;
+            workspace.order[count as usize] = index;
+            for_each_successor(program, first + index, |to| {
+                let to = to - first;
+                let record = &mut workspace.blocks[to as usize];
+                record[BLOCK_PREDECESSORS] += 1;
+                if to <= index {
+                    sound &= record[BLOCK_POSITION] != NONE;
+                    record[BLOCK_LATCH] = count;
+                    loops = true;
+                }
+            });
+            count += 1;
         }
-        record[BLOCK_POSITION] = count;
-        workspace.order[count as usize] = index;
-        for_each_successor(program, first + index, |to| {
-            let to = to - first;
-            let record = &mut workspace.blocks[to as usize];
-            record[BLOCK_PREDECESSORS] += 1;
-            if to <= index {
-                sound &= record[BLOCK_POSITION] != NONE;
-                record[BLOCK_START] = count;
-                loops = true;
-            }
-        });
-        count += 1;
     }
     workspace.block_count = count;
     sound.then_some(loops)
@@ -146,9 +151,12 @@ fn reverse_postorder(program: &Program, function: &Function, workspace: &mut Wor
     workspace.order.copy_within(finished..total, 0);
     workspace.block_count = (total - finished) as u32;
     workspace.blocks[0][BLOCK_PREDECESSORS] += 1;
+    let mut start = 0;
     for position in 0..workspace.block_count {
-        let block = workspace.order[position as usize] as usize;
-        workspace.blocks[block][BLOCK_POSITION] = position;
+        let block = workspace.order[position as usize];
+        workspace.blocks[block as usize][BLOCK_POSITION] = position;
+        workspace.blocks[block as usize][BLOCK_START] = start;
+        start += program.blocks[(first + block) as usize].op_count;
     }
     for block in workspace.blocks.iter_mut() {
         block[BLOCK_LOOP] = NONE;
@@ -180,14 +188,14 @@ fn find_backward_jumps(program: &Program, function: &Function, workspace: &mut W
     let first = function.first_block;
     let mut any = false;
     for block in workspace.blocks.iter_mut() {
-        block[BLOCK_START] = NONE;
+        block[BLOCK_LATCH] = NONE;
     }
     for position in 0..workspace.block_count {
         let block = workspace.order[position as usize];
         for_each_successor(program, first + block, |to| {
             let record = &mut workspace.blocks[(to - first) as usize];
             if record[BLOCK_POSITION] <= position {
-                record[BLOCK_START] = position;
+                record[BLOCK_LATCH] = position;
                 any = true;
             }
         });
@@ -198,9 +206,10 @@ fn find_backward_jumps(program: &Program, function: &Function, workspace: &mut W
 /// Makes a loop of each span that a backward jump closes, nested by widening.
 fn nest_loops(workspace: &mut Workspace) {
     let mut open = NONE;
-    for position in 0..workspace.block_count {
-        let block = workspace.order[position as usize] as usize;
-        let last = workspace.blocks[block][BLOCK_START];
+    let order = &workspace.order[..workspace.block_count as usize];
+    for (&block, position) in order.iter().zip(0..) {
+        let record = &mut workspace.blocks[block as usize];
+        let last = record[BLOCK_LATCH];
         if last != NONE {
             let index = workspace.loop_count;
             workspace.loop_count += 1;
@@ -208,15 +217,15 @@ fn nest_loops(workspace: &mut Workspace) {
                 NONE => 1,
                 parent => workspace.loops[parent as usize][LOOP_DEPTH] + 1,
             };
-            let record = &mut workspace.loops[index as usize];
-            *record = [0; super::workspace::LOOP_WORDS];
-            record[LOOP_HEAD] = position;
-            record[LOOP_END] = last;
-            record[LOOP_PARENT] = open;
-            record[LOOP_DEPTH] = depth;
+            let inner = &mut workspace.loops[index as usize];
+            *inner = [0; super::workspace::LOOP_WORDS];
+            inner[LOOP_HEAD] = position;
+            inner[LOOP_END] = last;
+            inner[LOOP_PARENT] = open;
+            inner[LOOP_DEPTH] = depth;
             open = index;
         }
-        workspace.blocks[block][BLOCK_LOOP] = open;
+        record[BLOCK_LOOP] = open;
         while open != NONE && workspace.loops[open as usize][LOOP_END] <= position {
             let end = workspace.loops[open as usize][LOOP_END];
             open = workspace.loops[open as usize][LOOP_PARENT];

@@ -16,16 +16,16 @@ use super::brief::{Brief, facts_of};
 use super::choose::can_choose;
 use super::lower::immediate_of;
 use super::workspace::{
-    BLOCK_LOOP, BLOCK_START, END, IMMEDIATE, INFO, INFO_CONDITION, INFO_FLOAT, INFO_HINT_PARAMETER,
-    INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED, INFO_SUCCEEDS, INFO_SWAPPED,
-    INFO_TESTS_BITS, INFO_USES, LOOP_CALLS, LOOP_CALLS_HOST, LOOP_CALLS_PROGRAM, LOOP_CONSTANTS,
-    LOOP_DEPTH, LOOP_END, LOOP_END_POSITION, LOOP_FLOAT_PRESSURE, LOOP_HEAD, LOOP_INT_PRESSURE,
-    LOOP_PARENT, LOOP_START_POSITION, LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, Workspace,
-    is_fused,
+    BLOCK_LOOP, BLOCK_START, BLOCK_WORDS, END, IMMEDIATE, INFO, INFO_CONDITION, INFO_FLOAT,
+    INFO_HINT_PARAMETER, INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED,
+    INFO_SUCCEEDS, INFO_SWAPPED, INFO_TESTS_BITS, INFO_USES, LOOP_CALLS, LOOP_CALLS_HOST,
+    LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_CROWDED, LOOP_CROWDED_FLOATS, LOOP_CROWDED_INTS,
+    LOOP_DEPTH, LOOP_END, LOOP_END_POSITION, LOOP_HEAD, LOOP_PARENT, LOOP_START_POSITION,
+    LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, is_fused,
 };
 use super::{FunctionCompiler, Observer};
-use crate::ir::{Block, NONE, Op, Program};
-use crate::ops::{Opcode, Shape, flags};
+use crate::ir::{Block, Edge, Exit, NONE, Op, Program};
+use crate::ops::{Opcode, Shape};
 use crate::stencil::StencilSet;
 
 /// The records of all values of a function.
@@ -51,30 +51,31 @@ pub(super) struct Point {
 impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Fills in the values' records.
     pub(super) fn find_live_ranges(&mut self) {
-        self.number_positions();
-        let values = self.define_and_use();
-        if self.workspace.loop_count > 0 && self.may_run_short(values) {
+        self.number_loops();
+        let (values, floats) = self.define_and_use();
+        if self.workspace.loop_count > 0 && self.may_run_short(values, floats) {
             self.measure_pressure();
         } else {
             self.widen_loops();
         }
     }
 
-    /// Whether a bank has fewer registers than the function has values, both banks' counted as by [`one_of`]; if not, no
-    /// loop's pressure matters.
-    fn may_run_short(&self, values: u64) -> bool {
+    /// Whether a bank has fewer registers than the function has values, of which so many are floats; if not, no loop's
+    /// pressure matters.
+    fn may_run_short(&self, values: u32, floats: u32) -> bool {
         let has = |bank: u64| (self.allocatable & bank).count_ones();
-        values as u32 > has(INTS) || (values >> 32) as u32 > has(FLOATS)
+        values - floats > has(INTS) || floats > has(FLOATS)
     }
 
-    /// Positions for blocks and loop ends.
-    fn number_positions(&mut self) {
-        let mut position = 0;
-        for place in 0..self.workspace.block_count as usize {
-            let block = self.workspace.order[place] as usize;
-            self.workspace.blocks[block][BLOCK_START] = position;
-            position += self.block_record(block as u32).op_count;
-        }
+    /// How many registers the banks have, counted as by [`one_of`], and a bit above each count: it is lost where more is
+    /// taken away.
+    fn room(&self) -> u64 {
+        let has = |bank: u64| u64::from((self.allocatable & bank).count_ones());
+        has(INTS) | has(FLOATS) << 32 | ROOM_LEFT
+    }
+
+    /// Positions where loops begin and end.
+    fn number_loops(&mut self) {
         for index in 0..self.workspace.loop_count as usize {
             let last = self.workspace.loops[index][LOOP_END] as usize;
             let block = self.workspace.order[last];
@@ -91,13 +92,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     pub(super) fn point_of_block(&self, block: u32) -> Point {
         let first = self.block_record(block).first_op - self.first_op;
-        point_of(&self.workspace, block, first)
+        point_of(self.workspace.blocks, self.workspace.loops, block, first)
     }
 
     /// Defines values, stretches intervals, counts uses, collects what loops need; finds how many words calls and the
-    /// parameters of a block need. Gives how many values there are, as [`one_of`] counts them; constants and anchors are
-    /// counted as often as loops use them.
-    fn define_and_use(&mut self) -> u64 {
+    /// parameters of a block need. Gives how many values there are, and how many of them are floats; constants and anchors
+    /// are counted if loops use them.
+    fn define_and_use(&mut self) -> (u32, u32) {
         let reached = self.workspace.block_count;
         if reached != self.block_count {
             // Records of ops that nothing reaches still serve as records of positions.
@@ -114,20 +115,23 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             point: Point::default(),
             last_way_out: 0,
             outgoing: 0,
-            values: 0,
-            workspace: &mut self.workspace,
+            value_count: 0,
+            float_count: 0,
+            values: self.workspace.values,
+            blocks: self.workspace.blocks,
+            loops: self.workspace.loops,
+            loop_at_depth: self.workspace.loop_at_depth,
         };
-        for at in 0..reached as usize {
-            let block = pass.workspace.order[at];
-            let record = self.program.blocks[(self.first_block + block) as usize];
+        for &block in &self.workspace.order[..reached as usize] {
+            let record = &self.program.blocks[(self.first_block + block) as usize];
             pass.block(block, record);
         }
-        let values = pass.values;
+        let counts = (pass.value_count, pass.float_count);
         self.outgoing_words = pass.outgoing;
-        values
+        counts
     }
 
-    /// Counts live values at each position; a loop's pressure is the most inside it.
+    /// Counts live values at each position, and finds the loops that have more of them somewhere than there are registers.
     ///
     /// Both banks are counted in one number, floats 2^32 each: what two such numbers carry into each other stays
     /// consistent, as long as no count ends up negative.
@@ -136,13 +140,14 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         for anchor in self.op_count as usize..self.workspace.values.len() {
             self.begin_later(anchor as u32);
         }
+        let room = self.room();
         let mut live = 0u64;
         for at in 0..self.workspace.block_count as usize {
             let block = self.workspace.order[at] as usize;
             let innermost = self.workspace.blocks[block][BLOCK_LOOP];
             let start = self.workspace.blocks[block][BLOCK_START];
             let record = self.block_record(block as u32);
-            let mut most = [live as u32, (live >> 32) as u32];
+            let mut left = room.wrapping_sub(live);
             let values = &mut *self.workspace.values;
             for number in 0..record.op_count {
                 let value = record.first_op - self.first_op + number;
@@ -159,12 +164,16 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 live = live.wrapping_add(changes(at)).wrapping_add(1);
                 at[NEXT] = NONE;
                 at[NEXT + 1] = NONE;
-                most = [most[0].max(live as u32), most[1].max((live >> 32) as u32)];
+                left &= room.wrapping_sub(live);
             }
             if innermost != NONE {
-                let record = &mut self.workspace.loops[innermost as usize];
-                record[LOOP_INT_PRESSURE] = record[LOOP_INT_PRESSURE].max(most[0]);
-                record[LOOP_FLOAT_PRESSURE] = record[LOOP_FLOAT_PRESSURE].max(most[1]);
+                let crowded = &mut self.workspace.loops[innermost as usize][LOOP_CROWDED];
+                if left & ROOM_LEFT & INTS == 0 {
+                    *crowded |= LOOP_CROWDED_INTS;
+                }
+                if left & ROOM_LEFT & FLOATS == 0 {
+                    *crowded |= LOOP_CROWDED_FLOATS;
+                }
             }
         }
         self.widen_loops();
@@ -193,9 +202,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 remember(parent, value);
             }
             parent[LOOP_CALLS] |= inner[LOOP_CALLS];
-            for word in [LOOP_INT_PRESSURE, LOOP_FLOAT_PRESSURE] {
-                parent[word] = parent[word].max(inner[word]);
-            }
+            parent[LOOP_CROWDED] |= inner[LOOP_CROWDED];
         }
     }
 }
@@ -206,12 +213,17 @@ fn record_of(start: u32, info: u32) -> [u32; VALUE_WORDS] {
 }
 
 /// Where a block begins.
-fn point_of(workspace: &Workspace, block: u32, first: u32) -> Point {
-    let record = &workspace.blocks[block as usize];
+fn point_of(
+    blocks: &[[u32; BLOCK_WORDS]],
+    loops: &[[u32; LOOP_WORDS]],
+    block: u32,
+    first: u32,
+) -> Point {
+    let record = &blocks[block as usize];
     let innermost = record[BLOCK_LOOP];
     let (mut depth, mut loop_start, mut loop_end) = (0, 0, NONE);
     if innermost != NONE {
-        let record = &workspace.loops[innermost as usize];
+        let record = &loops[innermost as usize];
         depth = record[LOOP_DEPTH];
         loop_start = record[LOOP_START_POSITION];
         loop_end = record[LOOP_END_POSITION];
@@ -231,6 +243,9 @@ fn point_of(workspace: &Workspace, block: u32, first: u32) -> Point {
 fn one_of(info: u32) -> u64 {
     if info & INFO_FLOAT != 0 { 1 << 32 } else { 1 }
 }
+
+/// The bits of [`FunctionCompiler::room`] above its counts.
+const ROOM_LEFT: u64 = 1 << 63 | 1 << 31;
 
 /// How the counts change at a position, less 1.
 #[inline(always)]
@@ -252,7 +267,7 @@ fn count_between(values: &mut Values, from: u32, to: u32, info: u32) {
 }
 
 /// The forward pass over the ops.
-struct Forward<'f, 'w> {
+struct Forward<'f> {
     program: &'f Program<'f>,
     set: &'static StencilSet,
     first_op: u32,
@@ -265,18 +280,28 @@ struct Forward<'f, 'w> {
     last_way_out: u32,
     /// The most words so far for what a call or a block is passed in memory.
     outgoing: u32,
-    /// How many values there are, as [`one_of`] counts them.
-    values: u64,
-    workspace: &'f mut Workspace<'w>,
+    /// How many values there are, and how many of them are floats.
+    value_count: u32,
+    float_count: u32,
+    /// The tables of the workspace.
+    values: &'f mut Values,
+    blocks: &'f [[u32; BLOCK_WORDS]],
+    loops: &'f mut [[u32; LOOP_WORDS]],
+    loop_at_depth: &'f mut [u32],
 }
 
-impl Forward<'_, '_> {
-    fn block(&mut self, block: u32, record: Block) {
+impl Forward<'_> {
+    fn block(&mut self, block: u32, record: &Block) {
         self.block = block;
-        self.point = point_of(self.workspace, block, record.first_op - self.first_op);
+        self.point = point_of(
+            self.blocks,
+            self.loops,
+            block,
+            record.first_op - self.first_op,
+        );
         if self.point.innermost != NONE {
             let depth = self.point.depth as usize;
-            self.workspace.loop_at_depth[depth] = self.point.innermost;
+            self.loop_at_depth[depth] = self.point.innermost;
         }
         if block != 0 {
             self.outgoing = self.outgoing.max(record.parameter_count);
@@ -299,12 +324,13 @@ impl Forward<'_, '_> {
         let start = if facts & INFO_REMATERIALIZED != 0 {
             0
         } else {
-            if brief.gives() {
-                self.values += one_of(facts);
+            self.value_count += u32::from(brief.gives());
+            if facts & INFO_FLOAT != 0 {
+                self.float_count += 1;
             }
             self.point.now
         };
-        self.workspace.values[value as usize] = record_of(start, facts);
+        self.values[value as usize] = record_of(start, facts);
         match brief.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => return,
             Shape::Unary | Shape::Tag => self.keep(op.a - self.first_op),
@@ -331,7 +357,7 @@ impl Forward<'_, '_> {
 
     #[inline(always)]
     fn fact(&self, operand: u32) -> u32 {
-        self.workspace.values[(operand - self.first_op) as usize][INFO]
+        self.values[(operand - self.first_op) as usize][INFO]
     }
 
     /// The operands of a binary op, one of which may become an immediate.
@@ -349,7 +375,7 @@ impl Forward<'_, '_> {
     fn binary_with_constant(&mut self, value: u32, op: &Op) {
         let as_it_stands = immediate_of(self.program, self.set, op, false);
         let swapped = || immediate_of(self.program, self.set, op, true);
-        let record = &mut self.workspace.values[value as usize];
+        let record = &mut self.values[value as usize];
         if let Some(immediate) = as_it_stands {
             record[INFO] |= INFO_IMMEDIATE;
             record[IMMEDIATE] = immediate as u32;
@@ -367,9 +393,9 @@ impl Forward<'_, '_> {
     /// Ops that are not most of a program.
     #[inline(never)]
     fn rare(&mut self, op: &Op) {
-        let info = op.code.info();
+        let brief = Brief::of(op.code);
         let first = op.a.wrapping_sub(self.first_op);
-        match info.shape {
+        match brief.shape {
             Shape::Select => {
                 if can_choose(self.set, op.code, self.program.ops[op.a as usize].code) {
                     self.keep_condition(op.a);
@@ -387,13 +413,13 @@ impl Forward<'_, '_> {
             }
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
                 self.keep(first);
-                if info.operand_count > 1 {
+                if brief.operand_count > 1 {
                     self.keep(op.b - self.first_op);
                 }
-                if info.operand_count > 2 {
+                if brief.operand_count > 2 {
                     self.keep(self.program.extra[op.c as usize + 2] - self.first_op);
                 }
-                if !info.has(flags::RAW) {
+                if !brief.is_raw() {
                     self.keep(self.op_count + 1 + op.region() as u32);
                 }
             }
@@ -404,7 +430,9 @@ impl Forward<'_, '_> {
             }
             Shape::Jump => {
                 self.keep_edge(op.b);
-                self.find_successors(op.b);
+                if self.point.innermost != NONE {
+                    self.find_successors(op.b);
+                }
             }
             Shape::Switch => {
                 self.keep(first);
@@ -433,23 +461,26 @@ impl Forward<'_, '_> {
             }
             _ => {}
         }
-        if info.has(flags::LEAVES) {
+        if brief.leaves() {
             self.snapshot(op);
         }
     }
 
     /// What an op's exit names is kept until the op is done.
+    #[inline]
     fn snapshot(&mut self, op: &Op) {
-        let Some(exit) = self.program.exit_of(op) else {
-            return;
-        };
         let program = self.program;
-        let exit = &program.exits[exit as usize];
-        if exit.entry_count == 0 {
-            return;
+        if let Some(exit) = program.exit_of(op)
+            && program.exits[exit as usize].entry_count != 0
+        {
+            self.keep_entries(&program.exits[exit as usize]);
         }
+    }
+
+    #[inline(never)]
+    fn keep_entries(&mut self, exit: &Exit) {
         self.point.now += 1;
-        for pair in program.snapshot(exit).chunks_exact(2) {
+        for pair in self.program.snapshot(exit).chunks_exact(2) {
             self.keep(pair[1] - self.first_op);
         }
         self.point.now -= 1;
@@ -458,9 +489,10 @@ impl Forward<'_, '_> {
     /// A use of a value by its index in the function, anchors included.
     #[inline(always)]
     fn keep(&mut self, value: u32) {
-        let record = &mut self.workspace.values[value as usize];
+        let record = &mut self.values[value as usize];
         let info = record[INFO];
-        record[INFO] = info + u32::from(info & INFO_USES != INFO_USES);
+        // Where there was a use, the bit above is set as well.
+        record[INFO] = info | 1 | (info & 1) << 1;
         if record[START] < self.point.loop_start {
             self.keep_through_loop(value);
         } else {
@@ -471,30 +503,29 @@ impl Forward<'_, '_> {
     /// A use inside a loop of a value from outside.
     #[inline(never)]
     fn keep_through_loop(&mut self, value: u32) {
-        let record = &mut self.workspace.values[value as usize];
-        // The innermost loop around the use that holds the definition, too: the last that begins before it.
-        let (mut inside, mut outside) = (0, self.point.depth + 1);
+        let record = &mut self.values[value as usize];
+        // The innermost loop around the use that holds the definition, too: the last that begins before it. The loop at
+        // hand does not.
+        let (mut inside, mut outside) = (0, self.point.depth);
         while outside - inside > 1 {
             let middle = (inside + outside) / 2;
-            let around = self.workspace.loop_at_depth[middle as usize] as usize;
-            if self.workspace.loops[around][LOOP_START_POSITION] <= record[START] {
+            let around = self.loop_at_depth[middle as usize] as usize;
+            if self.loops[around][LOOP_START_POSITION] <= record[START] {
                 inside = middle;
             } else {
                 outside = middle;
             }
         }
-        let outermost = self.workspace.loop_at_depth[inside as usize + 1];
-        let end = self.workspace.loops[outermost as usize][LOOP_END_POSITION];
+        let outermost = self.loop_at_depth[inside as usize + 1];
+        let end = self.loops[outermost as usize][LOOP_END_POSITION];
         record[END] = record[END].max(end);
         if record[INFO] & INFO_REMATERIALIZED != 0 {
             if record[START] == 0 {
                 record[START] = self.point.now;
+                self.value_count += 1;
+                self.float_count += u32::from(record[INFO] & INFO_FLOAT != 0);
             }
-            self.values += one_of(record[INFO]);
-            remember(
-                &mut self.workspace.loops[self.point.innermost as usize],
-                value,
-            );
+            remember(&mut self.loops[self.point.innermost as usize], value);
         }
     }
 
@@ -503,11 +534,11 @@ impl Forward<'_, '_> {
     fn keep_condition(&mut self, condition: u32) {
         let local = condition - self.first_op;
         let is_near = local >= self.point.first;
-        if !is_near || !is_fused(self.workspace.values[local as usize][INFO]) {
+        if !is_near || !is_fused(self.values[local as usize][INFO]) {
             self.keep(local);
         }
         let op = self.program.ops[condition as usize];
-        let facts = self.workspace.values[local as usize][INFO];
+        let facts = self.values[local as usize][INFO];
         if facts & INFO_USES == 1
             && is_near
             && (Brief::of(op.code).compares() || self.tests_bits(local, op.code))
@@ -515,19 +546,19 @@ impl Forward<'_, '_> {
             let mut fused = INFO_CONDITION;
             let (mut first, second) = operands(&op, facts);
             let tested = first - self.first_op;
-            let test = self.program.ops[first as usize];
-            let tested_facts = self.workspace.values[tested as usize][INFO];
-            if self.compares_with_zero(local, op.code)
-                && tested >= self.point.first
-                && self.tests_bits(tested, test.code)
-                && (tested_facts & INFO_USES == 1 || facts & INFO_TESTS_BITS != 0)
-            {
-                // The bits are tested where the outcome is used.
-                self.workspace.values[tested as usize][INFO] |= INFO_CONDITION;
-                fused |= INFO_TESTS_BITS;
-                (first, _) = operands(&test, tested_facts);
+            if tested >= self.point.first && self.compares_with_zero(local, op.code) {
+                let test = self.program.ops[first as usize];
+                let tested_facts = self.values[tested as usize][INFO];
+                if self.tests_bits(tested, test.code)
+                    && (tested_facts & INFO_USES == 1 || facts & INFO_TESTS_BITS != 0)
+                {
+                    // The bits are tested where the outcome is used.
+                    self.values[tested as usize][INFO] |= INFO_CONDITION;
+                    fused |= INFO_TESTS_BITS;
+                    (first, _) = operands(&test, tested_facts);
+                }
             }
-            self.workspace.values[local as usize][INFO] |= fused;
+            self.values[local as usize][INFO] |= fused;
             self.keep(first - self.first_op);
             if let Some(second) = second {
                 self.keep(second - self.first_op);
@@ -537,7 +568,7 @@ impl Forward<'_, '_> {
 
     /// Whether a value is some of an operand's lowest eight bits.
     fn tests_bits(&self, value: u32, code: Opcode) -> bool {
-        let record = &self.workspace.values[value as usize];
+        let record = &self.values[value as usize];
         matches!(code, Opcode::I32And | Opcode::I64And)
             && record[INFO] & INFO_IMMEDIATE != 0
             && (1..=0xff).contains(&record[IMMEDIATE])
@@ -546,7 +577,7 @@ impl Forward<'_, '_> {
     /// Whether a comparison tells zero from everything else.
     fn compares_with_zero(&self, value: u32, code: Opcode) -> bool {
         use Opcode::*;
-        let record = &self.workspace.values[value as usize];
+        let record = &self.values[value as usize];
         match code {
             I32Eqz | I64Eqz => true,
             I32Eq | I64Eq | I32Ne | I64Ne => {
@@ -556,55 +587,64 @@ impl Forward<'_, '_> {
         }
     }
 
-    /// What is passed to a block should be where the block's parameter will be. A constant is made there, and
-    /// needs no register until then.
+    /// An edge: what it passes, and whether it leads out of a loop.
+    #[inline(always)]
     fn keep_edge(&mut self, edge: u32) {
         let edge = self.program.edge(edge);
-        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
         let target = (edge.block - self.first_block) as usize;
-        let starts = 2 * self.workspace.blocks[target][BLOCK_START];
+        let starts = 2 * self.blocks[target][BLOCK_START];
         let stays = starts > self.point.now && starts < self.point.loop_end;
         if !stays && starts != self.point.loop_start {
             self.last_way_out = self.point.now;
         }
+        if !edge.arguments.is_empty() {
+            self.keep_edge_arguments(edge);
+        }
+    }
+
+    /// What is passed to a block should be where the block's parameter will be. A constant is made there, and
+    /// needs no register until then.
+    #[inline(never)]
+    fn keep_edge_arguments(&mut self, edge: Edge) {
+        let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
         for (parameter, &argument) in (first..).zip(edge.arguments) {
             let argument = argument - self.first_op;
-            if self.workspace.values[argument as usize][INFO] & INFO_REMATERIALIZED == 0 {
-                self.keep(argument);
+            if self.values[argument as usize][INFO] & INFO_REMATERIALIZED == 0 {
                 if parameter >> (32 - INFO_HINT_SHIFT) == 0 {
                     self.hint(argument, INFO_HINT_PARAMETER | parameter << INFO_HINT_SHIFT);
                 }
+                self.keep(argument);
             }
         }
     }
 
-    /// At the end of a loop's round: a parameter of the loop's head that what it becomes was computed from, or after
+    /// In a loop, at the end of its round: a parameter of the loop's head that what it becomes was computed from, or after
     /// its last use, is not needed from there on, though code behind the loop may use it. So its register is free for
     /// what it becomes.
     fn find_successors(&mut self, edge: u32) {
         let edge = self.program.edge(edge);
         let first = self.program.blocks[edge.block as usize].first_op - self.first_op;
         let head = edge.block - self.first_block;
-        let starts = 2 * self.workspace.blocks[head as usize][BLOCK_START];
-        if self.point.innermost == NONE || starts != self.point.loop_start {
+        let starts = 2 * self.blocks[head as usize][BLOCK_START];
+        if starts != self.point.loop_start {
             return;
         }
         // Where all of the loop has been seen, the value may be from before, if no way out lies between.
         let since = if self.point.now + 1 == self.point.loop_end {
             self.last_way_out
         } else {
-            2 * self.workspace.blocks[self.block as usize][BLOCK_START]
+            2 * self.blocks[self.block as usize][BLOCK_START]
         };
         for (parameter, &argument) in (first..).zip(edge.arguments) {
             let argument = argument - self.first_op;
-            let [start, _, _, _, info, ..] = self.workspace.values[argument as usize];
+            let [start, _, _, _, info, ..] = self.values[argument as usize];
             if start >= since
                 && info & INFO_HINTED != 0
                 && info & INFO_HINT_PARAMETER != 0
                 && info >> INFO_HINT_SHIFT == parameter
-                && self.workspace.values[parameter as usize][END] <= start
+                && self.values[parameter as usize][END] <= start
             {
-                self.workspace.values[argument as usize][INFO] |= INFO_SUCCEEDS;
+                self.values[argument as usize][INFO] |= INFO_SUCCEEDS;
             }
         }
     }
@@ -615,17 +655,17 @@ impl Forward<'_, '_> {
         let (mut ints, mut floats) = (file.int_arguments.iter(), file.float_arguments.iter());
         for &argument in self.program.list(list) {
             let argument = argument - self.first_op;
-            let facts = self.workspace.values[argument as usize][INFO];
+            let facts = self.values[argument as usize][INFO];
             let register = if facts & INFO_FLOAT != 0 {
                 floats.next().map(|&number| 32 + u32::from(number))
             } else {
                 ints.next().map(|&number| u32::from(number))
             };
             if facts & INFO_REMATERIALIZED == 0 {
-                self.keep(argument);
                 if let Some(register) = register {
                     self.hint(argument, register << INFO_HINT_SHIFT);
                 }
+                self.keep(argument);
             }
         }
     }
@@ -640,7 +680,7 @@ impl Forward<'_, '_> {
 
     /// Notes what the first use that has a wish wishes.
     fn hint(&mut self, value: u32, hint: u32) {
-        let info = &mut self.workspace.values[value as usize][INFO];
+        let info = &mut self.values[value as usize][INFO];
         if *info & INFO_HINTED == 0 {
             *info |= INFO_HINTED | hint;
         }
@@ -648,7 +688,7 @@ impl Forward<'_, '_> {
 
     fn note_call(&mut self, what: u32) {
         if self.point.innermost != NONE {
-            self.workspace.loops[self.point.innermost as usize][LOOP_CALLS] |= what;
+            self.loops[self.point.innermost as usize][LOOP_CALLS] |= what;
         }
     }
 }

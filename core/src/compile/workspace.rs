@@ -32,7 +32,7 @@ pub(super) const IMMEDIATE: usize = NEXT + 2;
 /// "In no register", in the low byte of `LOCATION`.
 pub(super) const NO_REGISTER: u32 = 0xff;
 
-/// In `INFO`: uses counted up to 3.
+/// In `INFO`: 0 where there is no use, 1 where there is one, 3 where there are more.
 pub(super) const INFO_USES: u32 = 0b11;
 /// In `INFO` of a binary op: a constant operand is an immediate.
 pub(super) const INFO_IMMEDIATE: u32 = 1 << 8;
@@ -83,6 +83,8 @@ pub(super) const BLOCK_PREDECESSORS: usize = 3;
 pub(super) const BLOCK_LOOP: usize = 4;
 /// Of a block: bits below.
 pub(super) const BLOCK_FLAGS: usize = 5;
+/// Of a block, while blocks are laid out: the last place in the order that jumps back to it, or NONE.
+pub(super) const BLOCK_LATCH: usize = 6;
 /// Of a block: 2 words, registers that hold a value at its entry.
 pub(super) const BLOCK_OCCUPIED: usize = 6;
 /// Of a block: 2 words, those of them whose value is in memory too.
@@ -104,9 +106,11 @@ pub(super) const BLOCK_REACHED: u32 = 1;
 pub(super) const BLOCK_TESTS: u32 = 2;
 /// In `BLOCK_FLAGS`: a jump table leads to it, so it begins with a landing pad.
 pub(super) const BLOCK_LANDS: u32 = 4;
+/// In `BLOCK_FLAGS`: its entry map is made, and some parameter is in its spill slot.
+pub(super) const BLOCK_MEMORY: u32 = 8;
 
 /// Words of a record in [`Workspace::loops`].
-pub(super) const LOOP_WORDS: usize = 15;
+pub(super) const LOOP_WORDS: usize = 14;
 /// Of a loop: the place of its first block in the order.
 pub(super) const LOOP_HEAD: usize = 0;
 /// Of a loop: the place of its last block in the order.
@@ -117,18 +121,21 @@ pub(super) const LOOP_PARENT: usize = 2;
 pub(super) const LOOP_DEPTH: usize = 3;
 /// Of a loop: twice the position of its last op, plus 1.
 pub(super) const LOOP_END_POSITION: usize = 4;
-/// Of a loop: the most integer values alive at once in it.
-pub(super) const LOOP_INT_PRESSURE: usize = 5;
-/// Of a loop: the most float values alive at once in it.
-pub(super) const LOOP_FLOAT_PRESSURE: usize = 6;
+/// Of a loop: bit 0 if more integer values are alive at once in it than there are registers, bit 1 if more floats are.
+pub(super) const LOOP_CROWDED: usize = 5;
 /// Of a loop: bit 0 if it calls the program's functions, bit 1 if it calls host functions.
-pub(super) const LOOP_CALLS: usize = 7;
+pub(super) const LOOP_CALLS: usize = 6;
 /// Of a loop: twice the position of its first op.
-pub(super) const LOOP_START_POSITION: usize = 8;
+pub(super) const LOOP_START_POSITION: usize = 7;
 /// Of a loop: the values that are made again rather than stored and that it uses, as far as there is room.
-pub(super) const LOOP_CONSTANTS: usize = 9;
+pub(super) const LOOP_CONSTANTS: usize = 8;
 /// Room for them.
 pub(super) const LOOP_CONSTANT_COUNT: usize = LOOP_WORDS - LOOP_CONSTANTS;
+
+/// In `LOOP_CROWDED`: integers.
+pub(super) const LOOP_CROWDED_INTS: u32 = 1;
+/// In `LOOP_CROWDED`: floats.
+pub(super) const LOOP_CROWDED_FLOATS: u32 = 2;
 
 /// In `LOOP_CALLS`: a function of the program is called.
 pub(super) const LOOP_CALLS_PROGRAM: u32 = 1;
