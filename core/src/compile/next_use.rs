@@ -45,7 +45,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 if point.now < self.now {
                     break;
                 }
-                pass.op(point.first + number as u32, op, point);
+                pass.op(point.first + number as u32, op, &point);
             }
         }
     }
@@ -61,7 +61,7 @@ struct Backward<'b> {
 
 impl Backward<'_> {
     #[inline(always)]
-    fn op(&mut self, value: u32, op: &Op, point: Point) {
+    fn op(&mut self, value: u32, op: &Op, point: &Point) {
         let brief = Brief::of(op.code);
         match brief.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::FunctionIndex => {}
@@ -83,7 +83,7 @@ impl Backward<'_> {
     }
 
     #[inline(never)]
-    fn rare(&mut self, value: u32, op: &Op, point: Point) {
+    fn rare(&mut self, value: u32, op: &Op, point: &Point) {
         let info = op.code.info();
         let first = op.a.wrapping_sub(self.first_op);
         match info.shape {
@@ -127,7 +127,7 @@ impl Backward<'_> {
 
     /// The operands of a unary or binary op that need registers, used at the point of its user.
     #[inline(always)]
-    fn scalar(&mut self, user: u32, op: &Op, facts: u32, point: Point) {
+    fn scalar(&mut self, user: u32, op: &Op, facts: u32, point: &Point) {
         if Brief::of(op.code).shape == Shape::Binary {
             if facts & (INFO_IMMEDIATE | INFO_SWAPPED) == 0 {
                 self.chain(user, 1, op.b - self.first_op, point);
@@ -140,7 +140,7 @@ impl Backward<'_> {
         self.chain(user, 0, op.a - self.first_op, point);
     }
 
-    fn condition(&mut self, user: u32, condition: u32, point: Point) {
+    fn condition(&mut self, user: u32, condition: u32, point: &Point) {
         let local = condition - self.first_op;
         let facts = self.values[local as usize][INFO];
         if is_fused(facts) {
@@ -160,7 +160,7 @@ impl Backward<'_> {
 
     /// Links one operand of an op to its next use.
     #[inline(always)]
-    fn chain(&mut self, user: u32, operand: usize, value: u32, point: Point) {
+    fn chain(&mut self, user: u32, operand: usize, value: u32, point: &Point) {
         let record = &mut self.values[value as usize];
         let mut next = core::mem::replace(&mut record[NEXT_USE], point.now);
         // A value from outside the loop is needed again when the loop comes round.
@@ -170,12 +170,12 @@ impl Backward<'_> {
         self.values[user as usize][NEXT + operand] = next;
     }
 
-    fn note_use(&mut self, value: u32, point: Point) {
+    fn note_use(&mut self, value: u32, point: &Point) {
         self.values[value as usize][NEXT_USE] = point.now;
     }
 
     /// The values of a list.
-    fn pass(&mut self, list: u32, point: Point) {
+    fn pass(&mut self, list: u32, point: &Point) {
         for &argument in self.program.list(list) {
             self.note_use(argument - self.first_op, point);
         }
