@@ -433,7 +433,8 @@ pub struct Word {
 /// Which registers a target has and what they are for.
 #[derive(Clone, Copy, Debug)]
 pub struct RegisterFile {
-    /// What the allocator may give to values.
+    /// What the allocator may give to values, of integer registers those with numbers below 28, of float registers those below
+    /// 16.
     pub allocatable: RegisterSet,
     /// Kept by host functions.
     pub preserved: RegisterSet,

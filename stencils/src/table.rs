@@ -167,9 +167,9 @@ pub(crate) const X86_64_SYSV_REGISTERS: RegisterFile = RegisterFile {
 /// The registers of AArch64 under the AAPCS64 conventions. x28 is the context, x16 and v31 are scratch, x17, x30 and v30
 /// belong to templates, x18 to the platform, x29 to C's chain of frames.
 pub(crate) const AARCH64_AAPCS_REGISTERS: RegisterFile = RegisterFile {
-    allocatable: RegisterSet(0x0ff8_f007 | 0xffff << 32),
+    allocatable: RegisterSet(0x0ff8_ffff | 0xffff << 32),
     preserved: RegisterSet(0x0ff8_0000 | 0xff00 << 32),
-    int_arguments: &[0, 1, 2, 12, 13, 14, 15, 19],
+    int_arguments: &[0, 1, 2, 3, 4, 5, 6, 7],
     float_arguments: &[0, 1, 2, 3, 4, 5, 6, 7],
     int_scratch: 16,
     float_scratch: 31,

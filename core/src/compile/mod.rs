@@ -64,7 +64,9 @@ use allocate::{Register, Registers, only};
 use edges::Plan;
 use leave::SHARED_STUBS;
 use side::{FIXED, Linking, MOST_KEPT};
-use workspace::{BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, START, Workspace};
+use workspace::{
+    BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, MAPPED, START, Workspace,
+};
 
 /// What compilation is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +116,7 @@ pub struct LinkDigests {
 
 /// How many words of workspace compiling this program needs.
 pub fn workspace_words(verified: &Verified) -> usize {
-    workspace::program_words(verified.program())
+    workspace::program_words(verified)
 }
 
 /// How many bytes of code buffer always suffice for this program. What is filled in the end is mostly a fraction.
@@ -123,13 +125,29 @@ pub fn code_bytes(verified: &Verified) -> usize {
     // itself), an edge argument, a snapshot entry or a value that is passed at most 4. An edge may store all registers
     // and load all of them; blocks have room for two.
     let program = verified.program();
+    let size = verified.size().saturating_add(verified.passed());
+    let functions = program.functions.len();
+    bytes_for(size, verified.switched(), functions, program.blocks.len())
+}
+
+/// The same for a part of a program: its size with what it passes, the edges of its switches, functions, blocks.
+fn bytes_for(size: usize, switched: usize, functions: usize, blocks: usize) -> usize {
     let times = |count: usize, templates: usize| count.saturating_mul(templates);
-    times(verified.size().saturating_add(verified.passed()), 6)
-        .saturating_add(times(verified.switched(), 32))
-        .saturating_add(times(program.functions.len(), 48))
-        .saturating_add(times(program.blocks.len(), 64))
+    times(size, 6)
+        .saturating_add(times(switched, 32))
+        .saturating_add(times(functions, 48))
+        .saturating_add(times(blocks, 64))
         .saturating_add(16)
         .saturating_mul(MOST_TEMPLATE_BYTES / 4)
+}
+
+/// Whether a function's code may be longer than conditional jumps of every target reach.
+fn is_long(verified: &Verified, index: usize) -> bool {
+    let function = &verified.program().functions[index];
+    let added = verified.added_size(index as u32);
+    let size = added.saturating_add(function.op_count as usize);
+    let switched = added.min(verified.switched());
+    bytes_for(size, switched, 1, function.block_count as usize) > SHORT_CODE
 }
 
 /// Compiles all functions of a program into a code buffer.
@@ -216,13 +234,13 @@ fn compile_program<O: Observer>(
     let (bodies, words) = workspace.split_at_mut(program.functions.len());
     bodies.fill(Label::UNUSED.0);
     let mut patcher = Patcher::new(code.write, set);
-    patcher.set_long(code_bytes(verified) > SHORT_CODE);
     let mut frame_bytes = 0;
     let mut place = Place::Program;
     let mut tables = Tables::EMPTY;
     let result = (|| {
         let shared = emit_shared(&mut patcher)?;
         for index in 0..program.functions.len() {
+            patcher.set_long(is_long(verified, index));
             let mut function = FunctionCompiler::new(
                 verified,
                 set,
@@ -414,12 +432,13 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         let program = verified.program();
         let function = &program.functions[index];
         let file = &set.registers;
-        let preserved = file.preserved.0 & file.allocatable.0;
+        let allocatable = file.allocatable.0 & MAPPED;
+        let preserved = file.preserved.0 & allocatable;
         Ok(FunctionCompiler {
             program,
             verified,
             set,
-            workspace: Workspace::cut(words, program, function, linking.kept_records())?,
+            workspace: Workspace::cut(words, verified, index as u32, linking.kept_records())?,
             bodies,
             patcher,
             linking,
@@ -434,7 +453,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             signature: function.signature,
             fuel: options.fuel,
             may_deoptimize: verified.may_deoptimize(index as u32),
-            allocatable: file.allocatable.0,
+            allocatable,
             preserved,
             context: file.context.into(),
             int_scratch: file.int_scratch.into(),

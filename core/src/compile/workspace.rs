@@ -5,6 +5,7 @@
 
 use crate::ir::{Function, Program};
 use crate::patch::Fault;
+use crate::verify::Verified;
 
 /// Words of a record in [`Workspace::values`].
 pub(super) const VALUE_WORDS: usize = 8;
@@ -70,7 +71,7 @@ pub(super) fn anchors(program: &Program) -> usize {
 }
 
 /// Words of a record in [`Workspace::blocks`], without its entry map.
-pub(super) const BLOCK_WORDS: usize = 48;
+pub(super) const BLOCK_WORDS: usize = BLOCK_MAP + MAP_INTS + MAP_FLOATS;
 /// Of a block: its label.
 pub(super) const BLOCK_LABEL: usize = 0;
 /// Of a block: its place in the order, or NONE where nothing reaches it.
@@ -142,10 +143,18 @@ pub(super) const LOOP_CALLS_PROGRAM: u32 = 1;
 /// In `LOOP_CALLS`: a host function is called.
 pub(super) const LOOP_CALLS_HOST: u32 = 2;
 
-/// The index in an entry map of a register (0 to 31 integer, 32 to 63 float) of a bank of 16.
+/// Integer registers that an entry map has room for: those with numbers below this may be allocated.
+const MAP_INTS: usize = 28;
+/// Float registers that it has room for.
+const MAP_FLOATS: usize = 16;
+
+/// The registers that entry maps have room for.
+pub(super) const MAPPED: u64 = ((1 << MAP_INTS) - 1) | ((1 << MAP_FLOATS) - 1) << 32;
+
+/// The index in an entry map of a register (0 to 31 integer, 32 to 63 float).
 #[inline]
 pub(super) fn map_index(register: u32) -> usize {
-    BLOCK_MAP + ((register & 15) | (register >> 5) << 4) as usize
+    BLOCK_MAP + (register - (register >> 5) * (32 - MAP_INTS as u32)) as usize
 }
 
 /// The tables.
@@ -168,19 +177,22 @@ pub(super) struct Workspace<'w> {
     pub slots: &'w mut [u32],
 }
 
-/// How many words a function needs.
-fn function_words(program: &Program, function: &Function) -> usize {
+/// How many words a function with so many loops at most needs.
+fn function_words(program: &Program, function: &Function, loops: usize) -> usize {
     let ops = function.op_count as usize;
     let blocks = function.block_count as usize;
-    (VALUE_WORDS + 1) * (ops + anchors(program)) + blocks * (BLOCK_WORDS + LOOP_WORDS + 2) + 1
+    (VALUE_WORDS + 1) * (ops + anchors(program))
+        + blocks * (BLOCK_WORDS + 1)
+        + loops * (LOOP_WORDS + 1)
+        + 2
 }
 
 /// How many words the largest function of a program needs, and one label for each function.
-pub(super) fn program_words(program: &Program) -> usize {
-    let largest = program
-        .functions
-        .iter()
-        .map(|function| function_words(program, function))
+pub(super) fn program_words(verified: &Verified) -> usize {
+    let program = verified.program();
+    let functions = program.functions.iter().zip(0..);
+    let largest = functions
+        .map(|(function, index)| function_words(program, function, verified.most_loops(index)))
         .max()
         .unwrap_or(0);
     largest + program.functions.len()
@@ -200,10 +212,13 @@ impl<'w> Workspace<'w> {
     /// Cuts the tables for one function; `kept` values of a parent's exit have records behind the anchors.
     pub fn cut(
         mut words: &'w mut [u32],
-        program: &Program,
-        function: &Function,
+        verified: &Verified,
+        index: u32,
         kept: usize,
     ) -> Result<Workspace<'w>, Fault> {
+        let program = verified.program();
+        let function = &program.functions[index as usize];
+        let loops = verified.most_loops(index);
         let ops = function.op_count as usize;
         let blocks = function.block_count as usize;
         let anchors = anchors(program) + kept;
@@ -213,9 +228,9 @@ impl<'w> Workspace<'w> {
                 .as_chunks_mut()
                 .0,
             blocks: take(words, BLOCK_WORDS * blocks)?.as_chunks_mut().0,
-            loops: take(words, LOOP_WORDS * blocks)?.as_chunks_mut().0,
+            loops: take(words, LOOP_WORDS * loops)?.as_chunks_mut().0,
             order: take(words, blocks)?,
-            loop_at_depth: take(words, blocks + 1)?,
+            loop_at_depth: take(words, loops + 2)?,
             slots: take(words, ops + anchors)?,
             block_count: 0,
             loop_count: 0,

@@ -46,6 +46,8 @@ pub(super) struct Sweep<'t> {
     tree: &'t mut [Node],
     /// Whether the order serves so far.
     in_order: bool,
+    /// How many edges lead back so far.
+    backward: u32,
 }
 
 impl<'t> Sweep<'t> {
@@ -59,6 +61,7 @@ impl<'t> Sweep<'t> {
         Sweep {
             tree,
             in_order: true,
+            backward: 0,
         }
     }
 
@@ -89,6 +92,7 @@ impl<'t> Sweep<'t> {
         let known = self.tree[to][DOMINATOR];
         if to <= from {
             // Back: fine where it goes to an ancestor.
+            self.backward += 1;
             self.in_order =
                 known != NONE && self.climb(from as u32, self.depth(to as u32)) == to as u32;
         } else if known == NONE {
@@ -133,10 +137,19 @@ impl<'t> Sweep<'t> {
         a
     }
 
+    /// How many edges lead back; as many as there are blocks, if the order does not serve.
+    pub fn backward(&self) -> u32 {
+        let blocks = self.tree.len() as u32;
+        match self.in_order {
+            true => self.backward.min(blocks),
+            false => blocks,
+        }
+    }
+
     /// Numbers the tree and makes its dominators indices in the program, in which the entry is `first`, if the order
     /// served; else says so. `sizes` is a word for each block.
     pub fn finish(self, first: u32, sizes: &mut [u32]) -> bool {
-        let Sweep { tree, in_order } = self;
+        let Sweep { tree, in_order, .. } = self;
         if in_order {
             let sizes = &mut sizes[..tree.len()];
             sizes.fill(1);

@@ -43,6 +43,8 @@ mod fact {
     pub const CALLED_WITHOUT_EXIT: u32 = 1 << 1;
     /// Each of its blocks stands behind its immediate dominator.
     pub const IN_ORDER: u32 = 1 << 2;
+    /// How many edges lead back, from this bit on; they are no more than [`super::MAX_SIZE`].
+    pub const BACKWARD_SHIFT: u32 = 3;
 }
 
 /// A program that keeps every rule, and what its verification found out.
@@ -55,6 +57,8 @@ pub struct Verified<'a> {
     contained: bool,
     /// For each function, bits of [`fact`].
     facts: &'a [u32],
+    /// For each function, what it adds to the program's size besides its ops, and what its calls and returns pass.
+    sizes: &'a [u32],
     /// The dominator trees of all functions, by block.
     tree: &'a [Node],
     /// For each 32 ops: how many blocks begin before them, and a bit for each that begins a block.
@@ -103,6 +107,21 @@ impl<'a> Verified<'a> {
     #[inline]
     pub fn is_in_order(&self, function: u32) -> bool {
         self.has(function, fact::IN_ORDER)
+    }
+
+    /// The most loops that the compiler finds in a function: the edges that lead back in the order of its blocks, or all
+    /// blocks if that order does not serve.
+    #[inline]
+    pub(crate) fn most_loops(&self, function: u32) -> usize {
+        let facts = self.facts.get(function as usize);
+        facts.map_or(0, |facts| (facts >> fact::BACKWARD_SHIFT) as usize)
+    }
+
+    /// What a function adds to the program's size besides its ops, and how many values its calls and returns pass.
+    pub(crate) fn added_size(&self, function: u32) -> usize {
+        self.sizes
+            .get(function as usize)
+            .map_or(0, |&size| size as usize)
     }
 
     fn has(&self, function: u32, bits: u32) -> bool {
@@ -182,8 +201,9 @@ fn words_for(program: &Program, edges: usize) -> usize {
         .max()
         .unwrap_or(0);
     let tree = dominators::general_words(largest, edges);
-    // Kept: facts, the tree, starts. Scratch: callers, then what one function's tree needs, or the list of functions.
+    // Kept: facts, sizes, the tree, starts. Scratch: callers, then what one function's tree needs, or the list of functions.
     functions
+        .saturating_mul(2)
         .saturating_add(blocks.saturating_mul(3))
         .saturating_add(start_words(program.ops.len().min(MAX_SIZE)))
         .saturating_add(functions)
@@ -239,6 +259,7 @@ pub(crate) fn verify_from<'a>(
         contained: true,
         trusted,
         facts: take(functions)?,
+        sizes: take(functions)?,
         tree: take(3 * blocks)?.as_chunks_mut().0,
         starts: take(start_words(program.ops.len()))?,
         callers: take(functions)?,
@@ -249,9 +270,15 @@ pub(crate) fn verify_from<'a>(
     state.facts.fill(0);
     state.callers.fill(NONE);
     state.check_spans()?;
+    let mut before = state.size;
     for function in 0..functions as u32 {
         state.check_structure(function)?;
         state.check_body(function)?;
+        let all = state.size.saturating_add(state.passed);
+        if let Some(size) = state.sizes.get_mut(function as usize) {
+            *size = u32::try_from(all - before).unwrap_or(u32::MAX);
+        }
+        before = all;
     }
     state.check_calls()?;
     Ok(Verified {
@@ -261,6 +288,7 @@ pub(crate) fn verify_from<'a>(
         switched,
         contained: state.contained,
         facts: state.facts,
+        sizes: state.sizes,
         tree: state.tree,
         starts: state.starts,
     })
@@ -275,6 +303,7 @@ struct State<'a, 'p> {
     /// Whether marks that an access is in bounds come from the optimizer.
     trusted: bool,
     facts: &'a mut [u32],
+    sizes: &'a mut [u32],
     tree: &'a mut [Node],
     starts: &'a mut [u32],
     /// For each function: the last block so far that ends with its results.

@@ -127,16 +127,18 @@ impl State<'_, '_> {
                 }
             }
         }
+        let backward = sweep.backward();
         let mut in_order = sweep.finish(function.first_block, self.scratch);
         if !in_order {
             let first = function.first_block;
             in_order =
                 general(program, blocks, first, tree, self.scratch).ok_or(internal(line!()))?;
         }
-        if let Some(facts) = self.facts.get_mut(index as usize)
-            && in_order
-        {
-            *facts |= fact::IN_ORDER;
+        if let Some(facts) = self.facts.get_mut(index as usize) {
+            *facts |= backward << fact::BACKWARD_SHIFT;
+            if in_order {
+                *facts |= fact::IN_ORDER;
+            }
         }
         Ok(())
     }
