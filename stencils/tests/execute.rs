@@ -1,5 +1,8 @@
 //! Executes every template of the ops against the op table, over edge cases, in several register assignments.
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#![cfg(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_os = "linux"
+))]
 
 mod common;
 
@@ -9,7 +12,7 @@ use patchjit::stencil::{Family, Form, FormKind, Immediate, OperandKind};
 use patchjit::types::Type;
 
 /// How many assignments of each template are executed.
-const ASSIGNMENTS: usize = 9;
+const ASSIGNMENTS: usize = 20;
 
 fn edges(ty: Type, numbers: &mut Numbers) -> Vec<u64> {
     match ty {
@@ -231,7 +234,8 @@ fn execute_scalar(
         );
         for registers in assignments {
             for &immediate in immediates(template.immediate) {
-                if shift && !(0..64).contains(&immediate) && has_immediate {
+                let width = i64::from(info.operands[0].bits());
+                if shift && !(0..width).contains(&immediate) && has_immediate {
                     continue;
                 }
                 prepared.push((

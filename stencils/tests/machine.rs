@@ -1,12 +1,19 @@
 //! Executes the forms that ops are glued together with.
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#![cfg(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_os = "linux"
+))]
 
 mod common;
 
 use common::*;
-use patchjit::runtime::{Context, EntryCell, HostCode, Status};
+use patchjit::ops::Opcode;
+use patchjit::runtime::{Context, EntryCell, HostCode, Status, offset};
 use patchjit::stencil::{Form, FormKind, Machine, OperandKind, Template};
 use std::ffi::c_void;
+
+/// The register of the context.
+const CONTEXT: usize = SET.registers.context as usize;
 
 /// The code of a form for these registers and this immediate, and its template.
 fn code(machine: Machine, registers: &[u8], immediate: i64) -> (&'static Template, Vec<u8>) {
@@ -19,7 +26,7 @@ fn code(machine: Machine, registers: &[u8], immediate: i64) -> (&'static Templat
             immediate,
         )
         .unwrap_or_else(|| panic!("{machine:?} {registers:?} {immediate:#x}"));
-    (template, fill(template, &all, immediate))
+    (template, fill(SET, template, &all, immediate))
 }
 
 /// Runs every template of a form in many assignments, and shows the states before and after.
@@ -152,7 +159,9 @@ fn holds<T: PartialOrd, U: PartialOrd>(choose: Machine, signed: [T; 2], unsigned
         Machine::ChooseLtU => c < d,
         Machine::ChooseGtU => c > d,
         Machine::ChooseLeU => c <= d,
-        _ => c >= d,
+        Machine::ChooseGeU => c >= d,
+        Machine::ChooseGtF => a > b,
+        _ => a >= b,
     }
 }
 
@@ -172,7 +181,7 @@ fn compare_and_choose(compare: Machine, chooses: &[Machine], holds: Holds) {
             for registers in list {
                 for &immediate in immediates(template.immediate) {
                     let (choice, picked) = next.next().expect("some choice");
-                    let mut code = fill(template, &registers, immediate);
+                    let mut code = fill(SET, template, &registers, immediate);
                     code.extend(callable(choice, picked, 0));
                     pages.clear();
                     let start = pages.add(&code);
@@ -181,6 +190,9 @@ fn compare_and_choose(compare: Machine, chooses: &[Machine], holds: Holds) {
                         let mut before = State::filled(&mut numbers);
                         before.set_operand(compared.kinds[0], registers[0], x);
                         let has_second = compared.kinds[1] != OperandKind::None;
+                        if !has_second && y != COMPARED[0] {
+                            continue;
+                        }
                         if has_second {
                             before.set_operand(compared.kinds[1], registers[1], y);
                         }
@@ -227,7 +239,7 @@ fn comparisons_choose() {
         let bits = a as u8 & b as u8;
         holds(choose, [bits, 0], [bits, 0])
     });
-    let floats = [ChooseGtU, ChooseGeU];
+    let floats = [ChooseGtF, ChooseGeF];
     compare_and_choose(CompareF32, &floats, |choose, a, b| {
         let [a, b] = [a, b].map(|bits| f32::from_bits(bits as u32));
         holds(choose, [a, b], [a, b])
@@ -282,7 +294,13 @@ fn frames_keep_values() {
     ];
     for (store, load, kind) in banks {
         let loads = assignments(family(Form::machine(load)));
-        for (slot, size) in [(8, 64), (120, 128), (128, 1024), (4000, 8192)] {
+        for (slot, size) in [
+            (8, 64),
+            (120, 128),
+            (128, 1024),
+            (4000, 8192),
+            (40_000, 0xa050),
+        ] {
             for (from, to) in assignments(family(Form::machine(store)))
                 .iter()
                 .zip(loads.iter().rev())
@@ -297,12 +315,12 @@ fn frames_keep_values() {
                 bytes.extend(code(load, &to[..1], growth + slot).1);
                 bytes.extend(code(Machine::FrameShrink, &[], growth).1);
                 bytes.extend(code(Machine::FrameLeave, &[], size).1);
-                bytes.push(0xc3);
+                bytes.extend(FELL_THROUGH);
                 pages.clear();
                 let start = pages.add(&bytes);
                 pages.publish();
                 let mut before = State::filled(&mut numbers);
-                before.ints[5] = std::ptr::from_mut(&mut c) as u64;
+                before.ints[CONTEXT] = std::ptr::from_mut(&mut c) as u64;
                 let mut after = before.clone();
                 run(start, &mut after);
                 assert_eq!(c.depth, 3);
@@ -317,7 +335,6 @@ fn frames_keep_values() {
                     OperandKind::Float => wanted.floats[to[0] as usize] = [value, 0],
                     _ => wanted.ints[to[0] as usize] = value,
                 }
-                wanted.ints[4] = after.ints[4];
                 wanted.jumped = after.jumped;
                 assert_eq!(wanted, after);
             }
@@ -343,9 +360,15 @@ fn on_context(machine: Machine, immediate: i64, context: &mut Context) -> bool {
     let start = pages.add(&callable(template, &[0; 4], immediate));
     pages.publish();
     let mut before = State::filled(&mut Numbers(9));
-    before.ints[5] = std::ptr::from_mut(context) as u64;
+    before.ints[CONTEXT] = std::ptr::from_mut(context) as u64;
     let mut after = before.clone();
     run(start, &mut after);
+    let moved = match machine {
+        Machine::FrameEnter => PUSHED.wrapping_neg(),
+        Machine::FrameLeave => PUSHED,
+        _ => 0,
+    };
+    before.ints[STACK_POINTER] = before.ints[STACK_POINTER].wrapping_add(moved);
     check_kept(
         "context",
         family(Form::machine(machine)),
@@ -377,25 +400,67 @@ fn the_context_is_counted_and_written() {
     }
 }
 
+/// On x86-64 code that has moved the stack pointer does not return; there, frames are known by what is found in them.
+#[cfg(target_arch = "aarch64")]
+#[test]
+fn frames_move_the_stack_pointer() {
+    use Machine::*;
+    let mut pages = Pages::new(1 << 12);
+    let mut numbers = Numbers(12);
+    for size in [0, 16, 0xff0, 0x1000, 0x1010, 0x12_3450, 0xff_fff0] {
+        let down = size as u64 + PUSHED;
+        let pieces: [(&[Machine], u64); 4] = [
+            (&[FrameEnter], down),
+            (&[FrameEnter, FrameLeave], 0),
+            (&[FrameGrow], size as u64),
+            (&[FrameGrow, FrameShrink], 0),
+        ];
+        for (machines, down) in pieces {
+            let mut c = context();
+            c.depth = 1;
+            let mut bytes = Vec::new();
+            for &machine in machines {
+                let at = bytes.len();
+                let (template, piece) = code(machine, &[], size);
+                bytes.extend(piece);
+                link(&mut bytes, template, at, 0);
+            }
+            bytes.extend(FELL_THROUGH);
+            pages.clear();
+            let start = pages.add(&bytes);
+            pages.publish();
+            let mut before = State::filled(&mut numbers);
+            before.ints[CONTEXT] = std::ptr::from_mut(&mut c) as u64;
+            let mut after = before.clone();
+            run(start, &mut after);
+            before.ints[STACK_POINTER] = before.ints[STACK_POINTER].wrapping_sub(down);
+            before.jumped = after.jumped;
+            assert_eq!(before, after, "{machines:?} {size:#x}");
+        }
+    }
+}
+
 #[test]
 fn a_function_that_deoptimizes_says_so() {
     let mut pages = Pages::new(1 << 12);
     let mut numbers = Numbers(11);
-    for size in [0, 24, 4096] {
+    for size in [0, 48, 4096, 0x1_0230] {
         let mut c = context();
         c.depth = 1;
         let mut bytes = enter_frame(size);
         bytes.extend(code(Machine::Deoptimize, &[], size).1);
         pages.clear();
         let start = pages.add(&bytes);
+        let back = pages.add(&FELL_THROUGH);
         pages.publish();
         let mut before = State::filled(&mut numbers);
-        before.ints[5] = std::ptr::from_mut(&mut c) as u64;
+        set_return(&mut before, back);
+        before.ints[CONTEXT] = std::ptr::from_mut(&mut c) as u64;
         let mut after = before.clone();
         run(start, &mut after);
         let status = Status::Deoptimized as u32;
-        assert_eq!((c.depth, c.status, after.ints[10]), (1, status, 1));
-        before.ints[10] = 1;
+        assert_eq!((c.depth, c.status), (1, status));
+        before.ints[SET.registers.int_scratch as usize] = 1;
         before.jumped = after.jumped;
         assert_eq!(before, after);
     }
@@ -408,11 +473,11 @@ fn jump_tables_go_to_their_entries() {
     let mut numbers = Numbers(10);
     for (template, list) in cases(family, 60) {
         for registers in list {
-            let mut bytes = fill(template, &registers, 0);
+            let mut bytes = fill(SET, template, &registers, 0);
             let clear = bytes.len();
-            bytes.extend([0xf8, 0xc3]);
+            bytes.extend(FELL_THROUGH);
             let set = bytes.len();
-            bytes.extend([0xf9, 0xc3]);
+            bytes.extend(JUMPED);
             let table = bytes.len();
             for to in [set, clear, set] {
                 bytes.extend((to as i32 - table as i32).to_le_bytes());
@@ -434,91 +499,159 @@ fn jump_tables_go_to_their_entries() {
     }
 }
 
+/// What a host function adds, and the address that stood right below its values.
+#[repr(C)]
+struct Called {
+    addend: u64,
+    from: u64,
+}
+
 unsafe extern "C" fn host(context: *mut c_void, values: *mut u64) -> u32 {
-    // SAFETY: the test passes a number as the context, and the stack pointer with a slot behind it.
-    unsafe { *values = *values * 3 + context as u64 };
+    // SAFETY: the test passes its record as the context, and the stack pointer with a slot behind it. What stands below is
+    // the call's.
+    unsafe {
+        let called = &mut *context.cast::<Called>();
+        called.from = *values.sub(1);
+        *values = *values * 3 + called.addend;
+    }
+    assert!((values as usize).is_multiple_of(SET.registers.stack_alignment as usize));
     77
 }
 
-#[test]
-fn entry_calls_and_exits_fit_together() {
-    // entry: calls the body, stores what it leaves in rax as a result, returns. The body takes its argument
-    // from `values`, calls a host function through the table, then itself through a cell, or leaves.
+/// The code of an op's form with an immediate.
+fn op(code: Opcode, registers: &[u8], immediate: i64) -> Vec<u8> {
+    let mut all = [0; 4];
+    all[..registers.len()].copy_from_slice(registers);
+    let family = family(Form::op(code, FormKind::Immediate));
+    let template = SET.template(family, all.map(u32::from), immediate);
+    fill(SET, template.expect("a template"), &all, immediate)
+}
+
+/// Where a test's code is entered, and its parts that something else refers to.
+struct Entered {
+    bytes: Vec<u8>,
+    /// A function that adds 1 to its argument.
+    leaf: usize,
+    /// Behind the call of a host function.
+    called: usize,
+}
+
+/// The entry calls the body, stores what it leaves as a result, returns. The body takes its argument from `values`, calls a
+/// host function through the table, then the leaf through a cell, or leaves; it writes every register that it should keep.
+fn entry_and_functions(host: i64, cell: i64) -> Entered {
     const DEPTH: i64 = 4096;
+    let file = &SET.registers;
+    let (scratch, context) = (file.int_scratch, file.context);
+    let [value, address] = [file.int_arguments[0], file.int_arguments[1]];
     let mut bytes = code(Machine::Entry, &[], 0).1;
     let (call, call_code) = code(Machine::CallDirect, &[], 0);
     let call_at = bytes.len();
     bytes.extend(call_code);
     bytes.extend(code(Machine::EntryResume, &[], 0).1);
-    let store = Form::op(patchjit::ops::Opcode::I64Store, FormKind::Immediate);
-    let template = SET
-        .template(family(store), [10, 0, 0, 0], 0)
-        .expect("a store");
-    bytes.extend(fill(template, &[10, 0, 0, 0], 0));
+    bytes.extend(op(Opcode::I64RawStore, &[scratch, value], 0));
     bytes.extend(code(Machine::EntryReturn, &[], 0).1);
     let abandon = bytes.len();
     bytes.extend(code(Machine::EntryAbandon, &[], 0).1);
     bytes.extend(code(Machine::Unreachable, &[], 0).1);
     let body = bytes.len();
     link(&mut bytes, call, call_at, body);
-    // The frame is 8 bytes more than a multiple of 16, so that the stack is aligned at the calls in it.
-    let (enter, enter_code) = code(Machine::FrameEnter, &[], DEPTH + 8);
+    // The frame is what makes a multiple of the alignment with the return address, so that the stack is aligned at the
+    // calls in it.
+    let size = DEPTH + i64::from(file.return_address_size % file.stack_alignment);
+    let (enter, enter_code) = code(Machine::FrameEnter, &[], size);
     bytes.extend(enter_code);
     link(&mut bytes, enter, body, abandon);
-    let load = Form::op(patchjit::ops::Opcode::I64Load, FormKind::Immediate);
-    let template = SET
-        .template(family(load), [7, 10, 0, 0], 0)
-        .expect("a load");
-    bytes.extend(fill(template, &[7, 10, 0, 0], 0));
-    bytes.extend(code(Machine::FrameStoreInt, &[7], 0).1);
-    bytes.extend(code(Machine::CallHost, &[], 8).1);
+    for register in (0..32u8).filter(|register| file.preserved.0 >> register & 1 == 1) {
+        bytes.extend(code(Machine::ConstZero, &[register], 0).1);
+    }
+    for register in (0..32u8).filter(|register| file.preserved.0 >> (32 + register) & 1 == 1) {
+        bytes.extend(code(Machine::ConstFloatZero, &[register], 0).1);
+    }
+    bytes.extend(op(Opcode::I64RawLoad, &[value, scratch], 0));
+    bytes.extend(code(Machine::FrameStoreInt, &[value], 0).1);
+    bytes.extend(code(Machine::CallHost, &[], 8 * host).1);
+    let called = bytes.len();
     bytes.extend(code(Machine::StoreStatus, &[], Status::TooDeep as i64).1);
     let (poll, poll_code) = code(Machine::Poll, &[], 0);
     let poll_at = bytes.len();
     bytes.extend(poll_code);
     link(&mut bytes, poll, poll_at, abandon);
-    bytes.extend(code(Machine::FrameLoadInt, &[0], 0).1);
-    let load_cells = SET
-        .template(family(load), [6, 5, 0, 0], 24)
-        .expect("a load");
-    bytes.extend(fill(load_cells, &[6, 5, 0, 0], 24));
-    bytes.extend(code(Machine::CallThrough, &[6], 16).1);
-    bytes.extend(code(Machine::Return, &[], DEPTH + 8).1);
+    bytes.extend(code(Machine::FrameLoadInt, &[value], 0).1);
+    bytes.extend(op(
+        Opcode::I64RawLoad,
+        &[address, context],
+        offset::CELLS.into(),
+    ));
+    bytes.extend(code(Machine::CallThrough, &[address], 16 * cell).1);
+    bytes.extend(code(Machine::Return, &[], size).1);
     let leaf = bytes.len();
     bytes.extend(enter_frame(0));
-    let add = Form::op(patchjit::ops::Opcode::I64Add, FormKind::Immediate);
-    let template = SET
-        .template(family(add), [0, 0, 0, 0], 1)
-        .expect("an addition");
-    bytes.extend(fill(template, &[0; 4], 1));
+    bytes.extend(op(Opcode::I64Add, &[value, value], 1));
     bytes.extend(code(Machine::Return, &[], 0).1);
+    Entered {
+        bytes,
+        leaf,
+        called,
+    }
+}
 
+#[test]
+fn entry_calls_and_exits_fit_together() {
     let mut pages = Pages::new(1 << 16);
-    let start = pages.add(&bytes);
-    pages.publish();
-    let hosts: [HostCode; 2] = [host, host];
-    let cells = [
-        EntryCell {
+    let mut numbers = Numbers(13);
+    // Host functions and cells near the beginning of their tables, and so far that the instructions are others.
+    for (host_index, cell) in [(1, 1), (6000, 5000)] {
+        let Entered {
+            bytes,
+            leaf,
+            called,
+        } = entry_and_functions(host_index, cell);
+        pages.clear();
+        let start = pages.add(&bytes);
+        let back = pages.add(&FELL_THROUGH);
+        pages.publish();
+        let hosts: Vec<HostCode> = vec![host; 1 + host_index as usize];
+        let empty = EntryCell {
             code: 0,
             signature: 0,
-        },
-        EntryCell {
-            code: start as u64 + leaf as u64,
-            signature: 0,
-        },
-    ];
-    let mut c = context();
-    c.hosts = hosts.as_ptr();
-    c.cells = cells.as_ptr();
-    c.host_context = 1000 as *mut c_void;
-    c.depth = 2;
-    // SAFETY: the code is an entry in the platform's C convention.
-    let entry: extern "C" fn(*mut Context, *mut u64) -> u32 = unsafe { std::mem::transmute(start) };
-    let mut values = [5u64];
-    assert_eq!(entry(&mut c, values.as_mut_ptr()), 0);
-    assert_eq!(values, [5 * 3 + 1000 + 1]);
-    *c.interrupt.get_mut() = 1;
-    let mut values = [5u64];
-    assert_eq!(entry(&mut c, values.as_mut_ptr()), Status::TooDeep as u32);
-    assert_eq!(values, [5]);
+        };
+        let mut cells = vec![empty; 1 + cell as usize];
+        cells[cell as usize].code = start as u64 + leaf as u64;
+        let mut record = Called {
+            addend: 1000,
+            from: 0,
+        };
+        let mut c = context();
+        c.hosts = hosts.as_ptr();
+        c.cells = cells.as_ptr();
+        c.host_context = std::ptr::from_mut(&mut record).cast();
+        c.depth = 2;
+        // Calls the entry in the platform's C convention; the status that it returns, and the value.
+        let mut enter = |c: &mut Context| {
+            let mut values = [5u64];
+            let mut before = State::filled(&mut numbers);
+            set_return(&mut before, back);
+            before.ints[C_ARGUMENTS[0]] = std::ptr::from_mut(c) as u64;
+            before.ints[C_ARGUMENTS[1]] = values.as_mut_ptr() as u64;
+            let mut after = before.clone();
+            run(start, &mut after);
+            let file = &SET.registers;
+            let changed = before.changes(&after).0;
+            let kept = 1 << STACK_POINTER | 1 << CONTEXT | file.preserved.0 & 0xffff_ffff;
+            assert_eq!(changed & kept, 0);
+            // Of floats, the lower halves are kept.
+            for register in (0..32).filter(|register| file.preserved.0 >> (32 + register) & 1 == 1)
+            {
+                assert_eq!(before.floats[register][0], after.floats[register][0]);
+            }
+            let status = after.ints[file.host_status as usize] as u32;
+            (status, std::hint::black_box(values)[0])
+        };
+        assert_eq!(enter(&mut c), (0, 5 * 3 + 1000 + 1));
+        *c.interrupt.get_mut() = 1;
+        assert_eq!(enter(&mut c), (Status::TooDeep as u32, 5));
+        // The body began a frame that it did not end.
+        assert_eq!(c.depth, 1);
+        assert_eq!(record.from, start as u64 + called as u64);
+    }
 }

@@ -1,12 +1,14 @@
 //! Executes loads, stores and atomics, with every kind of address.
-#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#![cfg(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_os = "linux"
+))]
 
 mod common;
 
 use common::*;
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::stencil::{Family, Form, FormKind, Machine, OperandKind};
-use patchjit::types::Type;
 
 /// Where accesses go. They aim at its middle, as an address may come out a few bytes off.
 type Arena = [u64; 64];
@@ -60,14 +62,6 @@ fn extended(code: Opcode, value: u64) -> u64 {
     let bits = u32::from(info.width) * 8;
     if info.sign_extends {
         ((value << (64 - bits)) as i64 >> (64 - bits)) as u64
-    } else {
-        value
-    }
-}
-
-fn low(ty: Type, value: u64) -> u64 {
-    if ty.bits() == 32 {
-        value & 0xffff_ffff
     } else {
         value
     }
@@ -133,7 +127,8 @@ fn execute(
                 let at = (address - start_of_arena) as usize;
                 let old = read(&original, at, info.width);
                 let value = before.operand(family.kinds[behind.min(3)], registers[behind.min(3)]);
-                if info.shape == Shape::CompareExchange && matches {
+                let may_match = registers[behind.min(3)] != registers[base];
+                if info.shape == Shape::CompareExchange && matches && may_match {
                     before.ints[registers[behind] as usize] = old;
                 }
                 let expected_old = before.ints[registers[behind.min(3)] as usize];
