@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests as AArch64 Linux programs in an emulator: interpreter, compiler and compiled code for that processor, and the
-# compiler's bytes for others, which must be the same as anywhere.
+# Runs the tests as AArch64 Linux programs in an emulator: every template against the op table, interpreter, compiler and
+# compiled code for that processor, and the compiler's bytes for others, which must be the same as anywhere.
 #
 # Needs what ci/install.sh installs where it can: the compiler with AArch64's standard library that it unpacks, a linker
 # and C library (Debian's gcc-aarch64-linux-gnu and libc6-dev-arm64-cross), and qemu-aarch64 10.0 or later.
@@ -25,5 +25,6 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$emulator -L /usr/aarch64-
 run() {
     cargo test --quiet --release --target $target "$@"
 }
-run --package patchjit --package patchjit-text --package patchjit-memory --package patchjit-cache --lib --tests &&
+run --package patchjit --package patchjit-stencils --package patchjit-text --package patchjit-memory --package patchjit-cache \
+    --lib --tests &&
     run --package patchjit-tests --tests
