@@ -393,7 +393,7 @@ fn the_context_is_counted_and_written() {
     assert!(!on_context(Machine::Poll, 0, &mut c));
     *c.interrupt.get_mut() = 0x8000_0000;
     assert!(on_context(Machine::Poll, 0, &mut c));
-    for value in [0u32, 1, 0x8000_0000, u32::MAX] {
+    for value in [0u32, 1, 0x1234_5678, 0x8000_0000, u32::MAX] {
         on_context(Machine::StoreStatus, i64::from(value), &mut c);
         on_context(Machine::StoreExitNumber, i64::from(!value), &mut c);
         assert_eq!((c.status, c.exit_number, c.reserved), (value, !value, 0));
@@ -441,28 +441,36 @@ fn frames_move_the_stack_pointer() {
 }
 
 #[test]
-fn a_function_that_deoptimizes_says_so() {
+fn functions_return_and_say_how() {
     let mut pages = Pages::new(1 << 12);
     let mut numbers = Numbers(11);
+    let deoptimized = Status::Deoptimized as u32;
+    let ways = [
+        (Machine::Return, 0, 0),
+        (Machine::Deoptimize, 1, deoptimized),
+    ];
     for size in [0, 48, 4096, 0x1_0230] {
-        let mut c = context();
-        c.depth = 1;
-        let mut bytes = enter_frame(size);
-        bytes.extend(code(Machine::Deoptimize, &[], size).1);
-        pages.clear();
-        let start = pages.add(&bytes);
-        let back = pages.add(&FELL_THROUGH);
-        pages.publish();
-        let mut before = State::filled(&mut numbers);
-        set_return(&mut before, back);
-        before.ints[CONTEXT] = std::ptr::from_mut(&mut c) as u64;
-        let mut after = before.clone();
-        run(start, &mut after);
-        let status = Status::Deoptimized as u32;
-        assert_eq!((c.depth, c.status), (1, status));
-        before.ints[SET.registers.int_scratch as usize] = 1;
-        before.jumped = after.jumped;
-        assert_eq!(before, after);
+        for (machine, said, status) in ways {
+            let mut c = context();
+            c.depth = 1;
+            let mut bytes = enter_frame(size);
+            // Something in between that may use what templates have for themselves.
+            bytes.extend(code(Machine::StoreExitNumber, &[], 0x1234_5678).1);
+            bytes.extend(code(machine, &[], size).1);
+            pages.clear();
+            let start = pages.add(&bytes);
+            let back = pages.add(&FELL_THROUGH);
+            pages.publish();
+            let mut before = State::filled(&mut numbers);
+            set_return(&mut before, back);
+            before.ints[CONTEXT] = std::ptr::from_mut(&mut c) as u64;
+            let mut after = before.clone();
+            run(start, &mut after);
+            assert_eq!((c.depth, c.status, c.exit_number), (1, status, 0x1234_5678));
+            before.ints[SET.registers.int_scratch as usize] = said;
+            before.jumped = after.jumped;
+            assert_eq!(before, after, "{machine:?} {size:#x}");
+        }
     }
 }
 
@@ -518,6 +526,13 @@ unsafe extern "C" fn host(context: *mut c_void, values: *mut u64) -> u32 {
     77
 }
 
+/// What stands where the code should not look.
+unsafe extern "C" fn wrong_host(_context: *mut c_void, values: *mut u64) -> u32 {
+    // SAFETY: as for the right one.
+    unsafe { *values = 0 };
+    78
+}
+
 /// The code of an op's form with an immediate.
 fn op(code: Opcode, registers: &[u8], immediate: i64) -> Vec<u8> {
     let mut all = [0; 4];
@@ -539,7 +554,7 @@ struct Entered {
 /// The entry calls the body, stores what it leaves as a result, returns. The body takes its argument from `values`, calls a
 /// host function through the table, then the leaf through a cell, or leaves; it writes every register that it should keep.
 fn entry_and_functions(host: i64, cell: i64) -> Entered {
-    const DEPTH: i64 = 4096;
+    const ROOM: i64 = 4096;
     let file = &SET.registers;
     let (scratch, context) = (file.int_scratch, file.context);
     let [value, address] = [file.int_arguments[0], file.int_arguments[1]];
@@ -557,7 +572,7 @@ fn entry_and_functions(host: i64, cell: i64) -> Entered {
     link(&mut bytes, call, call_at, body);
     // The frame is what makes a multiple of the alignment with the return address, so that the stack is aligned at the
     // calls in it.
-    let size = DEPTH + i64::from(file.return_address_size % file.stack_alignment);
+    let size = ROOM + i64::from(file.return_address_size % file.stack_alignment);
     let (enter, enter_code) = code(Machine::FrameEnter, &[], size);
     bytes.extend(enter_code);
     link(&mut bytes, enter, body, abandon);
@@ -595,6 +610,30 @@ fn entry_and_functions(host: i64, cell: i64) -> Entered {
     }
 }
 
+/// C's chain of frames goes through the entry's.
+#[cfg(target_arch = "aarch64")]
+#[test]
+fn the_entry_is_in_the_chain_of_frames() {
+    /// `ldr x29, [x29]`
+    const LEAVE: u32 = 0xf940_03bd;
+    let mut pages = Pages::new(1 << 12);
+    let mut bytes = code(Machine::Entry, &[], 0).1;
+    bytes.extend(LEAVE.to_le_bytes());
+    bytes.extend(FELL_THROUGH);
+    let start = pages.add(&bytes);
+    pages.publish();
+    let mut c = context();
+    let mut before = State::filled(&mut Numbers(14));
+    let [context, values] = C_ARGUMENTS;
+    before.ints[context] = std::ptr::from_mut(&mut c) as u64;
+    let mut after = before.clone();
+    run(start, &mut after);
+    before.ints[STACK_POINTER] = after.ints[STACK_POINTER];
+    before.ints[CONTEXT] = before.ints[context];
+    before.ints[SET.registers.int_scratch as usize] = before.ints[values];
+    assert_eq!(before, after);
+}
+
 #[test]
 fn entry_calls_and_exits_fit_together() {
     let mut pages = Pages::new(1 << 16);
@@ -610,7 +649,8 @@ fn entry_calls_and_exits_fit_together() {
         let start = pages.add(&bytes);
         let back = pages.add(&FELL_THROUGH);
         pages.publish();
-        let hosts: Vec<HostCode> = vec![host; 1 + host_index as usize];
+        let mut hosts: Vec<HostCode> = vec![wrong_host; 1 + host_index as usize];
+        hosts[host_index as usize] = host;
         let empty = EntryCell {
             code: 0,
             signature: 0,
