@@ -115,6 +115,7 @@
 #![deny(unsafe_code)]
 
 pub mod build;
+pub mod cache;
 pub mod call;
 pub mod code;
 pub mod compile;

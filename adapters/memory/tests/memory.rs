@@ -338,6 +338,22 @@ fn faults_when_told_to() {
     println!("still alive");
 }
 
+/// This program again, in the emulator that cargo runs it in, if it does.
+fn this_program() -> Command {
+    let program = std::env::current_exe().unwrap();
+    let runner = std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER");
+    let words = runner.as_deref().unwrap_or_default().split_whitespace();
+    let mut words = words.filter(|_| cfg!(target_arch = "aarch64"));
+    match words.next() {
+        Some(emulator) => {
+            let mut command = Command::new(emulator);
+            command.args(words).arg(program);
+            command
+        }
+        None => Command::new(program),
+    }
+}
+
 #[test]
 fn wrong_accesses_kill_the_process() {
     const SEGV: i32 = 11;
@@ -352,7 +368,7 @@ fn wrong_accesses_kill_the_process() {
         ("run-released", TRAP),
     ] {
         for views in ["two", "one"] {
-            let output = Command::new(std::env::current_exe().unwrap())
+            let output = this_program()
                 .args(["--exact", "faults_when_told_to", "--nocapture"])
                 .env("PATCHJIT_MEMORY_FAULT", format!("{what} {views}"))
                 .output()

@@ -2,13 +2,17 @@
 //! `core`: what an embedder without an operating system links. Ends with status 0 if all of that works.
 //!
 //! The code buffer is executable because the image asks for that with its own system call; that and the
-//! exit are all that it wants of the system it is tried on, x86-64 Linux.
+//! exit are all that it wants of the system it is tried on, Linux on x86-64 or AArch64.
 #![no_std]
 #![no_main]
 
-use core::arch::{asm, global_asm};
+#[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+mod machine;
+
 use core::hint::black_box;
 use patchjit::build::{Buffers, Builder};
+use patchjit::cache;
 use patchjit::call;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, FunctionCode, Options};
@@ -18,7 +22,6 @@ use patchjit::ops::Opcode;
 use patchjit::runtime::{Context, Status};
 use patchjit::types::Type;
 use patchjit::verify;
-use patchjit_stencils::X86_64_SYSV;
 
 const CODE_BYTES: usize = 64 << 10;
 
@@ -29,65 +32,19 @@ static mut CODE: Pages = Pages([0; CODE_BYTES]);
 static mut WORDS: [[u32; 4096]; 3] = [[0; 4096]; 3];
 static mut STACK: [u64; 1024] = [0; 1024];
 
-// What the compiler may call without saying so, and the start of the program.
-global_asm!(
-    ".globl _start",
-    "_start: and rsp, -16",
-    "call {start}",
-    "ud2",
-    ".globl memcpy, memmove, memset, memcmp, bcmp",
-    "memcpy: mov rax, rdi",
-    "mov rcx, rdx",
-    "rep movsb",
-    "ret",
-    "memmove: mov rax, rdi",
-    "mov rcx, rdx",
-    "mov r8, rdi",
-    "sub r8, rsi",
-    "cmp r8, rdx",
-    "jb 1f",
-    "rep movsb",
-    "ret",
-    "1: lea rdi, [rdi + rcx - 1]",
-    "lea rsi, [rsi + rcx - 1]",
-    "std",
-    "rep movsb",
-    "cld",
-    "ret",
-    "memset: mov r8, rdi",
-    "mov eax, esi",
-    "mov rcx, rdx",
-    "rep stosb",
-    "mov rax, r8",
-    "ret",
-    "memcmp: bcmp: mov rcx, rdx",
-    "xor eax, eax",
-    "test rcx, rcx",
-    "repe cmpsb",
-    "je 2f",
-    "movzx eax, byte ptr [rdi - 1]",
-    "movzx ecx, byte ptr [rsi - 1]",
-    "sub eax, ecx",
-    "2: ret",
-    start = sym start,
-);
-
+/// What the start of the program calls.
 extern "C" fn start() -> ! {
     let status = match work() {
         Ok(true) => 0,
         Ok(false) => 1,
         Err(_) => 2,
     };
-    // SAFETY: exit_group, which does not return.
-    unsafe {
-        asm!("syscall", in("rax") 231, in("rdi") status, options(noreturn));
-    }
+    machine::exit(status)
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // SAFETY: stops.
-    unsafe { asm!("ud2", options(noreturn)) }
+    machine::exit(3)
 }
 
 /// The sum of the squares below 1000 by both engines.
@@ -146,27 +103,21 @@ fn work() -> Result<bool, Error> {
     let start = buffer.execute_at;
     compile::compile(
         &verified,
-        &X86_64_SYSV,
+        machine::SET,
         &Options::default(),
         compile_words,
         buffer,
         &mut functions,
     )?;
-    let protected: i64;
-    // SAFETY: mprotect to read and execute of pages that hold the code only.
-    unsafe {
-        asm!(
-            "syscall", inout("rax") 10i64 => protected,
-            in("rdi") start, in("rsi") CODE_BYTES, in("rdx") 5,
-            out("rcx") _, out("r11") _,
-        );
-    }
+    let executable = machine::make_executable(start, CODE_BYTES);
+    // SAFETY: the bytes lie in the image.
+    unsafe { cache::synchronize(start as *const u8, start as *const u8, CODE_BYTES) };
     let mut values = [black_box(1000)];
     let entry = start + u64::from(functions[0].entry);
     // SAFETY: compiled for this program and this machine, and executable if the call above succeeded.
-    let status = match protected {
-        0 => unsafe { call::enter(entry, &raw mut context, values.as_mut_ptr()) },
-        _ => Status::Trapped,
+    let status = match executable {
+        true => unsafe { call::enter(entry, &raw mut context, values.as_mut_ptr()) },
+        false => Status::Trapped,
     };
     Ok(ended.status == Status::Returned
         && status == Status::Returned

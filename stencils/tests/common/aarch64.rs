@@ -72,27 +72,3 @@ pub fn lead(word: u32, at: usize, target: usize) -> u32 {
     };
     word & !field | bits & field
 }
-
-/// Makes what was written visible to instruction fetches.
-pub fn publish(start: *const u8, length: usize) {
-    use std::arch::asm;
-    let kinds: u64;
-    // SAFETY: reads the register that says how long cache lines are; user code may.
-    unsafe { asm!("mrs {}, ctr_el0", out(reg) kinds, options(nomem, nostack, preserves_flags)) };
-    let lines = |at: u64| {
-        let line = 4usize << (kinds >> at & 15);
-        (start as usize & !(line - 1)..start as usize + length).step_by(line)
-    };
-    for line in lines(16) {
-        // SAFETY: cleans a line of the caller's pages.
-        unsafe { asm!("dc cvau, {}", in(reg) line, options(nostack, preserves_flags)) };
-    }
-    // SAFETY: orders the cleaning before the invalidation.
-    unsafe { asm!("dsb ish", options(nostack, preserves_flags)) };
-    for line in lines(0) {
-        // SAFETY: invalidates a line of the caller's pages.
-        unsafe { asm!("ic ivau, {}", in(reg) line, options(nostack, preserves_flags)) };
-    }
-    // SAFETY: waits for the invalidation, and drops what was fetched before.
-    unsafe { asm!("dsb ish", "isb", options(nostack, preserves_flags)) };
-}

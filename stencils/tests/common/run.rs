@@ -123,7 +123,8 @@ impl Pages {
     /// Makes the pages executable.
     pub fn publish(&mut self) {
         self.protect(libc::PROT_READ | libc::PROT_EXEC);
-        machine::publish(self.start, self.used);
+        // SAFETY: the pages are mapped.
+        unsafe { patchjit::cache::synchronize(self.start, self.start, self.used) };
     }
 
     /// Adds code; where it begins.

@@ -48,6 +48,3 @@ pub fn set_return(_state: &mut super::State, _to: *const u8) {}
 pub fn lead(_word: u32, at: usize, target: usize) -> u32 {
     (target as u32).wrapping_sub(at as u32 + 4)
 }
-
-/// Instruction caches know of what is written.
-pub fn publish(_start: *const u8, _length: usize) {}
