@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use patchjit::optimize::{Options, Pass, Passes};
 use patchjit_cli::instance::DEFAULT_DEPTH;
+use patchjit_cli::interface;
 use std::path::PathBuf;
 
 /// The command line.
@@ -146,9 +147,28 @@ pub struct CompileArguments {
     /// The optimizer
     #[command(flatten)]
     pub optimizer: OptimizerArguments,
+    /// The object file's format [default: elf]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// What exported names in an object file begin with: nothing, or a name in C [default: the file's name
+    /// without its ending, and `_`]
+    #[arg(long, value_name = "NAME", value_parser = interface::prefix)]
+    pub prefix: Option<String>,
     /// Charge fuel at function entries and back-edges
     #[arg(long)]
     pub fuel: bool,
+}
+
+/// Formats of object files; each goes with every target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Linux, other systems of that family, and images with nothing beneath
+    Elf,
+    /// macOS 11 and later; read back, never run there
+    Macho,
+    /// Windows; read back, never run there. On x86-64 the code keeps the System V convention, which GCC and Clang
+    /// know and Microsoft's compiler does not. No code probes the stack: what `depth` calls take must be committed
+    Coff,
 }
 
 /// What `compile` writes.
@@ -156,7 +176,7 @@ pub struct CompileArguments {
 pub enum Emit {
     /// The code's bytes
     Bin,
-    /// An ELF object file with a symbol for each function
+    /// An object file with a symbol for each function, and tables of host functions and entry cells
     Obj,
     /// The code's disassembly
     Asm,

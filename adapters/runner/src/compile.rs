@@ -1,6 +1,6 @@
 //! `patchjit compile`.
 
-use crate::arguments::{CompileArguments, Emit};
+use crate::arguments::{CompileArguments, Emit, Format};
 use crate::common;
 use crate::report::{self, Failure};
 use patchjit::code::CodeBuffer;
@@ -9,8 +9,9 @@ use patchjit::stencil::{Distances, StencilSet};
 use patchjit::verify::Verified;
 use patchjit_cli::disassemble;
 use patchjit_cli::engine::Compilation;
+use patchjit_cli::interface::{self, Interface};
 use patchjit_cli::module::Module;
-use patchjit_cli::object_file::{self, FunctionSymbol};
+use patchjit_cli::object_file;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
@@ -51,6 +52,7 @@ pub fn to_bytes(
 
 /// Compiles and writes what the arguments ask for.
 pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
+    combination(arguments)?;
     let set = common::set(arguments.target.as_deref())?;
     let module = Module::load(&arguments.file).map_err(Failure::input)?;
     let optimized = common::optimized(&module, &arguments.optimizer)?;
@@ -63,7 +65,7 @@ pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
             let code = to_bytes(module, verified, set, arguments.fuel, &mut Silent)?;
             match emit {
                 Emit::Asm => listing(module, &code, set).into_bytes(),
-                Emit::Obj => object(module, &code, set)?,
+                Emit::Obj => object(&code, &names(arguments, module, &code), arguments, set)?,
                 Emit::Bin | Emit::Uop => code.bytes,
             }
         }
@@ -108,20 +110,42 @@ fn listing(module: &Module, code: &Code, set: &StencilSet) -> String {
     text
 }
 
-fn object(module: &Module, code: &Code, set: &StencilSet) -> Result<Vec<u8>, Failure> {
+/// Refuses options that nothing would come of.
+fn combination(arguments: &CompileArguments) -> Result<(), Failure> {
+    let emit = arguments.emit;
+    let what = if arguments.format.is_some() && emit != Emit::Obj {
+        "error: --format goes with --emit obj only"
+    } else if arguments.prefix.is_some() && emit != Emit::Obj {
+        "error: --prefix goes with --emit obj only"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::input(what.to_string()))
+}
+
+/// The names that the object file has.
+fn names(arguments: &CompileArguments, module: &Module, code: &Code) -> Interface {
+    let prefix = match &arguments.prefix {
+        Some(prefix) => prefix,
+        None => &interface::default_prefix(&arguments.file),
+    };
+    Interface::new(module, &code.functions, prefix)
+}
+
+fn object(
+    code: &Code,
+    interface: &Interface,
+    arguments: &CompileArguments,
+    set: &StencilSet,
+) -> Result<Vec<u8>, Failure> {
     let architecture = match set.distances {
         Distances::Bytes32 => object::Architecture::X86_64,
         Distances::Fields => object::Architecture::Aarch64,
     };
-    let symbols: Vec<_> = code
-        .functions
-        .iter()
-        .enumerate()
-        .map(|(index, function)| FunctionSymbol {
-            name: module.function_name(index),
-            offset: u64::from(function.entry),
-            length: u64::from(function.end - function.entry),
-        })
-        .collect();
-    object_file::write(&code.bytes, architecture, &symbols).map_err(Failure::input)
+    let format = match arguments.format.unwrap_or(Format::Elf) {
+        Format::Elf => object::BinaryFormat::Elf,
+        Format::Macho => object::BinaryFormat::MachO,
+        Format::Coff => object::BinaryFormat::Coff,
+    };
+    object_file::write(&code.bytes, interface, format, architecture).map_err(Failure::input)
 }

@@ -1,5 +1,5 @@
-//! What the runner is made of: values as text, host functions, instances, engines, reports, what the stages of a
-//! compilation made.
+//! What the runner is made of: values as text, host functions, instances, engines, reports, object files,
+//! what the stages of a compilation made.
 //!
 //! Tests of the whole project use this library to run programs the way the command line does.
 
@@ -7,6 +7,7 @@ pub mod disassemble;
 pub mod engine;
 pub mod hosts;
 pub mod instance;
+pub mod interface;
 pub mod module;
 pub mod object_file;
 pub mod optimizer;

@@ -131,6 +131,11 @@ impl Module {
         Instance::new(&program, names, &self.contents, limits).map_err(|error| self.error(&error))
     }
 
+    /// What regions begin with.
+    pub fn contents(&self) -> &[Content] {
+        &self.contents
+    }
+
     /// The `; run:` lines.
     pub fn promises(&self) -> &[Promise] {
         &self.promises
@@ -149,6 +154,11 @@ impl Module {
     /// A function's name.
     pub fn function_name(&self, function: usize) -> String {
         named(&self.text.names.functions, function as u32, "f")
+    }
+
+    /// A host function's name.
+    pub fn host_name(&self, host: u32) -> String {
+        named(&self.text.names.hosts, host, "h")
     }
 
     /// A block's name.

@@ -1,0 +1,256 @@
+//! Object files, read back for every target and format.
+
+use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
+use object::{
+    Architecture, BinaryFormat, File, RelocationFlags, RelocationTarget, SectionKind, SymbolKind,
+    elf, macho, pe,
+};
+use patchjit::stencil::{Distances, StencilSet};
+use patchjit_cli::module::Module;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const FORMATS: [(&str, BinaryFormat); 3] = [
+    ("elf", BinaryFormat::Elf),
+    ("macho", BinaryFormat::MachO),
+    ("coff", BinaryFormat::Coff),
+];
+
+/// The functions of the program as C names them, in its order.
+const FUNCTIONS: [&str; 8] = [
+    "add",
+    "triple",
+    "half",
+    "divide",
+    "choose",
+    "call_2e_host",
+    "mem_2e_exchange",
+    "letter",
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/objects")
+}
+
+/// What `compile` writes of the sample; or its exit status and what it says.
+fn compile(arguments: &[&str]) -> Result<Vec<u8>, (i32, String)> {
+    let ran = Command::new(env!("CARGO_BIN_EXE_patchjit"))
+        .arg("compile")
+        .arg(folder().join("sample.uop"))
+        .args(arguments)
+        .output();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = ran.unwrap();
+    if status.success() {
+        return Ok(stdout);
+    }
+    let errors = String::from_utf8(stderr).unwrap();
+    Err((status.code().unwrap_or(-1), errors))
+}
+
+/// The architecture's name, and whether a relocation puts the address of a symbol into 64 bits.
+fn expected(set: &StencilSet, flags: RelocationFlags) -> (Architecture, bool) {
+    let (architecture, in_elf, in_macho, in_coff) = match set.distances {
+        Distances::Bytes32 => (
+            Architecture::X86_64,
+            elf::R_X86_64_64,
+            macho::X86_64_RELOC_UNSIGNED,
+            pe::IMAGE_REL_AMD64_ADDR64,
+        ),
+        Distances::Fields => (
+            Architecture::Aarch64,
+            elf::R_AARCH64_ABS64,
+            macho::ARM64_RELOC_UNSIGNED,
+            pe::IMAGE_REL_ARM64_ADDR64,
+        ),
+    };
+    let absolute = match flags {
+        RelocationFlags::Elf { r_type } => r_type == in_elf,
+        RelocationFlags::MachO {
+            r_type,
+            r_pcrel,
+            r_length,
+        } => r_type == in_macho && !r_pcrel && r_length == 3,
+        RelocationFlags::Coff { typ } => typ == in_coff,
+        _ => false,
+    };
+    (architecture, absolute)
+}
+
+#[test]
+fn objects_read_back() {
+    for set in patchjit_stencils::ALL {
+        let code = compile(&["--target", set.target]).unwrap();
+        for (name, format) in FORMATS {
+            let what = format!("{name}, {}", set.target);
+            let arguments = ["--target", set.target, "--emit", "obj", "--format", name];
+            let bytes = compile(&arguments).unwrap();
+            assert!(bytes == compile(&arguments).unwrap(), "{what}: two runs");
+            read_back(&bytes, &code, set, format, &what);
+        }
+    }
+}
+
+fn read_back(bytes: &[u8], code: &[u8], set: &StencilSet, format: BinaryFormat, what: &str) {
+    let file = File::parse(bytes).unwrap();
+    assert_eq!(file.format(), format, "{what}");
+    assert!(file.is_little_endian(), "{what}");
+
+    let mut sections = file
+        .sections()
+        .filter(|section| section.kind() == SectionKind::Text);
+    let text = sections.next().unwrap();
+    assert!(sections.next().is_none(), "{what}");
+    assert!(text.data().unwrap() == code, "{what}: the code's bytes");
+    assert_eq!(text.align(), 16, "{what}");
+    assert_eq!(text.relocations().count(), 0, "{what}");
+
+    let underscore = if format == BinaryFormat::MachO {
+        "_"
+    } else {
+        ""
+    };
+    let symbol = |name: &str| {
+        let name = format!("{underscore}{name}");
+        let mut found = file.symbols().filter(|symbol| symbol.name() == Ok(&name));
+        let symbol = found
+            .next()
+            .unwrap_or_else(|| panic!("{what}: no symbol {name}"));
+        assert!(found.next().is_none(), "{what}: {name} twice");
+        symbol
+    };
+    for (index, name) in FUNCTIONS.iter().enumerate() {
+        let entry = symbol(&format!("sample_{name}"));
+        assert!(entry.is_global() && entry.is_definition(), "{what}: {name}");
+        assert_eq!(entry.kind(), SymbolKind::Text, "{what}: {name}");
+        assert_eq!(entry.section_index(), Some(text.index()), "{what}: {name}");
+        let body = symbol(&format!("sample_{name}.body"));
+        assert!(body.is_local(), "{what}: {name}");
+        assert_eq!(body.section_index(), Some(text.index()), "{what}: {name}");
+        assert!(entry.address() < body.address(), "{what}: {name}");
+        if format == BinaryFormat::Elf {
+            let end = entry.address() + entry.size();
+            assert_eq!(end, body.address(), "{what}: {name}");
+            let end = body.address() + body.size();
+            let next = FUNCTIONS.get(index + 1);
+            let next = next.map_or(code.len() as u64, |next| {
+                symbol(&format!("sample_{next}")).address()
+            });
+            assert!(body.size() > 0 && end <= next, "{what}: {name}");
+        }
+    }
+    for host in ["mix", "host_2e_log"] {
+        assert!(symbol(host).is_undefined(), "{what}: {host}");
+    }
+    let undefined = file.symbols().filter(|symbol| symbol.is_undefined());
+    let undefined = undefined.filter(|symbol| symbol.name() != Ok(""));
+    assert_eq!(undefined.count(), 2, "{what}");
+
+    // Each word of the tables: an address, or a number.
+    let hosts = symbol("sample_hosts");
+    let cells = symbol("sample_cells");
+    let section = hosts.section_index().unwrap();
+    assert!(hosts.is_global() && cells.is_global(), "{what}");
+    assert_eq!(cells.section_index(), Some(section), "{what}");
+    let section = file.section_by_index(section).unwrap();
+    assert_eq!(section.align(), 8, "{what}");
+    let start = |address: u64| address - section.address();
+    let mut places: Vec<(u64, String)> = Vec::new();
+    for (offset, relocation) in section.relocations() {
+        let (architecture, absolute) = expected(set, relocation.flags());
+        assert_eq!(file.architecture(), architecture, "{what}");
+        assert!(absolute, "{what}: {relocation:?}");
+        let RelocationTarget::Symbol(target) = relocation.target() else {
+            panic!("{what}: {relocation:?}");
+        };
+        let name = file.symbol_by_index(target).unwrap().name().unwrap();
+        places.push((offset, name.to_owned()));
+    }
+    places.sort();
+    let mut wanted = Vec::new();
+    for (index, host) in ["mix", "host_2e_log"].iter().enumerate() {
+        let at = start(hosts.address()) + 8 * index as u64;
+        wanted.push((at, format!("{underscore}{host}")));
+    }
+    let data = section.data().unwrap();
+    let module = Module::load(&folder().join("sample.uop")).unwrap();
+    for (index, function) in FUNCTIONS.iter().enumerate() {
+        let at = start(cells.address()) + 16 * index as u64;
+        wanted.push((at, format!("{underscore}sample_{function}.body")));
+        let number = &data[at as usize + 8..][..8];
+        let number = u64::from_le_bytes(number.try_into().unwrap());
+        let signature = module.program().functions[index].signature;
+        assert_eq!(number, u64::from(signature), "{what}: {function}");
+    }
+    wanted.sort();
+    assert_eq!(places, wanted, "{what}");
+    if format == BinaryFormat::Elf {
+        assert_eq!((hosts.size(), cells.size()), (16, 128), "{what}");
+        // Its name is what linkers look for; no flag asks for a stack that is executable.
+        let note = file.section_by_name(".note.GNU-stack").unwrap();
+        let object::SectionFlags::Elf { sh_flags, .. } = note.flags() else {
+            panic!("{what}");
+        };
+        assert!(!sh_flags.contains(elf::SHF_EXECINSTR), "{what}");
+    }
+}
+
+#[test]
+fn programs_without_tables_have_none() {
+    let folder = Folder::new("plain");
+    let path = folder.0.join("plain.uop");
+    std::fs::write(&path, "func @f() {\nentry:\n    return\n}\n").unwrap();
+    let bytes = Command::new(env!("CARGO_BIN_EXE_patchjit"))
+        .arg("compile")
+        .arg(&path)
+        .args(["--target", "x86_64-sysv", "--emit", "obj"])
+        .output();
+    let bytes = bytes.unwrap().stdout;
+    let file = File::parse(&*bytes).unwrap();
+    let names = file.symbols().map(|symbol| symbol.name().unwrap());
+    let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+    assert_eq!(names, ["plain_f.body", "plain_f"]);
+}
+
+#[test]
+fn bad_combinations_are_status_2() {
+    for (arguments, what) in [
+        (
+            &["--format", "macho"][..],
+            "--format goes with --emit obj only",
+        ),
+        (
+            &["--emit", "asm", "--format", "elf"],
+            "--format goes with --emit obj only",
+        ),
+        (&["--emit", "asm", "--prefix", "a_"], "--prefix goes with"),
+        (&["--emit", "obj", "--prefix", "1a"], "no name in C"),
+        (&["--emit", "obj", "--format", "a.out"], "coff"),
+    ] {
+        let (status, errors) = compile(arguments).unwrap_err();
+        assert_eq!(status, 2, "{arguments:?}");
+        assert!(errors.starts_with("error: "), "{errors}");
+        assert!(errors.contains(what), "{errors}");
+    }
+}
+
+/// A folder that is removed with the value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let name = format!("patchjit-objects-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
