@@ -150,7 +150,7 @@ pub struct CompileArguments {
     /// The object file's format [default: elf]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// What exported names in an object file begin with: nothing, or a name in C [default: the file's name
+    /// What exported names in an object file and its header begin with: nothing, or a name in C [default: the file's name
     /// without its ending, and `_`]
     #[arg(long, value_name = "NAME", value_parser = interface::prefix)]
     pub prefix: Option<String>,
@@ -166,7 +166,7 @@ pub enum Format {
     Elf,
     /// macOS 11 and later; read back, never run there
     Macho,
-    /// Windows; read back, never run there. On x86-64 the code keeps the System V convention, which GCC and Clang
+    /// Windows; read back, run in Wine at most. Code for x86_64-sysv keeps the System V convention, which GCC and Clang
     /// know and Microsoft's compiler does not. No code probes the stack: what `depth` calls take must be committed
     Coff,
 }
@@ -178,6 +178,8 @@ pub enum Emit {
     Bin,
     /// An object file with a symbol for each function, and tables of host functions and entry cells
     Obj,
+    /// The C header for the object file that the same options give
+    Header,
     /// The code's disassembly
     Asm,
     /// The program that is compiled, in its text form

@@ -9,6 +9,7 @@ use patchjit::stencil::{Distances, StencilSet};
 use patchjit::verify::Verified;
 use patchjit_cli::disassemble;
 use patchjit_cli::engine::Compilation;
+use patchjit_cli::header::{self, Facts};
 use patchjit_cli::interface::{self, Interface};
 use patchjit_cli::module::Module;
 use patchjit_cli::object_file;
@@ -66,6 +67,14 @@ pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
             match emit {
                 Emit::Asm => listing(module, &code, set).into_bytes(),
                 Emit::Obj => object(&code, &names(arguments, module, &code), arguments, set)?,
+                Emit::Header => {
+                    let facts = Facts {
+                        target: set.target,
+                        fuel: arguments.fuel,
+                        frame_bytes: code.frame_bytes,
+                    };
+                    header::header(module, &names(arguments, module, &code), facts).into_bytes()
+                }
                 Emit::Bin | Emit::Uop => code.bytes,
             }
         }
@@ -115,15 +124,15 @@ fn combination(arguments: &CompileArguments) -> Result<(), Failure> {
     let emit = arguments.emit;
     let what = if arguments.format.is_some() && emit != Emit::Obj {
         "error: --format goes with --emit obj only"
-    } else if arguments.prefix.is_some() && emit != Emit::Obj {
-        "error: --prefix goes with --emit obj only"
+    } else if arguments.prefix.is_some() && !matches!(emit, Emit::Obj | Emit::Header) {
+        "error: --prefix goes with --emit obj and --emit header only"
     } else {
         return Ok(());
     };
     Err(Failure::input(what.to_string()))
 }
 
-/// The names that the object file has.
+/// The names that the object file and its header have in common.
 fn names(arguments: &CompileArguments, module: &Module, code: &Code) -> Interface {
     let prefix = match &arguments.prefix {
         Some(prefix) => prefix,

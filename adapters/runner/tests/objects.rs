@@ -1,4 +1,4 @@
-//! Object files, read back for every target and format.
+//! Object files and headers: read back for every target and format, and, where this machine can, linked with C and run.
 
 use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use object::{
@@ -203,16 +203,26 @@ fn programs_without_tables_have_none() {
     let folder = Folder::new("plain");
     let path = folder.0.join("plain.uop");
     std::fs::write(&path, "func @f() {\nentry:\n    return\n}\n").unwrap();
-    let bytes = Command::new(env!("CARGO_BIN_EXE_patchjit"))
-        .arg("compile")
-        .arg(&path)
-        .args(["--target", "x86_64-sysv", "--emit", "obj"])
-        .output();
-    let bytes = bytes.unwrap().stdout;
+    let write = |emit: &str| {
+        let arguments = ["--target", "x86_64-sysv", "--emit", emit];
+        let ran = Command::new(env!("CARGO_BIN_EXE_patchjit"))
+            .arg("compile")
+            .arg(&path)
+            .args(arguments)
+            .output();
+        ran.unwrap().stdout
+    };
+    let bytes = write("obj");
     let file = File::parse(&*bytes).unwrap();
     let names = file.symbols().map(|symbol| symbol.name().unwrap());
     let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
     assert_eq!(names, ["plain_f.body", "plain_f"]);
+    let header = String::from_utf8(write("header")).unwrap();
+    assert!(
+        header.contains("uint32_t PATCHJIT_CALL plain_f("),
+        "{header}"
+    );
+    assert!(!header.contains("extern const"), "{header}");
 }
 
 #[test]
@@ -223,7 +233,7 @@ fn bad_combinations_are_status_2() {
             "--format goes with --emit obj only",
         ),
         (
-            &["--emit", "asm", "--format", "elf"],
+            &["--emit", "header", "--format", "elf"],
             "--format goes with --emit obj only",
         ),
         (&["--emit", "asm", "--prefix", "a_"], "--prefix goes with"),
@@ -253,4 +263,66 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Whether there is a C compiler for what this machine runs, which the objects here are for; says so if not.
+fn has_cc() -> bool {
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        eprintln!("not run: this machine is not x86-64 Linux");
+        return false;
+    }
+    let found = Command::new("cc").arg("--version").output().is_ok();
+    if !found {
+        eprintln!("not run: there is no cc");
+    }
+    found
+}
+
+/// Runs a command that must succeed; gives what it prints.
+fn run(command: &mut Command) -> String {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let text = String::from_utf8_lossy(&stdout).into_owned();
+    let errors = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{command:?}: {text}{errors}");
+    text
+}
+
+#[test]
+fn linked_with_c() {
+    if !has_cc() {
+        return;
+    }
+    let build = Folder::new("harness");
+    let harness = build.0.join("harness");
+    for (name, prefix) in [("sample", "sample_"), ("other", "other_")] {
+        for (emit, ending) in [("obj", "o"), ("header", "h")] {
+            let arguments = ["--target", "x86_64-sysv", "--prefix", prefix, "--emit"];
+            let bytes = compile(&[&arguments[..], &[emit]].concat()).unwrap();
+            std::fs::write(build.0.join(name).with_extension(ending), bytes).unwrap();
+        }
+    }
+    // Position-independent, and the tables read-only once they are filled in; no warning of an executable stack.
+    run(Command::new("cc")
+        .args(["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror"])
+        .args(["-pie", "-Wl,-z,text", "-Wl,--fatal-warnings"])
+        .arg("-I")
+        .arg(&build.0)
+        .arg("-o")
+        .arg(&harness)
+        .arg(folder().join("harness.c"))
+        .args(["sample.o", "other.o"].map(|name| build.0.join(name))));
+    assert_eq!(run(&mut Command::new(&harness)), "all as it should be\n");
+    if Command::new("c++").arg("--version").output().is_err() {
+        eprintln!("not compiled as C++: there is no c++");
+        return;
+    }
+    run(Command::new("c++")
+        .args(["-x", "c++", "-std=c++11", "-pedantic", "-Wall", "-Wextra"])
+        .args(["-Werror", "-fsyntax-only", "-I"])
+        .arg(&build.0)
+        .arg(folder().join("harness.c")));
 }
