@@ -291,6 +291,7 @@ fn run(command: &mut Command) -> String {
     text
 }
 
+/// `ci/objects.sh` does the same for AArch64.
 #[test]
 fn linked_with_c() {
     if !has_cc() {
@@ -325,4 +326,35 @@ fn linked_with_c() {
         .args(["-Werror", "-fsyntax-only", "-I"])
         .arg(&build.0)
         .arg(folder().join("harness.c")));
+}
+
+/// The front page's C program, with the object and the header of the commands above it.
+#[test]
+fn the_front_page_s_program() {
+    if !has_cc() {
+        return;
+    }
+    let page = include_str!("../../../README.md");
+    let (_, section) = page.split_once("## Ahead of time").unwrap();
+    let block = |language: &str| {
+        let (_, block) = section.split_once(&format!("```{language}\n")).unwrap();
+        block.split_once("```").unwrap().0
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let build = Folder::new("page");
+    for command in block("sh").lines() {
+        let (_, arguments) = command.split_once(" -- ").unwrap();
+        let (arguments, output) = arguments.split_once(" -o ").unwrap();
+        run(Command::new(env!("CARGO_BIN_EXE_patchjit"))
+            .args(arguments.split(' '))
+            .arg("-o")
+            .arg(build.0.join(output))
+            .current_dir(&root));
+    }
+    std::fs::write(build.0.join("main.c"), block("c")).unwrap();
+    run(Command::new("cc")
+        .args(["main.c", "collatz.o"])
+        .current_dir(&build.0));
+    let printed = run(&mut Command::new(build.0.join("a.out")));
+    assert!(section.contains(&format!("prints `{}`", printed.trim_end())));
 }
