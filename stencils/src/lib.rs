@@ -9,26 +9,55 @@
 mod aarch64_aapcs;
 mod table;
 mod x86_64_sysv;
+mod x86_64_windows;
 
 pub use aarch64_aapcs::AARCH64_AAPCS;
 pub use x86_64_sysv::X86_64_SYSV;
+pub use x86_64_windows::X86_64_WINDOWS;
 
 use patchjit::stencil::StencilSet;
 
+/// The stencils for AArch64 as Apple's systems use it. Code of [`AARCH64_AAPCS`] keeps to their rules: it leaves x18 alone and
+/// x29 as it is, and passes no arguments on the stack.
+pub static AARCH64_APPLE: StencilSet = StencilSet {
+    target: "aarch64-apple",
+    ..AARCH64_AAPCS
+};
+
+/// The stencils for AArch64 as Windows uses it: the same again.
+pub static AARCH64_WINDOWS: StencilSet = StencilSet {
+    target: "aarch64-windows",
+    ..AARCH64_AAPCS
+};
+
 /// The sets of all targets.
-pub static ALL: [&StencilSet; 2] = [&X86_64_SYSV, &AARCH64_AAPCS];
+pub static ALL: [&StencilSet; 5] = [
+    &X86_64_SYSV,
+    &X86_64_WINDOWS,
+    &AARCH64_AAPCS,
+    &AARCH64_APPLE,
+    &AARCH64_WINDOWS,
+];
 
 /// The set whose code runs in this process: the architecture and the conventions that it was built for. `None` if there is
 /// none; the interpreter runs everywhere.
 pub const fn host() -> Option<&'static StencilSet> {
-    if cfg!(all(target_arch = "x86_64", not(windows))) {
-        Some(&X86_64_SYSV)
-    } else if cfg!(all(
-        target_arch = "aarch64",
-        target_endian = "little",
-        not(any(windows, target_vendor = "apple"))
-    )) {
-        Some(&AARCH64_AAPCS)
+    // Firmware and Cygwin have the conventions of Windows, too.
+    const WINDOWS: bool = cfg!(any(windows, target_os = "uefi", target_os = "cygwin"));
+    if cfg!(target_arch = "x86_64") {
+        Some(if WINDOWS {
+            &X86_64_WINDOWS
+        } else {
+            &X86_64_SYSV
+        })
+    } else if cfg!(all(target_arch = "aarch64", target_endian = "little")) {
+        Some(if cfg!(target_vendor = "apple") {
+            &AARCH64_APPLE
+        } else if WINDOWS {
+            &AARCH64_WINDOWS
+        } else {
+            &AARCH64_AAPCS
+        })
     } else {
         None
     }

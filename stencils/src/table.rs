@@ -164,6 +164,13 @@ pub(crate) const X86_64_SYSV_REGISTERS: RegisterFile = RegisterFile {
     stack_alignment: 16,
 };
 
+/// The registers of x86-64 under the conventions of Windows: the same, with more of them kept by host functions. Two arguments
+/// are in registers that are kept, since only six of those for values are not.
+pub(crate) const X86_64_WINDOWS_REGISTERS: RegisterFile = RegisterFile {
+    preserved: RegisterSet(0xf0c8 | 0x7fc0 << 32),
+    ..X86_64_SYSV_REGISTERS
+};
+
 /// The registers of AArch64 under the AAPCS64 conventions. x28 is the context, x16 and v31 are scratch, x17, x30 and v30
 /// belong to templates, x18 to the platform, x29 to C's chain of frames.
 pub(crate) const AARCH64_AAPCS_REGISTERS: RegisterFile = RegisterFile {

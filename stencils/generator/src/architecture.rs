@@ -31,8 +31,8 @@ pub trait Architecture: Sync {
     fn title(&self) -> &'static str;
     /// What its code needs of the processor, for its documentation.
     fn features(&self) -> &'static str;
-    /// The file with the bodies.
-    fn bodies(&self) -> &'static str;
+    /// The files with the bodies; a family takes the place of one of the same name in a file before.
+    fn bodies(&self) -> &'static [&'static str];
     /// The compiler's arguments; part of the digest.
     fn flags(&self) -> &'static [&'static str];
     /// How its code holds distances.

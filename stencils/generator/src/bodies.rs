@@ -98,7 +98,7 @@ struct Loop {
     rows: Vec<Vec<String>>,
 }
 
-/// Reads the whole file.
+/// Reads a whole file.
 pub fn parse(architecture: &dyn Architecture, text: &str) -> Result<Vec<FamilySource>, String> {
     let mut families = Vec::new();
     let mut loops: Vec<Loop> = Vec::new();
@@ -141,6 +141,16 @@ pub fn parse(architecture: &dyn Architecture, text: &str) -> Result<Vec<FamilySo
         }
     }
     Ok(families)
+}
+
+/// Puts families in the places of those of the same name, others at the end.
+pub fn replace(families: &mut Vec<FamilySource>, with: Vec<FamilySource>) {
+    for family in with {
+        match families.iter_mut().find(|other| other.name == family.name) {
+            Some(other) => *other = family,
+            None => families.push(family),
+        }
+    }
 }
 
 /// Instantiates a family for every combination of the loops' rows.

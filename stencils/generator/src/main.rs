@@ -37,7 +37,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// All that there are.
-const ARCHITECTURES: [&dyn Architecture; 2] = [&x86_64::X86_64, &aarch64::Aarch64];
+const ARCHITECTURES: [&dyn Architecture; 3] = [
+    &x86_64::X86_64(x86_64::Convention::SystemV),
+    &x86_64::X86_64(x86_64::Convention::Windows),
+    &aarch64::Aarch64,
+];
 
 fn main() -> ExitCode {
     let mut check = false;
@@ -75,8 +79,12 @@ fn run(architecture: &dyn Architecture, check: bool) -> Result<(), String> {
     let read = |path: &str| {
         std::fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"))
     };
-    let file = architecture.bodies();
-    let (prelude, text) = (read("bodies/prelude.rs")?, read(&format!("bodies/{file}"))?);
+    let prelude = read("bodies/prelude.rs")?;
+    let files = architecture.bodies();
+    let texts = files
+        .iter()
+        .map(|file| read(&format!("bodies/{file}")))
+        .collect::<Result<Vec<String>, String>>()?;
     let version = compile::compiler_version()?;
     if !version.starts_with(compile::COMPILER) {
         eprintln!(
@@ -85,9 +93,15 @@ fn run(architecture: &dyn Architecture, check: bool) -> Result<(), String> {
         );
     }
     let flags = architecture.flags().join(" ");
-    let digest = digest(&[&prelude, &text, &flags, compile::COMPILER]);
-    let families =
-        bodies::parse(architecture, &text).map_err(|error| format!("{file}: {error}"))?;
+    let mut inputs = vec![prelude.as_str()];
+    inputs.extend(texts.iter().map(String::as_str));
+    inputs.extend([flags.as_str(), compile::COMPILER]);
+    let digest = digest(&inputs);
+    let mut families = Vec::new();
+    for (file, text) in files.iter().zip(&texts) {
+        let more = bodies::parse(architecture, text).map_err(|error| format!("{file}: {error}"))?;
+        bodies::replace(&mut families, more);
+    }
 
     let start = std::time::Instant::now();
     let variants = choose_variants(architecture, &families);

@@ -56,8 +56,8 @@ impl Architecture for Aarch64 {
         "Armv8.0-A with floating point under the AAPCS64 conventions"
     }
 
-    fn bodies(&self) -> &'static str {
-        "aarch64.stencils"
+    fn bodies(&self) -> &'static [&'static str] {
+        &["aarch64.stencils"]
     }
 
     fn flags(&self) -> &'static [&'static str] {

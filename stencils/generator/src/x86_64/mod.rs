@@ -1,4 +1,4 @@
-//! x86-64 under the System V conventions.
+//! x86-64 under the System V conventions, and under those of Windows.
 
 mod lift;
 mod prove;
@@ -40,31 +40,65 @@ const SCRATCH_INT: u32 = 1 << 10;
 /// r12: as a base it takes a byte more, the one that says that there is no index.
 const INDEX_ESCAPE: u32 = 1 << 12;
 const CONTEXT: u32 = 1 << 5;
-/// Kept by C functions: rbx, r12 to r15 (rbp is not ours to give).
-const PRESERVED_INTS: u32 = 1 << 3 | 0xf << 12;
 
-/// The architecture.
-pub struct X86_64;
+/// How C functions call each other.
+pub enum Convention {
+    SystemV,
+    Windows,
+}
+
+use Convention::{SystemV, Windows};
+
+impl Convention {
+    /// What C functions keep of the registers that values may be in, integer and float registers: rbp is not among them,
+    /// and no scratch register.
+    fn preserved(&self) -> (u32, u32) {
+        match self {
+            // rbx, r12 to r15
+            SystemV => (1 << 3 | 0xf << 12, 0),
+            // rbx, rsi, rdi, r12 to r15; xmm6 to xmm14
+            Windows => (1 << 3 | 1 << 6 | 1 << 7 | 0xf << 12, 0x7fc0),
+        }
+    }
+}
+
+/// The architecture, with the convention of a target.
+pub struct X86_64(pub Convention);
 
 impl Architecture for X86_64 {
     fn target(&self) -> &'static str {
-        "x86_64-sysv"
+        match self.0 {
+            SystemV => "x86_64-sysv",
+            Windows => "x86_64-windows",
+        }
     }
 
     fn constant(&self) -> &'static str {
-        "X86_64_SYSV"
+        match self.0 {
+            SystemV => "X86_64_SYSV",
+            Windows => "X86_64_WINDOWS",
+        }
     }
 
     fn title(&self) -> &'static str {
-        "x86-64, System V"
+        match self.0 {
+            SystemV => "x86-64, System V",
+            Windows => "x86-64, Windows",
+        }
     }
 
     fn features(&self) -> &'static str {
-        "x86-64 with SSE4.1 and POPCNT under the System V conventions"
+        match self.0 {
+            SystemV => "x86-64 with SSE4.1 and POPCNT under the System V conventions",
+            Windows => "x86-64 with SSE4.1 and POPCNT under the conventions of Windows",
+        }
     }
 
-    fn bodies(&self) -> &'static str {
-        "x86_64.stencils"
+    fn bodies(&self) -> &'static [&'static str] {
+        match self.0 {
+            SystemV => &["x86_64.stencils"],
+            Windows => &["x86_64.stencils", "x86_64_windows.stencils"],
+        }
     }
 
     fn flags(&self) -> &'static [&'static str] {
@@ -112,13 +146,14 @@ impl Architecture for X86_64 {
     }
 
     fn group(&self, name: &str) -> Option<RegisterSet> {
-        let ints = ALLOCATABLE_INTS | SCRATCH_INT;
-        let ints = match name {
-            "all" => ints,
-            "host" => ints & !PRESERVED_INTS,
+        let (kept_ints, kept_floats) = match name {
+            "all" => (0, 0),
+            "host" => self.0.preserved(),
             _ => return None,
         };
-        Some(RegisterSet(u64::from(ints) | 0xffff << 32))
+        let ints = (ALLOCATABLE_INTS | SCRATCH_INT) & !kept_ints;
+        let floats = 0xffff & !kept_floats;
+        Some(RegisterSet(u64::from(ints) | u64::from(floats) << 32))
     }
 
     fn declarations(&self) -> String {
