@@ -1,7 +1,7 @@
 //! Runs updates of memory on two threads at once: none of them is lost.
 #![cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux"
+    any(target_os = "linux", windows)
 ))]
 
 mod common;

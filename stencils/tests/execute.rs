@@ -1,7 +1,7 @@
 //! Executes every template of the ops against the op table, over edge cases, in several register assignments.
 #![cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux"
+    any(target_os = "linux", windows)
 ))]
 
 mod common;

@@ -1,7 +1,7 @@
 //! Executes the forms that ops are glued together with.
 #![cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux"
+    any(target_os = "linux", windows)
 ))]
 
 mod common;

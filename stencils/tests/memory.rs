@@ -1,7 +1,7 @@
 //! Executes loads, stores and atomics, with every kind of address.
 #![cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux"
+    any(target_os = "linux", windows)
 ))]
 
 mod common;

@@ -21,6 +21,11 @@ pub const FELL_THROUGH: [u8; 8] = 0xd61f_0220_f940_5bb1_u64.to_le_bytes();
 /// Ends code that has: `ldr x17, [x29, #184]; br x17`.
 pub const JUMPED: [u8; 8] = 0xd61f_0220_f940_5fb1_u64.to_le_bytes();
 
+unsafe extern "C" {
+    /// Loads a state's registers, runs the code, and stores the registers in the state again.
+    pub fn patchjit_run_stencil(state: *mut super::State, code: *const u8);
+}
+
 // The frame: x29 and x30, x19 to x28 from 16, d8 to d15 from 96, the state's address and x18 at 160, the two ways back at
 // 176. Below it is room for what the end of a function's frame takes from the stack, where it is run without a beginning.
 core::arch::global_asm!(

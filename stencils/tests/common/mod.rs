@@ -4,13 +4,13 @@
 
 #[cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux"
+    any(target_os = "linux", windows)
 ))]
 mod run;
 
 #[cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux"
+    any(target_os = "linux", windows)
 ))]
 #[allow(unused_imports, reason = "the tests of tables run nothing")]
 pub use run::*;

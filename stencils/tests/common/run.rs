@@ -3,9 +3,13 @@
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 mod machine;
+mod pages;
 
 #[allow(unused_imports, reason = "each test uses its part")]
-pub use machine::{C_ARGUMENTS, FELL_THROUGH, JUMPED, PUSHED, STACK_POINTER, set_return};
+pub use {
+    machine::{C_ARGUMENTS, FELL_THROUGH, JUMPED, PUSHED, STACK_POINTER, set_return},
+    pages::Pages,
+};
 
 use super::{Registers, assignments, fill, immediates, kinds, templates};
 use machine::{FLOATS, INTS};
@@ -22,11 +26,6 @@ pub struct State {
     pub ints: [u64; INTS],
     pub floats: [[u64; 2]; FLOATS],
     pub jumped: u64,
-}
-
-unsafe extern "C" {
-    /// Loads a state's registers, runs the code, and stores the registers in the state again.
-    fn patchjit_run_stencil(state: *mut State, code: *const u8);
 }
 
 /// A small generator of numbers.
@@ -80,79 +79,12 @@ impl State {
     }
 }
 
-/// Pages that are written, then executed, never both at once.
-pub struct Pages {
-    start: *mut u8,
-    size: usize,
-    pub used: usize,
-}
-
-impl Pages {
-    pub fn new(size: usize) -> Pages {
-        // SAFETY: a fresh private mapping, checked below.
-        let start = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        assert!(start != libc::MAP_FAILED);
-        Pages {
-            start: start.cast(),
-            size,
-            used: 0,
-        }
-    }
-
-    fn protect(&self, protection: i32) {
-        // SAFETY: the mapping is ours, and nothing in it runs now.
-        let result = unsafe { libc::mprotect(self.start.cast(), self.size, protection) };
-        assert_eq!(result, 0);
-    }
-
-    /// Makes the pages writable and empty.
-    pub fn clear(&mut self) {
-        self.protect(libc::PROT_READ | libc::PROT_WRITE);
-        self.used = 0;
-    }
-
-    /// Makes the pages executable.
-    pub fn publish(&mut self) {
-        self.protect(libc::PROT_READ | libc::PROT_EXEC);
-        // SAFETY: the pages are mapped.
-        unsafe { patchjit::cache::synchronize(self.start, self.start, self.used) };
-    }
-
-    /// Adds code; where it begins.
-    pub fn add(&mut self, code: &[u8]) -> *const u8 {
-        assert!(self.used + code.len() <= self.size);
-        // SAFETY: the range lies in the mapping, which is writable now.
-        unsafe {
-            let at = self.start.add(self.used);
-            std::ptr::copy_nonoverlapping(code.as_ptr(), at, code.len());
-            self.used += code.len().next_multiple_of(16);
-            at
-        }
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours and nothing refers to it any more.
-        unsafe { libc::munmap(self.start.cast(), self.size) };
-    }
-}
-
 /// Runs published code on a state.
 pub fn run(code: *const u8, state: &mut State) {
     state.jumped = 0;
     // SAFETY: the code was made by `callable` from templates whose operands the caller has set up; it
     // returns, and everything that it may change is saved around it.
-    unsafe { patchjit_run_stencil(state, code) };
+    unsafe { machine::patchjit_run_stencil(state, code) };
 }
 
 /// Fills the holes for the target.

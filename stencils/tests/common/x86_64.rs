@@ -7,7 +7,7 @@ pub const FLOATS: usize = 16;
 pub const STACK_POINTER: usize = 4;
 
 /// Where the first two arguments of C functions are.
-pub const C_ARGUMENTS: [usize; 2] = [7, 6];
+pub const C_ARGUMENTS: [usize; 2] = if cfg!(windows) { [1, 2] } else { [7, 6] };
 
 /// By how much the beginning of a frame without room of its own moves the stack pointer: the call has stored the return
 /// address.
@@ -17,6 +17,11 @@ pub const PUSHED: u64 = 0;
 pub const FELL_THROUGH: [u8; 2] = [0xf8, 0xc3];
 /// Ends code that has: `stc; ret`.
 pub const JUMPED: [u8; 2] = [0xf9, 0xc3];
+
+unsafe extern "sysv64" {
+    /// Loads a state's registers, runs the code, and stores the registers in the state again.
+    pub fn patchjit_run_stencil(state: *mut super::State, code: *const u8);
+}
 
 core::arch::global_asm!(
     ".globl patchjit_run_stencil; patchjit_run_stencil:",
