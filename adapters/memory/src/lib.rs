@@ -25,7 +25,7 @@
 //! to write and once to execute ([`Views::Two`]), so code can be added while other code of the arena runs. Where
 //! the system refuses that, and elsewhere, one mapping has its protection changed ([`Views::One`], through the
 //! `region` crate): while a [`Writing`] is open, the pages that its block touches do not execute, so nobody
-//! may run code on them. The paths for macOS and Windows are compiled from the same source and are not run by
+//! may run code on them. The path for Windows is tested in Wine; that for macOS is compiled from the same source and not run by
 //! this project's tests.
 //!
 //! **What stands where no code is.** Pages that were never used have no access at all; the rest of a used page,

@@ -1,16 +1,18 @@
 //! Executable memory, seen from outside: protections as the kernel reports them, faults in a process of
 //! their own, and code that runs.
 #![cfg(all(
-    target_os = "linux",
+    any(target_os = "linux", windows),
     any(target_arch = "x86_64", target_arch = "aarch64")
 ))]
 
+#[cfg_attr(target_os = "linux", path = "system/linux.rs")]
+#[cfg_attr(windows, path = "system/windows.rs")]
+mod system;
+
 use patchjit_memory::{Arena, Block, Error, TRAP_BYTE, Views};
 use std::ops::Range;
-use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
-
-const BOTH: [Views; 2] = [Views::Two, Views::One];
+use system::{VIEWS, mappings};
 
 /// How many bytes [`returns`] gives.
 const LENGTH: usize = if cfg!(target_arch = "x86_64") { 6 } else { 12 };
@@ -54,19 +56,6 @@ fn bytes(addresses: Range<u64>) -> Vec<u8> {
         .collect()
 }
 
-/// All mappings of the process, with their protection as `rwxp`.
-fn mappings() -> Vec<(Range<u64>, String)> {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    maps.lines()
-        .map(|line| {
-            let (range, rest) = line.split_once(' ').unwrap();
-            let (start, end) = range.split_once('-').unwrap();
-            let address = |text| u64::from_str_radix(text, 16).unwrap();
-            (address(start)..address(end), rest[..4].to_string())
-        })
-        .collect()
-}
-
 fn protection(address: u64) -> String {
     let found = mappings()
         .into_iter()
@@ -85,7 +74,7 @@ fn assert_never_both() {
 
 #[test]
 fn code_runs_through_the_other_view() {
-    for views in BOTH {
+    for views in VIEWS {
         let mut arena = Arena::with_views(1 << 16, views).unwrap();
         assert_eq!(arena.views(), views);
         let code = returns(42);
@@ -103,7 +92,7 @@ fn code_runs_through_the_other_view() {
 
 #[test]
 fn nothing_is_ever_writable_and_executable() {
-    for views in BOTH {
+    for views in VIEWS {
         let mut arena = Arena::with_views(1 << 20, views).unwrap();
         assert_never_both();
         let first = install(&mut arena, 1);
@@ -148,7 +137,7 @@ fn executes(views: Views) -> &'static str {
 
 #[test]
 fn the_protection_follows_use() {
-    for views in BOTH {
+    for views in VIEWS {
         let mut arena = Arena::with_views(1 << 20, views).unwrap();
         let Range { start, end } = arena.addresses();
         assert_eq!(end - start, 1 << 20);
@@ -163,7 +152,7 @@ fn the_protection_follows_use() {
 
 #[test]
 fn small_functions_share_pages() {
-    for views in BOTH {
+    for views in VIEWS {
         let mut arena = Arena::with_views(1 << 16, views).unwrap();
         let blocks: Vec<_> = (0..1000).map(|n| install(&mut arena, n)).collect();
         let start = blocks[0].address();
@@ -177,7 +166,7 @@ fn small_functions_share_pages() {
 
 #[test]
 fn released_ranges_are_filled_and_used_again() {
-    for views in BOTH {
+    for views in VIEWS {
         let mut arena = Arena::with_views(1 << 16, views).unwrap();
         let before = install(&mut arena, 1);
         let block = install(&mut arena, 2);
@@ -196,7 +185,7 @@ fn released_ranges_are_filled_and_used_again() {
 
 #[test]
 fn what_is_not_used_becomes_traps_and_goes_back() {
-    for views in BOTH {
+    for views in VIEWS {
         let mut arena = Arena::with_views(1 << 16, views).unwrap();
         let mut block = arena.reserve(5000).unwrap();
         let mut writing = arena.write(&mut block).unwrap();
@@ -218,7 +207,7 @@ fn what_is_not_used_becomes_traps_and_goes_back() {
 
 #[test]
 fn dropped_writings_leave_traps() {
-    for views in BOTH {
+    for views in VIEWS {
         let mut arena = Arena::with_views(1 << 16, views).unwrap();
         let mut block = arena.reserve(64).unwrap();
         arena.write(&mut block).unwrap().buffer().write.fill(0x90);
@@ -229,7 +218,7 @@ fn dropped_writings_leave_traps() {
 
 #[test]
 fn errors_say_what_is_missing() {
-    for views in BOTH {
+    for views in VIEWS {
         let mut arena = Arena::with_views(4096, views).unwrap();
         let mut block = arena.reserve(4000).unwrap();
         assert_eq!(
@@ -265,6 +254,7 @@ fn errors_say_what_is_missing() {
 
 /// A large arena costs address space, not memory.
 #[test]
+#[cfg(target_os = "linux")]
 fn storage_grows_with_use() {
     let mut arena = Arena::new(1 << 30).unwrap();
     let block = install(&mut arena, 5);
@@ -356,18 +346,20 @@ fn this_program() -> Command {
 
 #[test]
 fn wrong_accesses_kill_the_process() {
-    const SEGV: i32 = 11;
-    // `int3`, and what is no instruction.
-    const TRAP: i32 = if cfg!(target_arch = "x86_64") { 5 } else { 4 };
-    for (what, signal) in [
-        ("guard-before", SEGV),
-        ("guard-behind", SEGV),
-        ("guard-written-behind", SEGV),
-        ("write-execute-view", SEGV),
-        ("run-write-view", SEGV),
+    use system::{ACCESS, TRAP};
+    for (what, end) in [
+        ("guard-before", ACCESS),
+        ("guard-behind", ACCESS),
+        ("guard-written-behind", ACCESS),
+        ("write-execute-view", ACCESS),
+        ("run-write-view", ACCESS),
         ("run-released", TRAP),
     ] {
-        for views in ["two", "one"] {
+        for views in VIEWS {
+            let views = match views {
+                Views::Two => "two",
+                Views::One => "one",
+            };
             let output = this_program()
                 .args(["--exact", "faults_when_told_to", "--nocapture"])
                 .env("PATCHJIT_MEMORY_FAULT", format!("{what} {views}"))
@@ -375,8 +367,8 @@ fn wrong_accesses_kill_the_process() {
                 .unwrap();
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             assert_eq!(
-                output.status.signal(),
-                Some(signal),
+                system::end_of(output.status),
+                Some(end),
                 "{what} {views}: {text}"
             );
         }
