@@ -38,8 +38,12 @@ pub type EntryCode = unsafe extern "C" fn(context: *mut Context, values: *mut u6
 /// * [`Context::exit_counters`] is valid for every counter that exits of the code count in, where its exits are counted.
 /// * `values` is valid for as many words as the longer of the function's parameters and results.
 /// * The machine stack has room for `context.depth` times the greatest frame size that compilation reported for any code
-///   that the run can get to.
-/// * Host functions return: they do not unwind into compiled code.
+///   that the run can get to. On Windows, where a thread's stack grows only if its pages are touched in order, that much
+///   of it has been touched before, if that size is above 4,096 bytes: code does not touch all pages of its frames.
+/// * Host functions return: they do not unwind into compiled code, which has no unwind tables. What a host function throws and
+///   does not catch must end the process; a Rust function that is `extern "C"` sees to that for panics. (Windows takes
+///   functions without tables for such as have no frame, so its search for a handler ends in nonsense, or in a handler
+///   whose registers are not what they should be.)
 /// * A program that is not contained reaches only memory that it may reach.
 pub unsafe fn enter(entry: u64, context: *mut Context, values: *mut u64) -> Status {
     let address = core::ptr::with_exposed_provenance::<()>(entry as usize);
@@ -77,7 +81,7 @@ pub unsafe fn visit_references<'m>(
     mut visit: impl FnMut(*mut u64),
 ) {
     let mut stack = values;
-    // SAFETY: compiled code calls a host function with its stack pointer as `values`, and has the return address right
+    // SAFETY: compiled code calls a host function with its stack pointer as `values`, and has the call's address right
     // below.
     let mut address = unsafe { stack.sub(1).read() };
     while let Some(frame) = frame_at(address) {
