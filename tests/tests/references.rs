@@ -2,7 +2,7 @@
 //! where they are then, and what it does not use any more must be gone.
 #![cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux"
+    any(target_os = "linux", windows)
 ))]
 
 use patchjit::call;
