@@ -31,26 +31,28 @@ has() {
 }
 
 if has x86_64-w64-mingw32-gcc "COFF for x86-64"; then
-    objects x86_64-sysv coff
-    x86_64-w64-mingw32-gcc -std=c11 -Wall -Wextra -Werror -I "$build" -o "$build/harness.exe" \
-        "$sources/harness.c" "$build/sample.o" "$build/other.o"
-    echo "COFF for x86-64: linked"
-    if has wine64 "COFF for x86-64, running it"; then
-        export WINEPREFIX=$build/wine WINEDEBUG=-all
-        wine64 "$build/harness.exe"
-        wineserver -w
-        echo "COFF for x86-64: run in Wine"
-    fi
+    for target in x86_64-windows x86_64-sysv; do
+        objects "$target" coff
+        x86_64-w64-mingw32-gcc -std=c11 -Wall -Wextra -Werror -I "$build" -o "$build/harness.exe" \
+            "$sources/harness.c" "$build/sample.o" "$build/other.o"
+        echo "COFF for $target: linked"
+        if has wine64 "COFF for $target, running it"; then
+            export WINEPREFIX=$build/wine WINEDEBUG=-all
+            wine64 "$build/harness.exe"
+            wineserver -w
+            echo "COFF for $target: run in Wine"
+        fi
+    done
 fi
 if has lld-link "COFF for AArch64"; then
-    objects aarch64-aapcs coff
+    objects aarch64-windows coff
     # Without a C compiler for it an entry stands in for the host functions.
     lld-link /dll /noentry /out:"$build/sample.dll" /export:sample_add /export:other_cells,DATA \
         /alternatename:mix=sample_add /alternatename:host_2e_log=sample_add "$build/sample.o" "$build/other.o"
     echo "COFF for AArch64: linked"
 fi
 if has ld64.lld "Mach-O"; then
-    for machine in x86_64:x86_64-sysv arm64:aarch64-aapcs; do
+    for machine in x86_64:x86_64-sysv arm64:aarch64-apple; do
         objects "${machine#*:}" macho
         ld64.lld -arch "${machine%:*}" -platform_version macos 11.0 11.0 -dylib -undefined dynamic_lookup \
             -fatal_warnings -o "$build/sample.dylib" "$build/sample.o" "$build/other.o"

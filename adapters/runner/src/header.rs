@@ -9,7 +9,7 @@ use crate::module::Module;
 use patchjit::ir::MAX_REGIONS;
 use patchjit::runtime::{Status, offset};
 use patchjit::types::Type;
-use patchjit_stencils::X86_64_SYSV;
+use patchjit_stencils::{X86_64_SYSV, X86_64_WINDOWS};
 use std::fmt::Write as _;
 
 /// What compilation said that the header says, too.
@@ -61,6 +61,16 @@ fn calls(text: &mut String, target: &str) {
 #error \"this compiler has no word for the System V convention; GCC and Clang have\"
 #else
 #define PATCHJIT_CALL
+#endif
+
+"
+    } else if target == X86_64_WINDOWS.target {
+        "\
+/* Compiled code is called, and calls host functions, as Windows has it, elsewhere too. */
+#if defined(_WIN32)
+#define PATCHJIT_CALL
+#else
+#define PATCHJIT_CALL __attribute__((ms_abi))
 #endif
 
 "
