@@ -5,10 +5,11 @@
 #   a browser                       for ci/page.sh, Debian's chromium-headless-shell, where this runs as root
 #   a compiler with its sources     for ci/bare-metal.sh, from Debian's packages, unpacked into a folder of its own
 #   AArch64's standard library      for ci/aarch64.sh, into the same folder; as root a linker and a C library; an emulator
+#   Wine and a linker               for ci/windows.sh, Debian's wine64 and gcc-mingw-w64-x86-64, where this runs as root
 #
 # Says what it could not install; the checks then say that they skip. Never fails for that. The folder is
 # PATCHJIT_TOOLS, ~/.cache/patchjit-tools unless said; removing it removes everything but cargo-fuzz
-# and the browser.
+# and what is installed as root.
 set -u
 tools=${PATCHJIT_TOOLS:-$HOME/.cache/patchjit-tools}
 
@@ -91,6 +92,19 @@ elif { apt-get install -qq --no-install-recommends $packages ||
     echo "linker for AArch64: installed $packages"
 else
     echo "linker for AArch64: Debian's $packages could not be had"
+fi
+
+packages="wine64 gcc-mingw-w64-x86-64"
+if command -v x86_64-w64-mingw32-gcc >/dev/null && { command -v wine64 || command -v wine || [ -x /usr/lib/wine/wine64 ]; } >/dev/null; then
+    echo "Wine and a linker: there are both"
+elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Wine and a linker: not installed; this is no Debian, or not root's"
+# shellcheck disable=SC2086
+elif { apt-get install -qq --no-install-recommends $packages ||
+    { apt-get update -qq && apt-get install -qq --no-install-recommends $packages; }; } >/dev/null 2>&1; then
+    echo "Wine and a linker: installed $packages"
+else
+    echo "Wine and a linker: Debian's $packages could not be had"
 fi
 
 # Emulators before 10.0 do not see code that is rewritten through another mapping of its pages. Debian 12 has a later one
