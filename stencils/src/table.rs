@@ -171,6 +171,9 @@ pub(crate) const X86_64_WINDOWS_REGISTERS: RegisterFile = RegisterFile {
     ..X86_64_SYSV_REGISTERS
 };
 
+/// The same for its later processors.
+pub(crate) const X86_64_SYSV_V3_REGISTERS: RegisterFile = X86_64_SYSV_REGISTERS;
+
 /// The registers of AArch64 under the AAPCS64 conventions. x28 is the context, x16 and v31 are scratch, x17, x30 and v30
 /// belong to templates, x18 to the platform, x29 to C's chain of frames.
 pub(crate) const AARCH64_AAPCS_REGISTERS: RegisterFile = RegisterFile {

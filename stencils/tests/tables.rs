@@ -8,7 +8,7 @@ use patchjit::stencil::{
     ABSENT, Distances, FORM_KINDS, Form, FormKind, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine,
     NO_FAMILY, OperandKind, PATTERNS, StencilSet,
 };
-use patchjit_stencils::{AARCH64_AAPCS, ALL, X86_64_SYSV, X86_64_WINDOWS};
+use patchjit_stencils::{AARCH64_AAPCS, ALL, X86_64_SYSV, X86_64_SYSV_V3, X86_64_WINDOWS};
 use sha2::{Digest, Sha256};
 
 /// The sets that have tables of their own; those that share them stand behind.
@@ -254,6 +254,7 @@ fn keeps_registers_apart(set: &StencilSet, untouched: &[u8]) {
 fn allocatable_registers_are_apart_from_the_others() {
     // The stack pointer and the context; those of the platform and of C.
     keeps_registers_apart(&X86_64_SYSV, &[4, 5]);
+    keeps_registers_apart(&X86_64_SYSV_V3, &[4, 5]);
     keeps_registers_apart(&X86_64_WINDOWS, &[4, 5]);
     keeps_registers_apart(&AARCH64_AAPCS, &[18, 28, 29, 31]);
 }
@@ -304,7 +305,7 @@ fn sets_of_one_digest_share_their_tables() {
         assert_ne!(pair[0].target, pair[1].target);
         assert!(std::ptr::eq(pair[0].templates, pair[1].templates));
     }
-    assert_eq!(sets().len(), 3);
+    assert_eq!(sets().len(), 4);
 }
 
 /// Checks the digest over the same inputs as the generator takes, so that changed bodies without new tables fail.
@@ -336,6 +337,8 @@ fn the_digests_are_those_of_the_bodies() {
     let flags = "--target=x86_64-unknown-linux-gnu -Ctarget-cpu=x86-64-v2 -Copt-level=3 -Cpanic=abort \
                  -Crelocation-model=static -Ccodegen-units=1 -Cno-redzone=yes -Awarnings --emit=obj";
     is_of_the_bodies(&X86_64_SYSV, &["x86_64.stencils"], flags);
+    let files = ["x86_64.stencils", "x86_64_v3.stencils"];
+    is_of_the_bodies(&X86_64_SYSV_V3, &files, flags);
     let files = ["x86_64.stencils", "x86_64_windows.stencils"];
     is_of_the_bodies(&X86_64_WINDOWS, &files, flags);
     is_of_the_bodies(

@@ -72,7 +72,7 @@ pub fn bench(arguments: &BenchArguments) -> Result<(), Failure> {
     let ratios: Vec<f64> = rows.iter().filter_map(|row| row.ratio).collect();
     let measured = Report {
         machine: machine(),
-        engine: if patchjit_stencils::host().is_some() {
+        engine: if patchjit_stencils::native().is_some() {
             "both"
         } else {
             "interp"
@@ -208,7 +208,7 @@ fn measure(file: &Path, arguments: &BenchArguments) -> Result<Option<Row>, Failu
         ratio: None,
     };
     let engines = Engines::new(module, verified, Engine::Jit, limits)?;
-    if let (Some(native), Some(set)) = (engines.native(), patchjit_stencils::host()) {
+    if let (Some(native), Some(set)) = (engines.native(), patchjit_stencils::native()) {
         let failed = |error| Failure::input(module.program_error(&error));
         let mut compilation = Compilation::new(verified, set, Options::default());
         let mut code = vec![0; compilation.code_bytes()];

@@ -212,7 +212,7 @@ fn native(
     verified: Verified<'_>,
     limits: Limits,
 ) -> Result<Option<Native>, Failure> {
-    let Some(set) = patchjit_stencils::host() else {
+    let Some(set) = patchjit_stencils::native() else {
         eprintln!("note: no target for this machine: the interpreter runs the program");
         return Ok(None);
     };

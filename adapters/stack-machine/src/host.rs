@@ -164,7 +164,7 @@ struct Engine {
 impl Engine {
     /// None where there are no stencils, or no memory for code.
     fn new() -> Option<Engine> {
-        let set = patchjit_stencils::host()?;
+        let set = patchjit_stencils::native()?;
         let arena = Arena::new(CODE_BYTES).ok()?;
         Some(Engine {
             set,

@@ -37,9 +37,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// All that there are.
-const ARCHITECTURES: [&dyn Architecture; 3] = [
-    &x86_64::X86_64(x86_64::Convention::SystemV),
-    &x86_64::X86_64(x86_64::Convention::Windows),
+const ARCHITECTURES: [&dyn Architecture; 4] = [
+    &x86_64::SYSV,
+    &x86_64::SYSV_V3,
+    &x86_64::WINDOWS,
     &aarch64::Aarch64,
 ];
 

@@ -17,7 +17,10 @@ use patchjit::stencil::{ABSENT, Family, Form, OperandKind, RegisterSet, StencilS
 use std::collections::BTreeMap;
 
 /// The stencils that run in this process.
-pub const SET: &StencilSet = patchjit_stencils::host().expect("tests are built for such hosts");
+pub const SET: &StencilSet = match option_env!("PATCHJIT_V3") {
+    Some(_) => &patchjit_stencils::X86_64_SYSV_V3,
+    None => patchjit_stencils::host().expect("tests are built for such hosts"),
+};
 
 /// Every register, and whether the code went to its target.
 #[derive(Clone, Debug, PartialEq)]

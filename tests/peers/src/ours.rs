@@ -91,7 +91,7 @@ impl Jit {
     /// For this machine, if it has a stencil set.
     pub fn new() -> Option<Jit> {
         Some(Jit {
-            set: patchjit_stencils::host()?,
+            set: patchjit_stencils::native()?,
             optimizer: None,
             verifier: Vec::new(),
             workspace: Vec::new(),

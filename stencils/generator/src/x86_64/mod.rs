@@ -42,7 +42,7 @@ const INDEX_ESCAPE: u32 = 1 << 12;
 const CONTEXT: u32 = 1 << 5;
 
 /// How C functions call each other.
-pub enum Convention {
+enum Convention {
     SystemV,
     Windows,
 }
@@ -62,43 +62,65 @@ impl Convention {
     }
 }
 
-/// The architecture, with the convention of a target.
-pub struct X86_64(pub Convention);
+/// The architecture, with the convention and the processors of a target.
+pub struct X86_64 {
+    target: &'static str,
+    constant: &'static str,
+    title: &'static str,
+    features: &'static str,
+    convention: Convention,
+    bodies: &'static [&'static str],
+}
+
+/// For all processors that 64-bit systems ask for today.
+pub const SYSV: X86_64 = X86_64 {
+    target: "x86_64-sysv",
+    constant: "X86_64_SYSV",
+    title: "x86-64, System V",
+    features: "x86-64 with SSE4.1 and POPCNT under the System V conventions",
+    convention: SystemV,
+    bodies: &["x86_64.stencils"],
+};
+
+/// For processors with some instructions more.
+pub const SYSV_V3: X86_64 = X86_64 {
+    target: "x86_64-sysv-v3",
+    constant: "X86_64_SYSV_V3",
+    title: "x86-64-v3, System V",
+    features: "x86-64 with SSE4.1, POPCNT, LZCNT, BMI1 and BMI2 under the System V conventions",
+    convention: SystemV,
+    bodies: &["x86_64.stencils", "x86_64_v3.stencils"],
+};
+
+/// The same as the first for Windows.
+pub const WINDOWS: X86_64 = X86_64 {
+    target: "x86_64-windows",
+    constant: "X86_64_WINDOWS",
+    title: "x86-64, Windows",
+    features: "x86-64 with SSE4.1 and POPCNT under the conventions of Windows",
+    convention: Windows,
+    bodies: &["x86_64.stencils", "x86_64_windows.stencils"],
+};
 
 impl Architecture for X86_64 {
     fn target(&self) -> &'static str {
-        match self.0 {
-            SystemV => "x86_64-sysv",
-            Windows => "x86_64-windows",
-        }
+        self.target
     }
 
     fn constant(&self) -> &'static str {
-        match self.0 {
-            SystemV => "X86_64_SYSV",
-            Windows => "X86_64_WINDOWS",
-        }
+        self.constant
     }
 
     fn title(&self) -> &'static str {
-        match self.0 {
-            SystemV => "x86-64, System V",
-            Windows => "x86-64, Windows",
-        }
+        self.title
     }
 
     fn features(&self) -> &'static str {
-        match self.0 {
-            SystemV => "x86-64 with SSE4.1 and POPCNT under the System V conventions",
-            Windows => "x86-64 with SSE4.1 and POPCNT under the conventions of Windows",
-        }
+        self.features
     }
 
     fn bodies(&self) -> &'static [&'static str] {
-        match self.0 {
-            SystemV => &["x86_64.stencils"],
-            Windows => &["x86_64.stencils", "x86_64_windows.stencils"],
-        }
+        self.bodies
     }
 
     fn flags(&self) -> &'static [&'static str] {
@@ -148,7 +170,7 @@ impl Architecture for X86_64 {
     fn group(&self, name: &str) -> Option<RegisterSet> {
         let (kept_ints, kept_floats) = match name {
             "all" => (0, 0),
-            "host" => self.0.preserved(),
+            "host" => self.convention.preserved(),
             _ => return None,
         };
         let ints = (ALLOCATABLE_INTS | SCRATCH_INT) & !kept_ints;

@@ -50,6 +50,10 @@ fn register_name(bank: Bank, register: u8, width: &str) -> String {
     }
 }
 
+fn mnemonic(instruction: &str) -> &str {
+    instruction.split_whitespace().next().unwrap_or_default()
+}
+
 /// The statement of an assembly body.
 fn asm_statement(family: &FamilySource, variant: &Variant, text: &str) -> String {
     let registers = &variant.registers;
@@ -94,7 +98,9 @@ fn asm_statement(family: &FamilySource, variant: &Variant, text: &str) -> String
                 width => format!("{{{binding}:{width}}}"),
             }
         });
-        if has_operand {
+        // Instructions with a VEX prefix have four bits for every register as they are.
+        let has_vex = ["shlx", "sarx", "shrx", "rorx"].contains(&mnemonic(instruction));
+        if has_operand && !has_vex {
             // Behind a lock prefix, which the assembler takes as an instruction of its own.
             line = match line.strip_prefix("lock ") {
                 Some(line) => format!("lock; {{{{rex}}}} {line}"),
