@@ -248,8 +248,8 @@ impl<'c> Patcher<'c> {
         room[..8].copy_from_slice(&first.to_le_bytes());
         room[8..16].copy_from_slice(&second.to_le_bytes());
         if !words.is_empty() {
-            let pieces = room.as_chunks_mut().0.iter_mut();
-            for (piece, word) in pieces.skip(1).zip(words) {
+            let pieces = room[8..].as_chunks_mut().0;
+            for (piece, word) in pieces.iter_mut().zip(words) {
                 *piece = self.set.further_word(word, registers).to_le_bytes();
             }
             let at = (template.holes.immediate() & 63) as usize;
@@ -297,19 +297,22 @@ impl<'c> Patcher<'c> {
     /// Makes the target holes of a template lead to a label.
     #[inline]
     pub fn link(&mut self, holes: Holes, label: &mut Label) -> Result<(), Fault> {
-        for at in holes.at.target() {
-            if at != ABSENT {
-                self.link_hole(holes.start + u32::from(at), label)?;
-            }
+        let [first, second] = holes.at.target();
+        if first == ABSENT {
+            return Ok(());
         }
-        Ok(())
+        if self.set.distances != Distances::Bytes32 {
+            return self.link_fields(holes, label);
+        }
+        self.link_bytes(holes.start + u32::from(first), label)?;
+        if second == ABSENT {
+            return Ok(());
+        }
+        self.link_bytes(holes.start + u32::from(second), label)
     }
 
-    #[inline]
-    fn link_hole(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
-        if self.set.distances != Distances::Bytes32 {
-            return self.link_field(hole, label);
-        }
+    #[inline(always)]
+    fn link_bytes(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
         match label.offset() {
             Some(target) => self.set_word(hole, target.wrapping_sub(hole + 4)),
             None => {
@@ -321,8 +324,17 @@ impl<'c> Patcher<'c> {
         }
     }
 
-    /// The same for a hole that is a field of an instruction.
+    /// The same for holes that are fields of instructions.
     #[inline(never)]
+    fn link_fields(&mut self, holes: Holes, label: &mut Label) -> Result<(), Fault> {
+        for at in holes.at.target() {
+            if at != ABSENT {
+                self.link_field(holes.start + u32::from(at), label)?;
+            }
+        }
+        Ok(())
+    }
+
     fn link_field(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
         let word = self.word(hole)?;
         let changed = match label.offset() {
@@ -361,7 +373,7 @@ impl<'c> Patcher<'c> {
             self.set_word(hole, distances.lead(word, hole, at + 4).ok_or(far)?)?;
         }
         let holes = self.emit(jump, [0; MAX_OPERANDS], 0)?;
-        self.link_hole(holes.target().ok_or(far)?, label)
+        self.link_field(holes.target().ok_or(far)?, label)
     }
 
     /// Whether code that is written from now on may be too long for conditional jumps to reach across it.
