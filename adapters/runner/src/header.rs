@@ -9,7 +9,7 @@ use crate::module::Module;
 use patchjit::ir::MAX_REGIONS;
 use patchjit::runtime::{Status, offset};
 use patchjit::types::Type;
-use patchjit_stencils::{X86_64_SYSV, X86_64_WINDOWS};
+use patchjit_stencils::{X86_64_SYSV, X86_64_SYSV_V3, X86_64_WINDOWS};
 use std::fmt::Write as _;
 
 /// What compilation said that the header says, too.
@@ -52,7 +52,7 @@ pub fn header(module: &Module, interface: &Interface, facts: Facts<'_>) -> Strin
 
 /// The word for how compiled code is called and calls host functions: none, where that is how C does.
 fn calls(text: &mut String, target: &str) {
-    *text += if target == X86_64_SYSV.target {
+    *text += if [X86_64_SYSV.target, X86_64_SYSV_V3.target].contains(&target) {
         "\
 /* Compiled code is called, and calls host functions, as System V has it, under Windows too. */
 #if defined(_WIN32) && defined(__x86_64__)
