@@ -113,12 +113,13 @@ fn nothing_allocates() {
     assert_eq!(outcome.map(|o| o.status), Ok(Status::Returned));
     assert_eq!(values[0], wanted);
 
+    let set = host_set();
     let mut writing = arena.write(&mut block).expect("a view to write");
     let compiled = without_heap("compiling", || {
         let CodeBuffer { write, execute_at } = writing.buffer();
         compile::compile(
             &verified,
-            host_set(),
+            set,
             &Options::default(),
             &mut compile_words,
             CodeBuffer { write, execute_at },
