@@ -1,6 +1,7 @@
 //! Every program in `programs/` is well formed, prints and reads back as itself, and says of itself what the others
 //! rely on: where its answers come from, promises, one bench size.
 
+use patchjit::compile;
 use patchjit::ir::Region;
 use patchjit::runtime::Status;
 use patchjit::verify;
@@ -154,4 +155,18 @@ fn the_promises_cover_every_way_to_end() {
     assert!(count(|outcome| matches!(outcome, Outcome::Exits(..))) > 8);
     assert!(count(|outcome| matches!(outcome, Outcome::Traps(..))) > 8);
     assert!(count(|outcome| matches!(outcome, Outcome::TooDeep)) > 0);
+}
+
+/// What the front page says of the compiler's workspace.
+#[test]
+fn compiling_takes_no_more_than_128_bytes_an_op() {
+    for name in names() {
+        let module = module(&name);
+        let program = module.program();
+        let mut words = vec![0; verify::workspace_words(&program)];
+        let verified = verify::verify(program, &mut words).expect("a valid program");
+        let bytes = 4 * compile::workspace_words(&verified);
+        let ops = program.ops.len();
+        assert!(bytes <= 128 * ops, "{name}: {bytes} bytes for {ops} ops");
+    }
 }
