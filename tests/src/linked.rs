@@ -94,7 +94,7 @@ pub fn compile(
     let mut values = vec![Carried::EMPTY; room.values];
     let mut heads = vec![LoopHead::EMPTY; room.heads];
     let mut workspace = vec![0xdead_beef; side_workspace_words(&verified)];
-    let mut bytes = vec![0; compile::code_bytes(&verified)];
+    let mut bytes = vec![0; compile::linkable_code_bytes(&verified)];
     let mut functions = vec![FunctionCode::default(); program.functions.len()];
     let mut checker = Checker::new(&program);
     let (compiled, exits) = compile_linkable_observed(

@@ -322,7 +322,7 @@ fn publish(
     table: &mut CodeTable,
 ) -> Result<Code, Failure> {
     let start = Instant::now();
-    let mut block = arena.reserve(compile::code_bytes(verified))?;
+    let mut block = arena.reserve(compile::linkable_code_bytes(verified))?;
     let mut writing = arena.write(&mut block)?;
     times.publish = start.elapsed();
     let start = Instant::now();

@@ -45,7 +45,8 @@ pub use observe::{Event, Location, Observer, Silent, ValueName};
 pub use positions::{CodePosition, Positions};
 pub use references::{Frame, ReferenceMaps, References, Safepoint};
 pub use side::{
-    compile_linkable, compile_linkable_observed, compile_side, exit_room, side_workspace_words,
+    compile_linkable, compile_linkable_observed, compile_side, exit_room, linkable_code_bytes,
+    side_workspace_words,
 };
 
 use crate::code::CodeBuffer;
@@ -121,9 +122,9 @@ pub fn workspace_words(verified: &Verified) -> usize {
 
 /// How many bytes of code buffer always suffice for this program. What is filled in the end is mostly a fraction.
 pub fn code_bytes(verified: &Verified) -> usize {
-    // Every unit of size makes a bounded number of templates: an op at most 12 (operands brought and put away, checks,
-    // itself), an edge argument, a snapshot entry or a value that is passed at most 4. An edge may store all registers
-    // and load all of them; blocks have room for two.
+    // Every unit of size makes a bounded number of templates: an op at most 24 short ones (operands brought and put away, two
+    // checks with a stub each, itself), a snapshot entry at most 12 (a box in each of two stubs), an edge argument or a value that is passed at most 4. An edge
+    // may store all registers and load all of them, from far away; blocks have room for two.
     let program = verified.program();
     let size = verified.size().saturating_add(verified.passed());
     let functions = program.functions.len();
@@ -133,10 +134,10 @@ pub fn code_bytes(verified: &Verified) -> usize {
 /// The same for a part of a program: its size with what it passes, the edges of its switches, functions, blocks.
 fn bytes_for(size: usize, switched: usize, functions: usize, blocks: usize) -> usize {
     let times = |count: usize, templates: usize| count.saturating_mul(templates);
-    times(size, 6)
-        .saturating_add(times(switched, 32))
+    times(size, 12)
+        .saturating_add(times(switched, 64))
         .saturating_add(times(functions, 48))
-        .saturating_add(times(blocks, 64))
+        .saturating_add(times(blocks, 112))
         .saturating_add(16)
         .saturating_mul(MOST_TEMPLATE_BYTES / 4)
 }
@@ -157,8 +158,8 @@ fn is_long(verified: &Verified, index: usize) -> bool {
 /// # Errors
 ///
 /// `Full` if the workspace ([`workspace_words`]), the code buffer or `functions` is too small; `Unsupported` if the
-/// stencil set lacks a form, a signature has more arguments or results than travel in registers, or a frame grows
-/// beyond what templates reach.
+/// stencil set lacks a form, a signature has more arguments or results than travel in registers, a frame grows
+/// beyond what templates reach, or code beyond what jumps do: on AArch64 128 MiB, and 1 MiB in functions with jump tables.
 pub fn compile(
     verified: &Verified,
     set: &'static StencilSet,
@@ -272,7 +273,11 @@ fn compile_program<O: Observer>(
             },
         })
     })();
-    result.map_err(|fault: Fault| fault.error(place, code_bytes(verified), needed))
+    let room = match linking.is_active() {
+        true => linkable_code_bytes(verified),
+        false => code_bytes(verified),
+    };
+    result.map_err(|fault: Fault| fault.error(place, room, needed))
 }
 
 /// The most bytes of code that conditional jumps of every target reach across.

@@ -22,12 +22,12 @@
 use super::allocate::{FLOATS, Register, only};
 use super::brief::facts_of;
 use super::workspace::{
-    BLOCK_FLAGS, BLOCK_REACHED, END, INFO_FLOAT, INFO_REFERENCE, LOCATION, NEXT, NO_REGISTER,
-    START, VALUE_WORDS, anchors,
+    BLOCK_FLAGS, BLOCK_REACHED, END, INFO_FLOAT, INFO_REFERENCE, LOCATION, MAPPED, NEXT,
+    NO_REGISTER, START, VALUE_WORDS, anchors,
 };
 use super::{
     Compiled, Event, FunctionCode, FunctionCompiler, Location, Observer, Options, Silent,
-    compile_program, workspace_words,
+    code_bytes, compile_program, workspace_words,
 };
 use crate::code::CodeBuffer;
 use crate::error::{Error, Feature, Part, Place as ErrorPlace, Rule};
@@ -40,8 +40,8 @@ use crate::stencil::{Form, FormKind, Machine, StencilSet};
 use crate::types::Type;
 use crate::verify::Verified;
 
-/// Values that a loop's head can want in registers: one for each register of the two banks of 16.
-pub(crate) const MOST_KEPT: usize = 32;
+/// Values that a loop's head can want in registers: one for each register that entry maps have room for.
+pub(crate) const MOST_KEPT: usize = MAPPED.count_ones() as usize;
 
 /// Checks of one op that leave, each with code of its own: a division has two, an atomic access too.
 const MOST_CHECKS: usize = 3;
@@ -73,6 +73,13 @@ pub fn exit_room(verified: &Verified) -> ExitRoom {
             + MOST_KEPT * (sites + heads),
         heads,
     }
+}
+
+/// How many bytes of code buffer always suffice for this program where its exits are described: [`code_bytes`], and for each
+/// exit its jump, its counter, and what is remembered of the values that are kept for its loop.
+pub fn linkable_code_bytes(verified: &Verified) -> usize {
+    let sites = exit_room(verified).sites;
+    code_bytes(verified).saturating_add(sites.saturating_mul(4 * (MOST_KEPT + 20)))
 }
 
 /// How many words of workspace compiling a side trace needs.
