@@ -387,14 +387,15 @@ impl<'c> Patcher<'c> {
         if label.offset().is_some() {
             return Err(internal(Part::Patch, line!()));
         }
-        if self.set.distances != Distances::Bytes32 {
-            self.lead_fields(next, target)?;
-            next = 0;
-        }
-        while next != 0 {
-            let hole = next - 1;
-            next = self.word(hole)?;
-            self.set_word(hole, target.wrapping_sub(hole + 4))?;
+        match self.set.distances {
+            Distances::Bytes32 => {
+                while next != 0 {
+                    let hole = next - 1;
+                    next = self.word(hole)?;
+                    self.set_word(hole, target.wrapping_sub(hole + 4))?;
+                }
+            }
+            Distances::Fields => self.lead_fields(next, target)?,
         }
         label.0 = target | Label::BOUND;
         Ok(())

@@ -241,7 +241,9 @@ fn compile_program<O: Observer>(
     let result = (|| {
         let shared = emit_shared(&mut patcher)?;
         for index in 0..program.functions.len() {
-            patcher.set_long(is_long(verified, index));
+            if set.distances == Distances::Fields {
+                patcher.set_long(is_long(verified, index));
+            }
             let mut function = FunctionCompiler::new(
                 verified,
                 set,
