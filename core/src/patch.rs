@@ -197,29 +197,37 @@ impl<'c> Patcher<'c> {
         immediate: i64,
         uniform: bool,
     ) -> Result<Holes, Fault> {
-        match self
-            .set
-            .plain_template(family, registers, immediate, uniform)
-        {
-            Some(template) => self.write(template, registers, immediate, &[]),
-            None => self.emit_chosen(family, registers, immediate),
+        let start = family.starts[if uniform { 0 } else { registers.pattern() }];
+        match self.set.templates.get(start as usize) {
+            Some(first) if first.is_short() && first.immediate.takes(immediate) => {
+                self.write(first, registers, immediate, &[])
+            }
+            Some(first) => self.emit_chosen(family, registers, immediate, first),
+            None => Err(unsupported(Feature::Op)),
         }
     }
 
-    /// The same where there is something to choose, or code of more than 16 bytes.
+    /// The same where there is something to choose, or code of more than 16 bytes: from the first template that serves the
+    /// operands which share registers.
     #[inline(never)]
     fn emit_chosen(
         &mut self,
         family: &Family,
         registers: Lanes,
         immediate: i64,
+        first: &'static Template,
     ) -> Result<Holes, Fault> {
         let set = self.set;
-        let template = set
-            .find_template(family, registers, immediate)
-            .ok_or(unsupported(Feature::Op))?;
-        let words = set.further_words(template);
-        self.write(template, registers, immediate, words)
+        let serves = first.restriction == 0
+            && first.immediate.is_plain()
+            && first.immediate.takes(immediate);
+        let template = if serves {
+            first
+        } else {
+            set.find_template(family, registers, immediate)
+                .ok_or(unsupported(Feature::Op))?
+        };
+        self.write(template, registers, immediate, set.further_words(template))
     }
 
     /// Writes a template that serves the registers and has room for the immediate, and its further words.

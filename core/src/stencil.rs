@@ -322,6 +322,14 @@ pub struct Template {
     pub restriction: u8,
 }
 
+impl Template {
+    /// Whether it serves all registers that its family allows, and has no words behind its `code`.
+    #[inline(always)]
+    pub(crate) const fn is_short(&self) -> bool {
+        self.restriction | self.word_count == 0
+    }
+}
+
 /// Where the holes of a template begin, in bytes from its start: in one word, which is never zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HolesAt(NonZeroU32);
@@ -411,7 +419,7 @@ impl Lanes {
 
     /// Bit k - 1: operand k is in the register of operand 0.
     #[inline(always)]
-    const fn pattern(self) -> usize {
+    pub(crate) const fn pattern(self) -> usize {
         // A lane is zero where the register is the same; taken from 2^15, it leaves the highest bit only then.
         let others = self.0 ^ ((self.0 & 0xffff) * 0x0001_0001_0001_0001);
         let equal = 0x8000_8000_8000_0000 - (others & !0xffff);
@@ -540,23 +548,6 @@ impl StencilSet {
                 && same & (template.equal | template.unequal) == template.equal
                 && (template.restriction == 0 || self.allows(template.restriction, registers))
         })
-    }
-
-    /// The template of a family that serves these registers and this immediate, if that is clear at first sight and
-    /// the template has no words behind its `code`. A uniform family's templates do not depend on which operands share
-    /// a register.
-    #[inline(always)]
-    pub(crate) fn plain_template(
-        &self,
-        family: &Family,
-        registers: Lanes,
-        immediate: i64,
-        uniform: bool,
-    ) -> Option<&'static Template> {
-        let start = family.starts[if uniform { 0 } else { registers.pattern() }];
-        let template = self.templates.get(start as usize)?;
-        let plain = template.restriction | template.word_count == 0;
-        (plain && template.immediate.takes(immediate)).then_some(template)
     }
 
     /// Whether a restriction allows these registers.

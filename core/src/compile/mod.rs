@@ -239,7 +239,7 @@ fn compile_program<O: Observer>(
     let mut place = Place::Program;
     let mut tables = Tables::EMPTY;
     let result = (|| {
-        let shared = emit_shared(&mut patcher)?;
+        let shared = emit_shared(&mut patcher, options)?;
         for index in 0..program.functions.len() {
             if set.distances == Distances::Fields {
                 patcher.set_long(is_long(verified, index));
@@ -292,6 +292,7 @@ struct Shared {
     abandon: u32,
     /// Leaves with a trap.
     trapped: u32,
+    /// Of code that charges no fuel it is the same as `abandon`.
     out_of_fuel: u32,
     too_deep: u32,
     /// Leaves with a trap whose number is the status that a host function returned.
@@ -299,7 +300,7 @@ struct Shared {
 }
 
 /// Emits the paths that end a run.
-fn emit_shared(patcher: &mut Patcher) -> Result<Shared, Fault> {
+fn emit_shared(patcher: &mut Patcher, options: &Options) -> Result<Shared, Fault> {
     let registers = &patcher.set().registers;
     let status = [registers.context.into(), registers.host_status.into(), 0, 0];
     let host_failed = bind_here(patcher)?;
@@ -309,19 +310,24 @@ fn emit_shared(patcher: &mut Patcher) -> Result<Shared, Fault> {
     emit(patcher, Machine::StoreStatus, Status::Trapped as i64)?;
     let abandon = bind_here(patcher)?;
     emit(patcher, Machine::EntryAbandon, 0)?;
-    let mut ends = [0; 2];
-    for (end, status) in ends.iter_mut().zip([Status::OutOfFuel, Status::TooDeep]) {
-        *end = bind_here(patcher)?;
+    let mut end = |status: Status| {
+        let label = bind_here(patcher)?;
         emit(patcher, Machine::StoreStatus, status as i64)?;
         let holes = emit(patcher, Machine::Jump, 0)?;
         patcher.link(holes, &mut Label(abandon))?;
-    }
+        Ok(label)
+    };
+    let too_deep = end(Status::TooDeep)?;
+    let out_of_fuel = match options.fuel {
+        true => end(Status::OutOfFuel)?,
+        false => abandon,
+    };
     emit(patcher, Machine::Unreachable, 0)?;
     Ok(Shared {
         abandon,
         trapped,
-        out_of_fuel: ends[0],
-        too_deep: ends[1],
+        out_of_fuel,
+        too_deep,
         host_failed,
     })
 }
