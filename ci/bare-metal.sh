@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds core and the stencil tables for machines without an operating system.
+# Builds core, the stencil tables and the eBPF guest for machines without an operating system.
 #
 # A target is built with its installed standard library (`rustup target add TARGET`), else from the compiler's
 # own sources where it has them. The compiler is the one that BARE_METAL_RUSTC names (what it needs, LD_LIBRARY_PATH and
@@ -17,7 +17,7 @@ sysroot=$("$rustc" --print sysroot) || exit 1
 built=0
 status=0
 for target in $targets; do
-    arguments=(build --quiet --release --package patchjit --package patchjit-stencils --target "$target")
+    arguments=(build --quiet --release --package patchjit --package patchjit-stencils --package patchjit-ebpf --target "$target")
     if [ -n "$(find "$sysroot/lib/rustlib/$target/lib" -name 'libcore-*.rlib' 2>/dev/null)" ]; then
         how="installed"
     elif [ -f "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ]; then

@@ -6,6 +6,7 @@ pub mod arbitrary;
 pub mod assemble;
 pub mod differential;
 pub mod draft;
+pub mod ebpf;
 pub mod generate;
 pub mod linked;
 pub mod machine;

@@ -4,6 +4,7 @@
 //! Tests of the whole project use this library to run programs the way the command line does.
 
 pub mod disassemble;
+pub mod ebpf;
 pub mod engine;
 pub mod header;
 pub mod hosts;
