@@ -6,6 +6,7 @@
 #   a compiler with its sources     for ci/bare-metal.sh, from Debian's packages, unpacked into a folder of its own
 #   AArch64's standard library      for ci/aarch64.sh, into the same folder; as root a linker and a C library; an emulator
 #   Wine and a linker               for ci/windows.sh, Debian's wine64 and gcc-mingw-w64-x86-64, where this runs as root
+#   clang                           for ci/ebpf-objects.sh, Debian's clang-19, where this runs as root
 #
 # Says what it could not install; the checks then say that they skip. Never fails for that. The folder is
 # PATCHJIT_TOOLS, ~/.cache/patchjit-tools unless said; removing it removes everything but cargo-fuzz
@@ -105,6 +106,17 @@ elif { apt-get install -qq --no-install-recommends $packages ||
     echo "Wine and a linker: installed $packages"
 else
     echo "Wine and a linker: Debian's $packages could not be had"
+fi
+
+if command -v clang-19 >/dev/null; then
+    echo "clang: there is $(command -v clang-19)"
+elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "clang: not installed; this is no Debian, or not root's"
+elif { apt-get install -qq --no-install-recommends clang-19 ||
+    { apt-get update -qq && apt-get install -qq --no-install-recommends clang-19; }; } >/dev/null 2>&1; then
+    echo "clang: installed clang-19"
+else
+    echo "clang: Debian's clang-19 could not be had"
 fi
 
 # Emulators before 10.0 do not see code that is rewritten through another mapping of its pages. Debian 12 has a later one

@@ -242,7 +242,12 @@ impl Checker<'_, '_> {
                 match source {
                     // A number, and a map by its number.
                     0 | 1 => Ok(()),
-                    2 => self.fault(Problem::Unsupported("the address of a map's value")),
+                    // A place in a region.
+                    2 => {
+                        let known = usize::try_from(immediate)
+                            .is_ok_and(|region| region < self.machine.regions.len());
+                        self.require(known, Problem::Immediate(immediate))
+                    }
                     3 => self.fault(Problem::Unsupported("the address of a kernel variable")),
                     4 => self.fault(Problem::Unsupported("the address of a function")),
                     5 | 6 => self.fault(Problem::Unsupported("a map by its index")),

@@ -168,7 +168,13 @@ impl Kinds {
             register => self.code(register),
         };
         match instruction.class() {
-            Class::Load if instruction.is_wide() => self.set_code(destination, Kinds::ANYTHING),
+            Class::Load if instruction.is_wide() => {
+                let kind = match instruction.region() {
+                    Some(region) => Kind::Pointer(region),
+                    None => Kind::Unknown,
+                };
+                self.set_code(destination, Kinds::of(kind));
+            }
             Class::Load => self.lose_arguments(Kinds::NUMBER),
             Class::LoadRegister => {
                 let code = loaded(instruction, kind_of(source), machine);

@@ -45,6 +45,12 @@ impl Instruction {
         self.opcode == WIDE_CONSTANT
     }
 
+    /// The region into which the address leads that a wide instruction gives, the constant's upper half being the offset in it. (For the
+    /// kernel it is a map, and the place one in its values.)
+    pub fn region(self) -> Option<u8> {
+        (self.is_wide() && self.source == 2).then_some(self.immediate as u8)
+    }
+
     /// How many times eight bytes it takes.
     pub fn length(self) -> u32 {
         if self.is_wide() { 2 } else { 1 }

@@ -38,9 +38,16 @@
 //! assert!(verified.is_contained());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! With the feature `elf`, [`elf`] takes programs out of objects as clang makes them; that allocates.
 #![no_std]
 
+#[cfg(feature = "elf")]
+extern crate alloc;
+
 mod check;
+#[cfg(feature = "elf")]
+pub mod elf;
 mod error;
 mod flow;
 pub mod instruction;

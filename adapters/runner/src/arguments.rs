@@ -93,15 +93,19 @@ impl OptimizerArguments {
 /// `run`
 #[derive(Args, Debug)]
 pub struct RunArguments {
-    /// The program, a `.uop` file
+    /// The program: a `.uop` file, or an eBPF object by clang, a `.o` file
     pub file: PathBuf,
     /// The function's arguments: integers in decimal or 0x hexadecimal, floats in decimal, `nan`, `inf`,
-    /// `bits:0x...`; what begins with `-` and is no decimal number stands behind `--`
+    /// `bits:0x...`; what begins with `-` and is no decimal number stands behind `--`. An object's function gets them in r1 to r5; without
+    /// any, the address and length of its memory, or its context
     #[arg(requires = "invoke", allow_negative_numbers = true)]
     pub arguments: Vec<String>,
     /// The function to run, instead of the file's `; run:` lines
     #[arg(long, value_name = "NAME")]
     pub invoke: Option<String>,
+    /// What an object's function finds in its memory, or as its packet [default: 65536 zeros]
+    #[arg(long, value_name = "FILE")]
+    pub memory: Option<PathBuf>,
     /// What executes the program
     #[arg(long, value_enum, default_value = "jit")]
     pub engine: Engine,

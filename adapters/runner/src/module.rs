@@ -1,5 +1,6 @@
 //! A program file with everything that the runner needs of it.
 
+use crate::ebpf;
 use crate::instance::{Content, Instance, Limits};
 use crate::optimizer::{Optimizer, numbered};
 use crate::outcome::{Ending, Expected};
@@ -21,6 +22,7 @@ pub struct Module {
     bench: Option<Promise>,
     /// For each op, if the program was made of another one, the op there that it comes from, or [`NONE`].
     sources: Vec<u32>,
+    entry: Option<[u64; 5]>,
 }
 
 /// A run that the file makes a promise about.
@@ -41,14 +43,36 @@ pub struct Promise {
 }
 
 impl Module {
-    /// Reads a file, whose name's ending says what it holds. The error is a message for people.
+    /// Reads a file, whose name's ending says what it holds: a program in the text form, or an object with a function for eBPF. The
+    /// error is a message for people.
     pub fn load(path: &Path) -> Result<Module, String> {
+        Module::load_function(path, None, None)
+    }
+
+    /// The same with the function that is taken out of an object, and the memory that it gets.
+    pub fn load_function(
+        path: &Path,
+        function: Option<&str>,
+        memory: Option<Vec<u8>>,
+    ) -> Result<Module, String> {
         let name = path.display().to_string();
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("uop") => {}
-            _ => return Err(format!("{name}: error: not a .uop file by its name")),
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if !matches!(extension, Some("uop" | "o")) {
+            return Err(format!("{name}: error: not a .uop or .o file by its name"));
         }
         let source = std::fs::read(path).map_err(|error| format!("{name}: error: {error}"))?;
+        if extension == Some("o") {
+            let memory = memory.unwrap_or_else(|| vec![0; ebpf::DEFAULT_MEMORY]);
+            let loaded = ebpf::load(&source, function, memory);
+            let loaded = loaded.map_err(|error| format!("{name}: error: {error}"))?;
+            return Ok(Module {
+                entry: Some(loaded.arguments),
+                ..Module::new(name, loaded.module)
+            });
+        }
+        if memory.is_some() {
+            return Err(format!("{name}: error: --memory is for objects"));
+        }
         let source = String::from_utf8(source)
             .map_err(|error| format!("{name}: error: not UTF-8: {}", error.utf8_error()))?;
         Module::parse(name, &source)
@@ -57,6 +81,10 @@ impl Module {
     /// Reads a source in the text form. The name stands in messages.
     pub fn parse(name: String, source: &str) -> Result<Module, String> {
         let text = patchjit_text::parse(source).map_err(|error| format!("{name}:{error}"))?;
+        Ok(Module::new(name, text))
+    }
+
+    fn new(name: String, text: patchjit_text::Module) -> Module {
         let contents = text.contents.iter().map(|contents| Content {
             region: contents.region as usize,
             offset: contents.offset,
@@ -69,14 +97,20 @@ impl Module {
             .map(|line| promise(&text, line))
             .collect();
         let bench = text.bench.as_ref().map(|line| promise(&text, line));
-        Ok(Module {
+        Module {
             path: name,
             contents,
             promises,
             bench,
             text,
             sources: Vec::new(),
-        })
+            entry: None,
+        }
+    }
+
+    /// Of a function out of an object, which is function 0: what it is given, unless someone says otherwise.
+    pub fn entry(&self) -> Option<[u64; 5]> {
+        self.entry
     }
 
     /// The program's records.
@@ -121,6 +155,7 @@ impl Module {
             contents: self.contents.clone(),
             promises: self.promises.clone(),
             bench: self.bench.clone(),
+            entry: self.entry,
         };
         Ok((module, *optimizer.report(), optimizer.time()))
     }

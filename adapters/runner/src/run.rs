@@ -9,7 +9,15 @@ use patchjit_cli::value;
 
 /// Runs what the arguments ask for.
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
-    let module = Module::load(&arguments.file).map_err(Failure::input)?;
+    let memory = match &arguments.memory {
+        None => None,
+        Some(path) => Some(
+            std::fs::read(path)
+                .map_err(|error| Failure::input(format!("{}: error: {error}", path.display())))?,
+        ),
+    };
+    let module = Module::load_function(&arguments.file, arguments.invoke.as_deref(), memory);
+    let module = module.map_err(Failure::input)?;
     let mut storage = Vec::new();
     let verified = module.verify(&mut storage).map_err(Failure::input)?;
     common::permit(&module, &verified, arguments.allow_raw)?;
@@ -104,6 +112,9 @@ fn one(
 
 /// The function that is asked for, or every `; run:` line of the file.
 fn tasks<'a>(module: &'a Module, arguments: &RunArguments) -> Result<Vec<Task<'a>>, Failure> {
+    if let Some(given) = module.entry() {
+        return Ok(vec![entry_task(module, arguments, given)?]);
+    }
     let Some(name) = &arguments.invoke else {
         if module.promises().is_empty() {
             return Err(Failure::input(module.error(
@@ -135,4 +146,29 @@ fn tasks<'a>(module: &'a Module, arguments: &RunArguments) -> Result<Vec<Task<'a
         arguments: values,
         promise: None,
     }])
+}
+
+/// A call of a function out of an object, with as many arguments as are given.
+fn entry_task<'a>(
+    module: &Module,
+    arguments: &RunArguments,
+    mut given: [u64; 5],
+) -> Result<Task<'a>, Failure> {
+    let count = arguments.arguments.len();
+    if count > given.len() {
+        let what = format!("a program takes up to 5 arguments, and {count} are given");
+        return Err(Failure::input(module.error(&what)));
+    }
+    if count > 0 {
+        given = [0; 5];
+    }
+    for (value, text) in given.iter_mut().zip(&arguments.arguments) {
+        *value = value::parse(patchjit::types::Type::I64, text)
+            .map_err(|error| Failure::input(format!("error: argument {error}")))?;
+    }
+    Ok(Task {
+        function: 0,
+        arguments: given.to_vec(),
+        promise: None,
+    })
 }

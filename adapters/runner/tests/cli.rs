@@ -237,7 +237,7 @@ fn bad_input_is_status_2() {
     let errors = fails(&["run", "/no/such/file.uop"]);
     assert!(errors.starts_with("/no/such/file.uop: error: "), "{errors}");
     let other = File::new("txt", "");
-    assert!(fails(&["run", other.path()]).contains("not a .uop file"));
+    assert!(fails(&["run", other.path()]).contains("not a .uop or .o file"));
 
     let file = File::new("uop", SAMPLE);
     let name = file.path();
@@ -538,4 +538,46 @@ fn the_optimizer_is_chosen() {
         ran.output
     );
     assert!(ran.output.contains("; steps: simplify 2"), "{}", ran.output);
+}
+
+#[test]
+fn functions_of_ebpf_objects_run() {
+    let object = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/ebpf/kernels.o");
+    let memory = File::new("bin", "123456789");
+    for engine in ENGINES {
+        let call = ["run", object, "--engine", engine, "--memory", memory.path()];
+        // With the address and the length of the memory, or with what is said.
+        for (arguments, output) in [
+            (["--invoke", "crc32"].as_slice(), "3421780262\n"),
+            (&["--invoke", "crc32", "0x10000000", "0"], "0\n"),
+            (&["--invoke", "filter"], "1\n"),
+        ] {
+            let ran = patchjit(&[call.as_slice(), arguments].concat());
+            assert_eq!(
+                (ran.status, ran.output.as_str()),
+                (0, output),
+                "{}",
+                ran.errors
+            );
+        }
+        // A trap's number is the instruction's.
+        let trap = ["--invoke", "crc32", "0x10000000", "10"];
+        let ran = patchjit(&[call.as_slice(), &trap].concat());
+        assert_eq!(ran.status, 1);
+        let said = "error: @crc32(268435456, 10, 0, 0, 0): trap 11";
+        assert!(ran.errors.contains(said), "{}", ran.errors);
+    }
+    let fails = |arguments: &[&str]| {
+        let ran = patchjit(&[&["run", object], arguments].concat());
+        assert_eq!(ran.status, 2);
+        ran.errors
+    };
+    assert!(fails(&[]).contains("name a function with --invoke; there are: sieve, "));
+    assert!(fails(&["--invoke", "x"]).contains("no function x; there are: sieve, "));
+    let six = ["--invoke", "fnv", "1", "2", "3", "4", "5", "6"];
+    assert!(fails(&six).contains("up to 5 arguments, and 6 are given"));
+    assert!(fails(&["--invoke", "fnv", "--memory", "/no/such/file"]).contains("/no/such/file"));
+    let file = File::new("uop", SAMPLE);
+    let ran = patchjit(&["run", file.path(), "--memory", memory.path()]);
+    assert!(ran.errors.contains("--memory is for objects"));
 }

@@ -408,7 +408,11 @@ impl<'t> Translator<'t, '_, '_> {
         match instruction.class() {
             Class::Load if instruction.is_wide() => {
                 let constant = self.flow.code.wide_constant(self.at);
-                self.set(instruction.destination, Register::constant(constant));
+                let known = match instruction.region() {
+                    Some(region) => self.place_in(region, (constant >> 32) as u32),
+                    None => Register::constant(constant),
+                };
+                self.set(instruction.destination, known);
                 Ok(())
             }
             Class::Load => self.load_packet(instruction),
@@ -419,6 +423,19 @@ impl<'t> Translator<'t, '_, '_> {
             Class::Jump if instruction.code() == jump::CALL => self.call(instruction),
             // At the block's end.
             Class::Jump | Class::Jump32 => Ok(()),
+        }
+    }
+
+    /// A place in a region that is known.
+    fn place_in(&self, region: u8, offset: u32) -> Register {
+        let anchor = i32::try_from(offset).ok().map(|offset| Anchor {
+            region,
+            index: self.zero,
+            offset,
+        });
+        Register {
+            anchor,
+            ..Register::constant((address_of(region) + u64::from(offset)) as i64)
         }
     }
 
