@@ -61,7 +61,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
             return self.finish_edge(no, 1);
         }
-        let holes = self.jump_on(&condition, false)?;
+        // A way back is taken more often than one that leaves the loop, and takes one jump if it comes first.
+        let no_first = !yes_is_free
+            && !no_is_free
+            && leads_on.is_none()
+            && self.goes_back(no)
+            && !self.goes_back(yes);
+        let holes = self.jump_on(&condition, no_first)?;
         let mut otherwise = Label::UNUSED;
         if no_is_free {
             self.direct_edge(holes, no)?;
@@ -78,14 +84,24 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
             return self.finish_edge(yes, 0);
         }
+        let [first, second] = match no_first {
+            true => [(no, 1), (yes, 0)],
+            false => [(yes, 0), (no, 1)],
+        };
         self.falls_through = false;
-        self.finish_edge(yes, 0)?;
+        self.finish_edge(first.0, first.1)?;
         self.patcher.bind(&mut otherwise)?;
         if leads_on == Some(false) {
             self.remember_test(&condition, false, self.here());
         }
         self.falls_through = true;
-        self.finish_edge(no, 1)
+        self.finish_edge(second.0, second.1)
+    }
+
+    /// Whether an edge leads to this block or one before it.
+    fn goes_back(&self, edge: Edge) -> bool {
+        let target = (edge.block - self.first_block) as usize;
+        self.workspace.blocks[target][BLOCK_POSITION] <= self.position_in_order
     }
 
     /// An edge without moves that a jump takes.
