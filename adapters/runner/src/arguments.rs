@@ -137,8 +137,11 @@ pub struct RunArguments {
 /// `compile`
 #[derive(Args, Debug)]
 pub struct CompileArguments {
-    /// The program, a `.uop` file
+    /// The program: a `.uop` file, or an eBPF object, a `.o` file
     pub file: PathBuf,
+    /// The function of an eBPF object, if it has several
+    #[arg(long, value_name = "NAME")]
+    pub invoke: Option<String>,
     /// The machine and its conventions [default: this machine's]
     #[arg(long)]
     pub target: Option<String>,
@@ -193,8 +196,11 @@ pub enum Emit {
 /// `explain`
 #[derive(Args, Debug)]
 pub struct ExplainArguments {
-    /// The program, a `.uop` file
+    /// The program: a `.uop` file, or an eBPF object, a `.o` file
     pub file: PathBuf,
+    /// The function of an eBPF object, if it has several
+    #[arg(long, value_name = "NAME")]
+    pub invoke: Option<String>,
     /// The machine and its conventions [default: this machine's]
     #[arg(long)]
     pub target: Option<String>,

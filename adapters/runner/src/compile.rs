@@ -55,7 +55,8 @@ pub fn to_bytes(
 pub fn compile(arguments: &CompileArguments) -> Result<(), Failure> {
     combination(arguments)?;
     let set = common::set(arguments.target.as_deref())?;
-    let module = Module::load(&arguments.file).map_err(Failure::input)?;
+    let module = Module::load_function(&arguments.file, arguments.invoke.as_deref(), None)
+        .map_err(Failure::input)?;
     let optimized = common::optimized(&module, &arguments.optimizer)?;
     let module = optimized.module.as_ref().unwrap_or(&module);
     let mut storage = Vec::new();

@@ -10,48 +10,86 @@
 //! | `constants`, `variables` | the object's data |
 //! | `context` | of an `xdp` program: `struct xdp_md`, to which r1 points |
 //!
-//! Allocates as much as the translation may need, and keeps what it did.
+//! Allocates as much as a translation may need.
 
-use patchjit::build::Storage;
-use patchjit::build::{Counts, EMPTY_EXIT, EMPTY_OP};
-use patchjit::ir::{Block, Function, HostFunction, NONE, Region, Signature};
+use patchjit::build::{EMPTY_EXIT, EMPTY_OP, Storage};
+use patchjit::ir::{Block, Exit, Function, HostFunction, NONE, Op, Program, Region, Signature};
 use patchjit::types::Type;
 use patchjit_ebpf::elf::{Elf, Places};
 use patchjit_ebpf::{Error, FRAME_BYTES, Field, Kind, Machine, Mark, Region as Memory, address_of};
 use patchjit_text::{Contents, Form, Module};
 
-/// Translates a program. Source positions are the indices of instructions.
+/// Storage for translations, kept from one to the next.
+#[derive(Default)]
+pub struct Translator {
+    marks: Vec<Mark>,
+    leaders: Vec<patchjit_ebpf::Block>,
+    functions: Vec<Function>,
+    blocks: Vec<Block>,
+    ops: Vec<Op>,
+    extra: Vec<u32>,
+    exits: Vec<Exit>,
+    signatures: Vec<Signature>,
+    types: Vec<Type>,
+    regions: Vec<Region>,
+    hosts: Vec<HostFunction>,
+    positions: Vec<u32>,
+}
+
+impl Translator {
+    /// Translates a program. Source positions are the indices of instructions.
+    pub fn translate<'a>(
+        &'a mut self,
+        bytes: &[u8],
+        machine: &Machine<'_>,
+    ) -> Result<Program<'a>, Error> {
+        /// Sees to it that there is room for so many.
+        fn make_room<T: Clone>(items: &mut Vec<T>, count: usize, empty: T) {
+            if items.len() < count {
+                items.resize(count, empty);
+            }
+        }
+        make_room(&mut self.marks, bytes.len() / 8, Mark::default());
+        let checked = patchjit_ebpf::check(bytes, machine, &mut self.marks)?;
+        let empty = patchjit_ebpf::Block::default();
+        make_room(&mut self.leaders, checked.block_count(), empty);
+        let counts = patchjit_ebpf::counts(&checked, machine);
+        make_room(&mut self.functions, counts.functions, Function::default());
+        make_room(&mut self.blocks, counts.blocks, Block::default());
+        make_room(&mut self.ops, counts.ops, EMPTY_OP);
+        make_room(&mut self.extra, counts.extra, 0);
+        make_room(&mut self.exits, counts.exits, EMPTY_EXIT);
+        make_room(
+            &mut self.signatures,
+            counts.signatures,
+            Signature::default(),
+        );
+        make_room(&mut self.types, counts.types, Type::I64);
+        make_room(&mut self.regions, counts.regions, Region { size: 0 });
+        make_room(&mut self.hosts, counts.hosts, HostFunction { signature: 0 });
+        make_room(&mut self.positions, counts.ops, NONE);
+        let storage = Storage {
+            functions: &mut self.functions,
+            blocks: &mut self.blocks,
+            ops: &mut self.ops,
+            extra: &mut self.extra,
+            exits: &mut self.exits,
+            signatures: &mut self.signatures,
+            types: &mut self.types,
+            regions: &mut self.regions,
+            hosts: &mut self.hosts,
+            tags: &mut [],
+            positions: &mut self.positions,
+        };
+        let (marks, leaders) = (&mut self.marks, &mut self.leaders);
+        patchjit_ebpf::translate(&checked, machine, marks, leaders, storage)
+    }
+}
+
+/// Translates a program into a module of its own.
 pub fn translate(bytes: &[u8], machine: &Machine<'_>) -> Result<Module, Error> {
-    let mut marks = vec![Mark::default(); bytes.len() / 8];
-    let checked = patchjit_ebpf::check(bytes, machine, &mut marks)?;
-    let mut blocks = vec![patchjit_ebpf::Block::default(); checked.block_count()];
-    let counts: Counts = patchjit_ebpf::counts(&checked, machine);
-    let mut storage = Room {
-        functions: vec![Function::default(); counts.functions],
-        blocks: vec![Block::default(); counts.blocks],
-        ops: vec![EMPTY_OP; counts.ops],
-        extra: vec![0; counts.extra],
-        exits: vec![EMPTY_EXIT; counts.exits],
-        signatures: vec![Signature::default(); counts.signatures],
-        types: vec![Type::I64; counts.types],
-        regions: vec![Region { size: 0 }; counts.regions],
-        hosts: vec![HostFunction { signature: 0 }; counts.hosts],
-        positions: vec![NONE; counts.ops],
-    };
-    let storage = Storage {
-        functions: &mut storage.functions,
-        blocks: &mut storage.blocks,
-        ops: &mut storage.ops,
-        extra: &mut storage.extra,
-        exits: &mut storage.exits,
-        signatures: &mut storage.signatures,
-        types: &mut storage.types,
-        regions: &mut storage.regions,
-        hosts: &mut storage.hosts,
-        tags: &mut [],
-        positions: &mut storage.positions,
-    };
-    let program = patchjit_ebpf::translate(&checked, machine, &mut marks, &mut blocks, storage)?;
+    let mut translator = Translator::default();
+    let program = translator.translate(bytes, machine)?;
     let mut module = Module::default().derived(&program, &[]);
     module.positions = program.positions.to_vec();
     Ok(module)
@@ -175,18 +213,4 @@ pub fn load(bytes: &[u8], name: Option<&str>, memory: Vec<u8>) -> Result<Loaded,
         module,
         arguments: [address_of(first), second, 0, 0, 0],
     })
-}
-
-/// Storage for a builder.
-struct Room {
-    functions: Vec<Function>,
-    blocks: Vec<Block>,
-    ops: Vec<patchjit::ir::Op>,
-    extra: Vec<u32>,
-    exits: Vec<patchjit::ir::Exit>,
-    signatures: Vec<Signature>,
-    types: Vec<Type>,
-    regions: Vec<Region>,
-    hosts: Vec<HostFunction>,
-    positions: Vec<u32>,
 }

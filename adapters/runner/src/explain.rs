@@ -19,7 +19,8 @@ use std::fmt::Write as _;
 /// Prints the stages, or writes them as a page.
 pub fn explain(arguments: &ExplainArguments) -> Result<(), Failure> {
     let set = common::set(arguments.target.as_deref())?;
-    let read = Module::load(&arguments.file).map_err(Failure::input)?;
+    let read = Module::load_function(&arguments.file, arguments.invoke.as_deref(), None)
+        .map_err(Failure::input)?;
     let mut text = stage("program", &read)?;
     let optimized = common::optimized(&read, &arguments.optimizer)?;
     let module = optimized.module.as_ref().unwrap_or(&read);

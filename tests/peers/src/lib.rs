@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod compare;
+pub mod ebpf;
 pub mod enter;
 pub mod machine;
 mod memory;

@@ -2,6 +2,7 @@
 
 use patchjit::ir::Program;
 use patchjit_peers::compare::{Comparison, Rounds, compare};
+use patchjit_peers::ebpf;
 use patchjit_peers::machine::{Cranelift, Processor, Settings};
 use patchjit_peers::ours::{Jit, Oracle, Storage};
 use patchjit_peers::report;
@@ -18,6 +19,8 @@ patchjit-peers [FILES...] [--json] [--quick] [--baseline] [--cold]
     --cold: no compilation before the timed one, so another engine has just used the caches
 patchjit-peers --scaling [MOST [MOST_CRANELIFT]]
     compile time of generated programs of up to MOST ops
+patchjit-peers --ebpf [--quick]
+    compares engines for eBPF on the kernels of tests/ebpf
 Exit status: 0; 1 an engine was wrong; 2 bad usage or input
 ";
 
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["--scaling", rest @ ..] => scaling_table(rest).map(|()| true),
+        ["--ebpf", rest @ ..] => ebpf_table(rest).map(|()| true),
         rest if rest.contains(&"--help") => {
             print!("{HELP}");
             Ok(true)
@@ -107,6 +111,16 @@ fn one(path: &Path, makers: &mut [Box<dyn Maker>], rounds: Rounds) -> Result<Com
     let module = patchjit_text::parse(&source).map_err(|error| format!("{shown}:{error}"))?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     compare(&name, &module, makers, rounds)
+}
+
+fn ebpf_table(arguments: &[&str]) -> Result<(), String> {
+    let quick = match arguments {
+        [] => false,
+        ["--quick"] => true,
+        _ => return Err(format!("--ebpf takes --quick\n{HELP}")),
+    };
+    print!("{}", on_long_stack(|| ebpf::table(quick))?);
+    Ok(())
 }
 
 fn scaling_table(arguments: &[&str]) -> Result<(), String> {
