@@ -2,8 +2,8 @@
 //!
 //! Takes the addresses at which bytes were written and at which they will run; promises that this thread may run them
 //! afterwards. Embedders with an operating system have `patchjit-memory` do it; those without call it themselves, after writing
-//! code and after linking. Costs a few instructions for each cache line on AArch64, nothing on x86-64, whose instruction caches see
-//! every write. One of the few places with `unsafe`: the instructions are the processor's own.
+//! code and after linking. Costs a few instructions for each cache line on AArch64, one instruction on RISC-V, nothing on x86-64,
+//! whose instruction caches see every write. One of the few places with `unsafe`: the instructions are the processor's own.
 #![allow(unsafe_code)]
 
 /// Makes what was written at `write` visible to instruction fetches at `execute`: the same bytes, perhaps mapped
@@ -11,8 +11,12 @@
 /// before they run it; an interrupt or a system call has that effect.
 ///
 /// On AArch64: Arm ARM, B2.4.4, "Concurrent modification and execution of instructions". User code needs the system to permit
-/// the instructions (SCTLR_EL1.UCI and UCT), as Linux does; Apple's systems and Windows ask for their own functions instead. On processors
-/// for which there are no stencils, and on x86-64, it does nothing.
+/// the instructions (SCTLR_EL1.UCI and UCT), as Linux does; Apple's systems and Windows ask for their own functions instead.
+///
+/// On RISC-V (Unprivileged ISA, "Zifencei"): `fence.i`, which is for the processor that runs it, others that are to run the code
+/// run it, too. Under a system that moves threads from one to another the system must do it: `riscv_flush_icache` of Linux.
+///
+/// On processors for which there are no stencils, and on x86-64, it does nothing.
 ///
 /// # Safety
 ///
@@ -22,6 +26,11 @@ pub unsafe fn synchronize(write: *const u8, execute: *const u8, length: usize) {
     // SAFETY: the caller promises that the ranges are mapped.
     unsafe {
         clean_and_invalidate(write, execute, length);
+    }
+    #[cfg(target_arch = "riscv64")]
+    // SAFETY: orders this processor's fetches behind its writes, and does nothing else.
+    unsafe {
+        core::arch::asm!("fence.i", options(nostack, preserves_flags));
     }
     #[cfg(not(target_arch = "aarch64"))]
     let _ = (write, execute, length);

@@ -9,9 +9,13 @@
 use crate::compile::Frame;
 use crate::runtime::{Context, Status};
 
-/// Words that a call leaves between the caller's frame and the callee's: the return address, and on AArch64 one more, for the
-/// stack pointer is a multiple of 16 there.
-const CALL_WORDS: usize = if cfg!(target_arch = "aarch64") { 2 } else { 1 };
+/// Words that a call leaves between the caller's frame and the callee's: the return address, and on AArch64 and RISC-V one more,
+/// for the stack pointer is a multiple of 16 there.
+const CALL_WORDS: usize = if cfg!(any(target_arch = "aarch64", target_arch = "riscv64")) {
+    2
+} else {
+    1
+};
 
 /// The signature of an entry, as the platform's C convention passes it: the context, and the arguments
 /// as `u64` bits, over which the results are written from the front.

@@ -6,6 +6,16 @@
 //!
 //! Jumps to places that are not yet known are threaded through their own holes: a label that is not yet bound
 //! holds the code offset of the last hole that waits for it, that hole the offset of the one before.
+//!
+//! Conditional jumps may not reach their target. Where it is known at once, or where holes do not tell whether they wait, one that
+//! reaches farther is put behind them ([`Patcher::extend`]). Others wait as long as what follows is in reach, and are *relayed* then:
+//! jumps are put between two templates, one for each that still waits, which leads to it from then on ([`Patcher::relay`]):
+//!
+//! ```text
+//!   label -> hole -> hole -> hole           label -> hole    hole
+//!                                                      v       v
+//!                                                    jump -> jump -> hole
+//! ```
 
 use crate::error::{Error, Feature, Part, Place, Storage};
 use crate::stencil::{
@@ -108,11 +118,14 @@ impl Holes {
 pub(crate) struct Patcher<'c> {
     code: &'c mut [u8],
     at: u32,
-    /// Where the words begin that are kept at the far end of the buffer.
-    tail: usize,
+    /// Where templates end at most: where words are kept at the far end of the buffer, or before that.
+    limit: usize,
+    /// How far behind the limit those words begin. Not 0: from [`Patcher::relayed`] bytes before the limit on, jumps wait that do not reach
+    /// beyond it.
+    beyond: u32,
     set: &'static StencilSet,
-    /// Conditional jumps may not reach from one end of the code to come to the other.
-    is_long: bool,
+    /// No jump in the code to come leads farther than so many bytes, unless it leads to what is behind already.
+    longest: u32,
 }
 
 impl<'c> Patcher<'c> {
@@ -122,9 +135,10 @@ impl<'c> Patcher<'c> {
         Patcher {
             code,
             at: 0,
-            tail,
+            limit: tail,
+            beyond: 0,
             set,
-            is_long: false,
+            longest: 0,
         }
     }
 
@@ -138,9 +152,10 @@ impl<'c> Patcher<'c> {
         Patcher {
             code: self.code,
             at: self.at,
-            tail: self.tail,
+            limit: self.limit,
+            beyond: self.beyond,
             set: self.set,
-            is_long: self.is_long,
+            longest: self.longest,
         }
     }
 
@@ -241,8 +256,8 @@ impl<'c> Patcher<'c> {
     ) -> Result<Holes, Fault> {
         let start = self.at;
         let end = start as usize + MOST_TEMPLATE_BYTES;
-        if end > self.tail {
-            return Err(Fault::CodeFull);
+        if end > self.limit {
+            return self.write_late(template, registers, immediate, words);
         }
         // Room for every template, so that what follows needs no checks of its own.
         let room: &mut [u8] = self.code.get_mut(start as usize..end).unwrap_or_default();
@@ -279,6 +294,23 @@ impl<'c> Patcher<'c> {
             start,
             at: template.holes,
         })
+    }
+
+    /// The same where the limit does not leave room.
+    #[cold]
+    #[inline(never)]
+    fn write_late(
+        &mut self,
+        template: &Template,
+        registers: Lanes,
+        immediate: i64,
+        words: &[Word],
+    ) -> Result<Holes, Fault> {
+        if self.beyond == 0 {
+            return Err(Fault::CodeFull);
+        }
+        self.relay()?;
+        self.write(template, registers, immediate, words)
     }
 
     /// Reads the 32 bits at a code offset.
@@ -344,49 +376,192 @@ impl<'c> Patcher<'c> {
     }
 
     fn link_field(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
-        let word = self.word(hole)?;
+        let distances = self.set.distances;
+        let code = self.hole(hole)?;
         let changed = match label.offset() {
-            Some(target) => self.set.distances.lead(word, hole, target),
-            None => match self.set.distances.chain(word, hole, label.0) {
-                Some(word) if !self.is_long || self.set.distances.inverted(word).is_none() => {
-                    label.0 = hole + 1;
-                    Some(word)
-                }
-                _ => None,
-            },
+            Some(target) => distances.lead(code, hole, target),
+            None if self.may_fall_short(hole, code) => None,
+            None => distances.chain(code, hole, label.0),
         };
-        match changed {
-            Some(word) => self.set_word(hole, word),
-            None => self.link_far(hole, label),
+        let Some(changed) = changed else {
+            let distance = match label.offset() {
+                Some(target) => hole.abs_diff(target),
+                None => self.longest,
+            };
+            let holes = self.extend(hole, distance)?;
+            let farther = holes.target().ok_or(internal(Part::Patch, line!()))?;
+            return self.link_field(farther, label);
+        };
+        self.set_hole(hole, changed)?;
+        if label.offset().is_none() {
+            label.0 = hole + 1;
+            let limit = (hole + self.relayed()) as usize;
+            if self.beyond == 0 && distances.waits(changed).is_some() && limit < self.limit {
+                self.beyond = (self.limit - limit) as u32;
+                self.limit = limit;
+            }
         }
+        Ok(())
     }
 
-    /// The same for a conditional jump that may not reach its target: one that does is put behind it.
+    /// Whether a jump may not reach a target that is still to come, and one that reaches farther can be put behind it.
+    fn may_fall_short(&self, hole: u32, code: u64) -> bool {
+        let distances = self.set.distances;
+        let relayed =
+            distances.waits(code).is_some() && self.at - hole <= MOST_TEMPLATE_BYTES as u32;
+        distances.reach(code) < self.longest && distances.is_short(code) && !relayed
+    }
+
+    /// Puts jumps here for those that wait and would not reach what follows. Control goes past them.
     #[cold]
     #[inline(never)]
-    fn link_far(&mut self, hole: u32, label: &mut Label) -> Result<(), Fault> {
+    fn relay(&mut self) -> Result<(), Fault> {
         let distances = self.set.distances;
-        let far = unsupported(Feature::CodeSize);
-        let word = self.word(hole)?;
-        let inverted = distances.inverted(word).ok_or(far)?;
-        let jump = Form::machine(Machine::Jump);
-        if hole + 4 == self.at {
-            self.set_word(hole, inverted)?;
-        } else {
-            // In the middle of a template: control jumps past the new jump.
-            let past = self.emit(jump, [0; MAX_OPERANDS], 0)?;
-            let at = past.target().ok_or(far)?;
-            let jump = self.word(at)?;
-            self.set_word(at, distances.lead(jump, at, at + 8).ok_or(far)?)?;
-            self.set_word(hole, distances.lead(word, hole, at + 4).ok_or(far)?)?;
+        let too_far = unsupported(Feature::CodeSize);
+        let (first, end) = (self.limit as u32 - self.relayed(), self.at);
+        self.limit += self.beyond as usize;
+        self.beyond = 0;
+        let mut past = None;
+        // Between the first that waits and this place there are instructions only, of four bytes each.
+        for hole in (first..end).step_by(4) {
+            let code = self.hole(hole)?;
+            if distances.waits(code) != Some(true) {
+                continue;
+            }
+            if past.is_none() {
+                past = self.emit_jump(0)?.target();
+            }
+            let start = self.at;
+            let holes = self.emit_jump(self.longest)?;
+            let jump = holes.target().ok_or(too_far)?;
+            let chained = distances.chain(self.hole(jump)?, jump, distances.chained(code, hole));
+            self.set_hole(jump, chained.ok_or(too_far)?)?;
+            let led = distances.lead(code, hole, start);
+            self.set_hole(hole, led.ok_or(too_far)?)?;
         }
-        let holes = self.emit(jump, [0; MAX_OPERANDS], 0)?;
-        self.link_field(holes.target().ok_or(far)?, label)
+        if let Some(past) = past {
+            let led = distances.lead(self.hole(past)?, past, self.at);
+            self.set_hole(past, led.ok_or(too_far)?)?;
+        }
+        Ok(())
     }
 
-    /// Whether code that is written from now on may be too long for conditional jumps to reach across it.
-    pub fn set_long(&mut self, is_long: bool) {
-        self.is_long = is_long;
+    /// How many bytes after it began to wait a jump is relayed at the latest.
+    fn relayed(&self) -> u32 {
+        self.set.distances.relayed(self.longest)
+    }
+
+    /// Relays jumps now that would have to be before so many more templates: these stand one behind the other at
+    /// [`Patcher::offset`].
+    pub fn settle(&mut self, templates: usize) -> Result<(), Fault> {
+        let end = self.at as usize + templates * MOST_TEMPLATE_BYTES;
+        match self.beyond != 0 && end > self.limit {
+            true => self.relay(),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes a jump that reaches so far, if one does.
+    fn emit_jump(&mut self, distance: u32) -> Result<Holes, Fault> {
+        let start = self.at;
+        let holes = self.emit(Form::machine(Machine::Jump), [0; MAX_OPERANDS], 0)?;
+        let jump = self.hole(holes.target().ok_or(unsupported(Feature::CodeSize))?)?;
+        let far = Form::machine(Machine::JumpFar);
+        if distance < self.set.distances.reach(jump) || self.set.family(far).is_none() {
+            return Ok(holes);
+        }
+        self.at = start;
+        self.emit(far, [0; MAX_OPERANDS], 0)
+    }
+
+    /// Puts a jump behind one that may not reach so far, which then leads to that; gives the holes of the new one.
+    #[cold]
+    #[inline(never)]
+    fn extend(&mut self, hole: u32, distance: u32) -> Result<Holes, Fault> {
+        let distances = self.set.distances;
+        let too_far = unsupported(Feature::CodeSize);
+        let code = self.hole(hole)?;
+        if !distances.is_jump(code) {
+            return Err(too_far);
+        }
+        self.settle(3)?;
+        // In the middle of a template, control must get past the new jump.
+        let is_last = hole + 4 == self.at;
+        let past = match is_last {
+            true => None,
+            false => self.emit_jump(0)?.target(),
+        };
+        let start = self.at;
+        // The template of the hole may lie between them.
+        let holes = self.emit_jump(distance.saturating_add(2 * MOST_TEMPLATE_BYTES as u32))?;
+        if let Some(past) = past {
+            let led = distances.lead(self.hole(past)?, past, self.at);
+            self.set_hole(past, led.ok_or(too_far)?)?;
+        }
+        let changed = match distances.inverted(code, self.at - hole) {
+            Some(inverted) if is_last => Some(inverted),
+            _ => distances.lead(code, hole, start),
+        };
+        self.set_hole(hole, changed.ok_or(too_far)?)?;
+        Ok(holes)
+    }
+
+    /// The holes of a template that was just written, for a link that comes after other code: where a jump might not reach
+    /// its target from here, those of one that does.
+    pub fn extended(&mut self, holes: Holes) -> Result<Holes, Fault> {
+        match holes.target() {
+            Some(hole) if self.set.distances != Distances::Bytes32 => {
+                let code = self.hole(hole)?;
+                let distances = self.set.distances;
+                match distances.reach(code) < self.longest && distances.is_short(code) {
+                    true => self.extend(hole, self.longest),
+                    false => Ok(holes),
+                }
+            }
+            _ => Ok(holes),
+        }
+    }
+
+    /// The code from a hole for a distance on: eight bytes, or what there is of them.
+    fn hole(&self, at: u32) -> Result<u64, Fault> {
+        let next = self.code.get(at as usize + 4..).unwrap_or_default();
+        let next = next
+            .first_chunk()
+            .map_or(0, |next| u32::from_le_bytes(*next));
+        Ok(u64::from(self.word(at)?) | u64::from(next) << 32)
+    }
+
+    /// Writes a hole with another distance. What stands behind its instruction is left alone, but for what is the hole's.
+    fn set_hole(&mut self, at: u32, code: u64) -> Result<(), Fault> {
+        self.set_word(at, code as u32)?;
+        match self.set.distances.field(code) >> 32 {
+            0 => Ok(()),
+            _ => self.set_word(at + 4, (code >> 32) as u32),
+        }
+    }
+
+    /// Says how far jumps in the code that is written from now on may lead, in bytes.
+    pub fn set_longest(&mut self, bytes: usize) {
+        self.longest = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+
+    /// Writes a jump that leads so far from itself.
+    pub fn jump_away(&mut self, distance: i64) -> Result<(), Fault> {
+        let distances = self.set.distances;
+        for machine in [Machine::Jump, Machine::JumpFar] {
+            let Some(family) = self.set.family(Form::machine(machine)) else {
+                continue;
+            };
+            let start = self.at;
+            let holes = self.emit_family(family, Lanes::new([0; MAX_OPERANDS]), 0)?;
+            let hole = holes.target().ok_or(internal(Part::Patch, line!()))?;
+            let from_hole = distance.wrapping_sub(i64::from(hole - start));
+            if let Some(led) = distances.lay(self.hole(hole)?, from_hole) {
+                return self.set_hole(hole, led);
+            }
+            self.at = start;
+        }
+        Err(unsupported(Feature::CodeSize))
     }
 
     /// Binds a label to an offset: everything that waits for it is patched.
@@ -403,7 +578,7 @@ impl<'c> Patcher<'c> {
                     self.set_word(hole, target.wrapping_sub(hole + 4))?;
                 }
             }
-            Distances::Fields => self.lead_fields(next, target)?,
+            _ => self.lead_fields(next, target)?,
         }
         label.0 = target | Label::BOUND;
         Ok(())
@@ -414,11 +589,16 @@ impl<'c> Patcher<'c> {
     fn lead_fields(&mut self, last: u32, target: u32) -> Result<(), Fault> {
         let mut next = last;
         while next != 0 {
-            let hole = next - 1;
-            let word = self.word(hole)?;
-            next = self.set.distances.chained(word, hole);
-            let word = self.set.distances.lead(word, hole, target);
-            self.set_word(hole, word.ok_or(unsupported(Feature::CodeSize))?)?;
+            let mut hole = next - 1;
+            let mut code = self.hole(hole)?;
+            if self.set.distances.waits(code) == Some(false) {
+                // What it was relayed to waits in its place.
+                hole = self.set.distances.target(code, hole);
+                code = self.hole(hole)?;
+            }
+            next = self.set.distances.chained(code, hole);
+            let led = self.set.distances.lead(code, hole, target);
+            self.set_hole(hole, led.ok_or(unsupported(Feature::CodeSize))?)?;
         }
         Ok(())
     }
@@ -449,7 +629,7 @@ impl<'c> Patcher<'c> {
             let hole = next - 1;
             next = match self.set.distances {
                 Distances::Bytes32 => self.word(hole)?,
-                Distances::Fields => match self.value(hole)? {
+                _ => match self.value(hole)? {
                     0 => 0,
                     back => next.wrapping_sub(4 * back),
                 },
@@ -488,26 +668,44 @@ impl<'c> Patcher<'c> {
 
     /// Pushes a word onto the stack of words at the far end of the buffer.
     pub fn push_tail(&mut self, word: u32) -> Result<(), Fault> {
-        if self.at as usize + MOST_TEMPLATE_BYTES + 4 > self.tail {
-            return Err(Fault::CodeFull);
+        if self.at as usize + MOST_TEMPLATE_BYTES + 4 > self.limit || self.beyond != 0 {
+            return self.push_beyond(word);
         }
-        self.tail -= 4;
-        self.set_word(self.tail as u32, word)
+        self.limit -= 4;
+        self.set_word(self.limit as u32, word)
+    }
+
+    /// The same where the limit is not where the words begin, or leaves no room.
+    #[cold]
+    #[inline(never)]
+    fn push_beyond(&mut self, word: u32) -> Result<(), Fault> {
+        match self.beyond {
+            0 => Err(Fault::CodeFull),
+            1..=4 => {
+                self.relay()?;
+                self.push_tail(word)
+            }
+            _ => {
+                self.beyond -= 4;
+                self.set_word(self.tail(), word)
+            }
+        }
     }
 
     /// The offset of the last word pushed.
     pub fn tail(&self) -> u32 {
-        self.tail as u32
+        self.limit as u32 + self.beyond
     }
 
-    /// Forgets the words below an earlier [`Patcher::tail`].
+    /// Forgets the words below an earlier [`Patcher::tail`], when nothing waits any more.
     pub fn drop_tail(&mut self, to: u32) {
-        self.tail = self.tail.max(to as usize);
+        self.limit = self.tail().max(to) as usize;
+        self.beyond = 0;
     }
 
     /// Writes a word of data behind the code.
     pub fn emit_word(&mut self, word: u32) -> Result<(), Fault> {
-        if self.at as usize + 4 > self.tail {
+        if self.at + 4 > self.tail() {
             return Err(Fault::CodeFull);
         }
         self.set_word(self.offset(), word)?;

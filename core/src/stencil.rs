@@ -175,11 +175,13 @@ pub enum Machine {
     ChooseGtF,
     /// The same for greater or equal, of floats.
     ChooseGeF,
+    /// Jumps to the target, farther than [`Machine::Jump`] does; where that reaches across all code there is none.
+    JumpFar,
 }
 
 impl Machine {
     /// How many machine forms there are.
-    pub const COUNT: usize = Machine::ChooseGeF as usize + 1;
+    pub const COUNT: usize = Machine::JumpFar as usize + 1;
 
     /// All of them, in the order of their encoding.
     #[rustfmt::skip]
@@ -193,7 +195,7 @@ impl Machine {
             JumpByteEq, JumpByteNe, CompareI32, CompareI64, CompareI32Immediate, CompareI64Immediate, CompareF32, CompareF64,
             CompareBits,
             ChooseEq, ChooseNe, ChooseLtS, ChooseLtU, ChooseGtS, ChooseGtU, ChooseLeS, ChooseLeU, ChooseGeS, ChooseGeU,
-            ChooseGtF, ChooseGeF,
+            ChooseGtF, ChooseGeF, JumpFar,
         ]
     };
 }
@@ -335,7 +337,7 @@ impl Template {
 pub struct HolesAt(NonZeroU32);
 
 impl HolesAt {
-    /// Distances to the target (32 bits, from the hole's end) at these places, the immediate at that one; each may be
+    /// Distances to the target at these places, the immediate at that one; each may be
     /// [`ABSENT`].
     pub const fn new(target: [u8; 2], immediate: u8) -> HolesAt {
         match NonZeroU32::new(u32::from_le_bytes([target[0], target[1], immediate, 1])) {
@@ -458,6 +460,9 @@ pub struct RegisterFile {
     pub context: RegisterNumber,
     /// Where a host function's status is.
     pub host_status: RegisterNumber,
+    /// What stands above an f32 in a float register: 0 where that may be anything, ones on RISC-V, whose instructions take it
+    /// for NaN else.
+    pub above_f32: u64,
     /// The names, for reports: integer registers, then float registers.
     pub names: [&'static [&'static str]; 2],
     /// Bytes that a call leaves on the stack.

@@ -13,12 +13,14 @@
 extern crate std;
 
 mod aarch64_aapcs;
+mod riscv64_lp64d;
 mod table;
 mod x86_64_sysv;
 mod x86_64_sysv_v3;
 mod x86_64_windows;
 
 pub use aarch64_aapcs::AARCH64_AAPCS;
+pub use riscv64_lp64d::RISCV64_LP64D;
 pub use x86_64_sysv::X86_64_SYSV;
 pub use x86_64_sysv_v3::X86_64_SYSV_V3;
 pub use x86_64_windows::X86_64_WINDOWS;
@@ -39,13 +41,14 @@ pub static AARCH64_WINDOWS: StencilSet = StencilSet {
 };
 
 /// The sets of all targets.
-pub static ALL: [&StencilSet; 6] = [
+pub static ALL: [&StencilSet; 7] = [
     &X86_64_SYSV,
     &X86_64_SYSV_V3,
     &X86_64_WINDOWS,
     &AARCH64_AAPCS,
     &AARCH64_APPLE,
     &AARCH64_WINDOWS,
+    &RISCV64_LP64D,
 ];
 
 /// The set whose code runs in this process on every processor: the architecture and the conventions that it was built for.
@@ -67,6 +70,12 @@ pub const fn host() -> Option<&'static StencilSet> {
         } else {
             &AARCH64_AAPCS
         })
+    } else if cfg!(all(
+        target_arch = "riscv64",
+        target_feature = "d",
+        target_feature = "a"
+    )) {
+        Some(&RISCV64_LP64D)
     } else {
         None
     }

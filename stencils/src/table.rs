@@ -150,6 +150,7 @@ pub(crate) const X86_64_SYSV_REGISTERS: RegisterFile = RegisterFile {
     float_scratch: 15,
     context: 5,
     host_status: 0,
+    above_f32: 0,
     names: [
         &[
             "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11",
@@ -185,6 +186,7 @@ pub(crate) const AARCH64_AAPCS_REGISTERS: RegisterFile = RegisterFile {
     float_scratch: 31,
     context: 28,
     host_status: 0,
+    above_f32: 0,
     names: [
         &[
             "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13",
@@ -195,6 +197,35 @@ pub(crate) const AARCH64_AAPCS_REGISTERS: RegisterFile = RegisterFile {
             "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13",
             "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25",
             "v26", "v27", "v28", "v29", "v30", "v31",
+        ],
+    ],
+    return_address_size: 16,
+    stack_alignment: 16,
+};
+
+/// The registers of RISC-V under the LP64D conventions. x27 is the context, x31 and f31 are scratch, x1, x7, x28 to x30 and f28
+/// to f30 belong to templates, x8 is C's frame pointer, x3 and x4 are the platform's. Of floats that host functions keep, entry
+/// maps have room for f8 and f9.
+pub(crate) const RISCV64_LP64D_REGISTERS: RegisterFile = RegisterFile {
+    allocatable: RegisterSet(0x07ff_fe60 | 0xffff << 32),
+    preserved: RegisterSet(0x07fc_0200 | 0x0300 << 32),
+    int_arguments: &[10, 11, 12, 13, 14, 15, 16, 17],
+    float_arguments: &[10, 11, 12, 13, 14, 15, 0, 1],
+    int_scratch: 31,
+    float_scratch: 31,
+    context: 27,
+    host_status: 10,
+    above_f32: 0xffff_ffff << 32,
+    names: [
+        &[
+            "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13",
+            "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23", "x24", "x25",
+            "x26", "x27", "x28", "x29", "x30", "x31",
+        ],
+        &[
+            "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11", "f12", "f13",
+            "f14", "f15", "f16", "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24", "f25",
+            "f26", "f27", "f28", "f29", "f30", "f31",
         ],
     ],
     return_address_size: 16,

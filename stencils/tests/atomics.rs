@@ -1,6 +1,10 @@
 //! Runs updates of memory on two threads at once: none of them is lost.
 #![cfg(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    ),
     any(target_os = "linux", windows)
 ))]
 
@@ -75,7 +79,8 @@ fn pairs_of_ops(ops: [Opcode; 2], template: usize) -> (Vec<u8>, i64, [usize; 7])
     };
     let apart = |registers: &&Registers| {
         let distinct = |k: usize| (1..k).all(|j| registers[j] != registers[k]);
-        inputs.clone().all(distinct)
+        // The address is wanted again.
+        registers[0] != registers[1] && inputs.clone().all(distinct)
     };
     let list = assignments(families[0]);
     let registers = *list.iter().find(apart).expect("registers apart");

@@ -1,6 +1,10 @@
 //! Executes every template of the ops against the op table, over edge cases, in several register assignments.
 #![cfg(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    ),
     any(target_os = "linux", windows)
 ))]
 
@@ -124,8 +128,10 @@ fn edges(ty: Type, numbers: &mut Numbers) -> Vec<u64> {
             ];
             list.push(f32::from_bits(0x7f80_0001));
             list.extend((0..6).map(|_| f32::from_bits(numbers.next() as u32)));
+            // What is above is anything, unless the set says otherwise.
+            let above = SET.registers.above_f32;
             list.iter()
-                .map(|x| u64::from(x.to_bits()) | numbers.next() << 32)
+                .map(|x| u64::from(x.to_bits()) | numbers.next() << 32 | above)
                 .collect()
         }
         Type::F64 => {
@@ -291,6 +297,10 @@ fn execute_scalar(
                         same(ty, found, expected),
                         "{name} {registers:?} ({a:#x}, {b:#x}) gives {found:#x}, not {expected:#x}"
                     );
+                    if ty == Type::F32 {
+                        let above = SET.registers.above_f32;
+                        assert_eq!(found & above, above, "{name} {registers:?}");
+                    }
                     if code == Opcode::F32Canonicalize || code == Opcode::F64Canonicalize {
                         let mask = if ty == Type::F32 {
                             0xffff_ffff

@@ -1,6 +1,10 @@
 //! Executes loads, stores and atomics, with every kind of address.
 #![cfg(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    ),
     any(target_os = "linux", windows)
 ))]
 
@@ -9,6 +13,7 @@ mod common;
 use common::*;
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::stencil::{Family, Form, FormKind, Machine, OperandKind};
+use patchjit::types::Type;
 
 /// Where accesses go. They aim at its middle, as an address may come out a few bytes off.
 type Arena = [u64; 64];
@@ -163,6 +168,10 @@ fn execute(
                         low(ty, extended(code, old)),
                         "{name} {registers:?} {immediate:#x}"
                     );
+                    if ty == Type::F32 {
+                        let above = SET.registers.above_f32;
+                        assert_eq!(found & above, above, "{name} {registers:?}");
+                    }
                 }
                 check_kept(&name, family, &registers, &before, &after);
             }

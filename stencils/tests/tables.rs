@@ -6,9 +6,11 @@ use common::{assignments, fill, immediates, kinds, templates};
 use patchjit::ops::{Opcode, Shape, flags};
 use patchjit::stencil::{
     ABSENT, Distances, FORM_KINDS, Form, FormKind, MAX_OPERANDS, MOST_TEMPLATE_BYTES, Machine,
-    NO_FAMILY, OperandKind, PATTERNS, StencilSet,
+    OperandKind, PATTERNS, StencilSet,
 };
-use patchjit_stencils::{AARCH64_AAPCS, ALL, X86_64_SYSV, X86_64_SYSV_V3, X86_64_WINDOWS};
+use patchjit_stencils::{
+    AARCH64_AAPCS, ALL, RISCV64_LP64D, X86_64_SYSV, X86_64_SYSV_V3, X86_64_WINDOWS,
+};
 use sha2::{Digest, Sha256};
 
 /// The sets that have tables of their own; those that share them stand behind.
@@ -70,9 +72,9 @@ fn has_forms(set: &StencilSet) {
             "mul_checked",
         ];
         if immediates.contains(&op) && !info.operands[0].is_float() {
-            // No multiplication of AArch64 has a constant in it.
+            // No multiplication of AArch64 and RISC-V has a constant in it.
             let registers_only =
-                set.distances == Distances::Fields && ["mul", "mul_checked"].contains(&op);
+                set.distances != Distances::Bytes32 && ["mul", "mul_checked"].contains(&op);
             assert_eq!(
                 has(code, FormKind::Immediate),
                 !registers_only,
@@ -83,9 +85,16 @@ fn has_forms(set: &StencilSet) {
     }
     assert!(has(Opcode::Branch, FormKind::Jump) && has(Opcode::Branch, FormKind::JumpNot));
     assert!(has(Opcode::Fence, FormKind::Registers));
-    for machine in 0..Machine::COUNT {
-        let form = Form::machine(Machine::MoveInt).0 as usize + machine;
-        assert_ne!(set.forms[form], NO_FAMILY, "machine form {machine}");
+    // RISC-V has no flags, and is the only one whose jumps do not reach across all code.
+    let is_riscv = set.distances == Distances::Scattered;
+    let flags = Machine::CompareI32 as usize..=Machine::ChooseGeF as usize;
+    for machine in Machine::ALL {
+        let is_there = match machine {
+            Machine::JumpFar => is_riscv,
+            machine => !is_riscv || !flags.contains(&(machine as usize)),
+        };
+        let family = set.family(Form::machine(machine));
+        assert_eq!(family.is_some(), is_there, "{machine:?}");
     }
 }
 
@@ -112,6 +121,21 @@ fn decodes(set: &StencilSet, bytes: &[u8]) -> bool {
             let decoder = <yaxpeax_arm::armv8::a64::ARMv8 as Arch>::Decoder::default();
             let mut words = bytes.chunks(4);
             words.all(|word| decoder.decode(&mut U8Reader::new(word)).is_ok())
+        }
+        Distances::Scattered => {
+            use riscv_isa::{Instruction, Target, Xlen, decode_full};
+            let target = Target {
+                xlen: Xlen::Rv64,
+                m: true,
+                a: true,
+                f: true,
+                d: true,
+                ..Target::default()
+            };
+            let mut words = bytes
+                .chunks(4)
+                .map(|word| word.try_into().unwrap_or([0; 4]));
+            words.all(|word| decode_full(u32::from_le_bytes(word), &target) != Instruction::UNIMP)
         }
     }
 }
@@ -184,10 +208,14 @@ fn holes_and_words_lie_within_their_tables() {
             let targets = template.holes.target();
             for hole in targets.into_iter().filter(|&hole| hole != ABSENT) {
                 let hole = hole as usize;
-                assert!(hole + 4 <= length);
-                let word = u32::from_le_bytes(*code[hole..].first_chunk().expect("in the code"));
-                let field = set.distances.field(word);
-                assert!(field != 0 && word & field == 0);
+                let mut bytes = [0; 8];
+                for (to, from) in bytes.iter_mut().zip(&code[hole..length]) {
+                    *to = *from;
+                }
+                let code = u64::from_le_bytes(bytes);
+                let field = set.distances.field(code);
+                assert!(field != 0 && code & field == 0);
+                assert!(hole + (64 - field.leading_zeros() as usize).div_ceil(8) <= length);
             }
         }
         assert_eq!(set.masks[..16], [0; 16]);
@@ -212,7 +240,7 @@ fn forms_without_a_choice_by_registers_are_uniform() {
     forms.extend(machines.map(Form::machine));
     for set in sets() {
         let families: Vec<_> = forms.iter().filter_map(|&form| set.family(form)).collect();
-        assert!(families.len() > 100);
+        assert!(families.len() > 100, "{}", families.len());
         for family in families {
             assert_eq!(family.starts, [family.first_template; PATTERNS]);
         }
@@ -257,6 +285,7 @@ fn allocatable_registers_are_apart_from_the_others() {
     keeps_registers_apart(&X86_64_SYSV_V3, &[4, 5]);
     keeps_registers_apart(&X86_64_WINDOWS, &[4, 5]);
     keeps_registers_apart(&AARCH64_AAPCS, &[18, 28, 29, 31]);
+    keeps_registers_apart(&RISCV64_LP64D, &[0, 2, 3, 4, 8, 27]);
 }
 
 /// What does not know the convention is the same code, so that to execute it in one set speaks for both.
@@ -305,7 +334,7 @@ fn sets_of_one_digest_share_their_tables() {
         assert_ne!(pair[0].target, pair[1].target);
         assert!(std::ptr::eq(pair[0].templates, pair[1].templates));
     }
-    assert_eq!(sets().len(), 4);
+    assert_eq!(sets().len(), 5);
 }
 
 /// Checks the digest over the same inputs as the generator takes, so that changed bodies without new tables fail.
@@ -346,5 +375,11 @@ fn the_digests_are_those_of_the_bodies() {
         &["aarch64.stencils"],
         "--target=aarch64-unknown-none -Zfixed-x18 -Copt-level=3 -Cpanic=abort \
          -Crelocation-model=static -Ccodegen-units=1 -Cno-redzone=yes -Awarnings --emit=obj",
+    );
+    is_of_the_bodies(
+        &RISCV64_LP64D,
+        &["riscv64.stencils"],
+        "--target=riscv64gc-unknown-none-elf -Ctarget-feature=-c,-relax -Copt-level=3 -Cpanic=abort \
+         -Crelocation-model=static -Ccodegen-units=1 -Awarnings --emit=obj",
     );
 }

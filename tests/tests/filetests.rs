@@ -11,7 +11,7 @@ use patchjit::ir::NONE;
 use patchjit::optimize::{self, Pass, Passes};
 use patchjit::stencil::StencilSet;
 use patchjit_cli::disassemble;
-use patchjit_stencils::{AARCH64_AAPCS, X86_64_SYSV};
+use patchjit_stencils::{AARCH64_AAPCS, RISCV64_LP64D, X86_64_SYSV};
 use patchjit_tests::programs;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ const STAGES: &[(&str, &str, Stage)] = &[
     }),
     ("compile", "aarch64", |source| {
         compile(source, &AARCH64_AAPCS)
+    }),
+    ("compile", "riscv64", |source| {
+        compile(source, &RISCV64_LP64D)
     }),
 ];
 

@@ -1,7 +1,11 @@
 //! A collector that moves every object whenever a host function is called: compiled code must go on with the objects
 //! where they are then, and what it does not use any more must be gone.
 #![cfg(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    ),
     any(target_os = "linux", windows)
 ))]
 

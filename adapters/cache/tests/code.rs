@@ -1,5 +1,12 @@
 //! Real code in the cache: threads compile functions on demand, run them, and give the memory back.
-#![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(windows)))]
+#![cfg(all(
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    ),
+    not(windows)
+))]
 
 use patchjit::build::{Buffers, Builder};
 use patchjit::compile::{self, FunctionCode};

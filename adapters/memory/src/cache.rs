@@ -1,7 +1,10 @@
 //! Instruction cache maintenance: what a processor needs before it runs bytes that were just written.
 
 /// Makes what was written at `write` visible to instruction fetches at `execute`. The caller has mapped both.
-#[cfg(not(all(target_arch = "aarch64", any(windows, target_vendor = "apple"))))]
+#[cfg(not(any(
+    all(target_arch = "aarch64", any(windows, target_vendor = "apple")),
+    all(target_arch = "riscv64", target_os = "linux")
+)))]
 pub(crate) fn publish(write: *const u8, execute: *const u8, length: usize) {
     // SAFETY: both ranges are mapped.
     unsafe { patchjit::cache::synchronize(write, execute, length) };
@@ -31,4 +34,16 @@ pub(crate) fn publish(_write: *const u8, execute: *const u8, length: usize) {
     }
     // SAFETY: the system's own functions, on a range that the caller has mapped.
     unsafe { FlushInstructionCache(GetCurrentProcess(), execute.cast(), length) };
+}
+
+/// Makes what was written at `write` visible to instruction fetches at `execute`, on every processor that may run this process's
+/// threads.
+#[cfg(all(target_arch = "riscv64", target_os = "linux"))]
+pub(crate) fn publish(_write: *const u8, execute: *const u8, length: usize) {
+    const RISCV_FLUSH_ICACHE: libc::c_long = 259;
+    /// Not for the processor alone that runs this.
+    const EVERYWHERE: usize = 0;
+    let end = execute.wrapping_add(length);
+    // SAFETY: the system's own function, on a range that the caller has mapped.
+    unsafe { libc::syscall(RISCV_FLUSH_ICACHE, execute, end, EVERYWHERE) };
 }

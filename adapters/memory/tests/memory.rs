@@ -2,7 +2,11 @@
 //! their own, and code that runs.
 #![cfg(all(
     any(target_os = "linux", windows),
-    any(target_arch = "x86_64", target_arch = "aarch64")
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    )
 ))]
 
 #[cfg_attr(target_os = "linux", path = "system/linux.rs")]
@@ -31,6 +35,18 @@ fn returns(n: u32) -> Vec<u8> {
         0x5280_0000 | (n & 0xffff) << 5,
         0x72a0_0000 | (n >> 16) << 5,
         0xd65f_03c0,
+    ];
+    code.into_iter().flat_map(u32::to_le_bytes).collect()
+}
+
+/// `lui a0, upper; addiw a0, a0, lower; ret`
+#[cfg(target_arch = "riscv64")]
+fn returns(n: u32) -> Vec<u8> {
+    let upper = n.wrapping_add(0x800) & 0xffff_f000;
+    let code = [
+        0x0000_0537 | upper,
+        0x0005_051b | n.wrapping_sub(upper) << 20,
+        0x0000_8067,
     ];
     code.into_iter().flat_map(u32::to_le_bytes).collect()
 }
@@ -331,9 +347,12 @@ fn faults_when_told_to() {
 /// This program again, in the emulator that cargo runs it in, if it does.
 fn this_program() -> Command {
     let program = std::env::current_exe().unwrap();
-    let runner = std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER");
-    let words = runner.as_deref().unwrap_or_default().split_whitespace();
-    let mut words = words.filter(|_| cfg!(target_arch = "aarch64"));
+    let runner = match std::env::consts::ARCH {
+        "aarch64" => std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER"),
+        "riscv64" => std::env::var("CARGO_TARGET_RISCV64GC_UNKNOWN_LINUX_GNU_RUNNER"),
+        _ => Ok(String::new()),
+    };
+    let mut words = runner.as_deref().unwrap_or_default().split_whitespace();
     match words.next() {
         Some(emulator) => {
             let mut command = Command::new(emulator);

@@ -151,6 +151,7 @@ fn object(
     let architecture = match set.distances {
         Distances::Bytes32 => object::Architecture::X86_64,
         Distances::Fields => object::Architecture::Aarch64,
+        Distances::Scattered => object::Architecture::Riscv64,
     };
     let format = match arguments.format.unwrap_or(Format::Elf) {
         Format::Elf => object::BinaryFormat::Elf,

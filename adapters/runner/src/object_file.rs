@@ -10,8 +10,8 @@ use object::write::{
     MachOBuildVersion, Object, Relocation, StandardSection, Symbol, SymbolId, SymbolSection,
 };
 use object::{
-    Architecture, BinaryFormat, Endianness, RelocationEncoding, RelocationFlags, RelocationKind,
-    SectionKind, SymbolFlags, SymbolKind, SymbolScope, macho,
+    Architecture, BinaryFormat, Endianness, FileFlags, RelocationEncoding, RelocationFlags,
+    RelocationKind, SectionKind, SymbolFlags, SymbolKind, SymbolScope, elf, macho,
 };
 
 /// An object file in ELF, Mach-O or COFF.
@@ -26,6 +26,14 @@ pub fn write(
         // Without this section linkers take it that the object wants an executable stack.
         BinaryFormat::Elf => {
             object.add_section(vec![], b".note.GNU-stack".to_vec(), SectionKind::Other);
+            if architecture == Architecture::Riscv64 {
+                // Linkers ask how floats are passed.
+                object.flags = FileFlags::Elf {
+                    os_abi: elf::ELFOSABI_NONE,
+                    abi_version: 0,
+                    e_flags: elf::EF_RISCV_FLOAT_ABI_DOUBLE,
+                };
+            }
         }
         // Without this command Apple's linker guesses the platform, with a warning. The code asks for no version; this is
         // the first one on both architectures.

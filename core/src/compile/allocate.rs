@@ -263,7 +263,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let op = self.program.ops[(value + self.first_op) as usize];
         let bits = self.constant_bits(value + self.first_op).unwrap_or(0);
         match op.code {
-            Opcode::F32Const | Opcode::F64Const if bits == 0 => {
+            Opcode::F32Const | Opcode::F64Const if bits == 0 && !self.has_above(op.result()) => {
                 self.machine(Machine::ConstFloatZero, [to, 0, 0, 0], 0)?;
             }
             Opcode::F32Const => {

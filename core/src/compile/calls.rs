@@ -164,6 +164,15 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
             let register = self.obtain(self.allocatable & self.bank(result))?;
             self.frame_load(register, i64::from(number) * 8)?;
+            if register >= 32
+                && self.has_above(program.ops[(result + self.first_op) as usize].result())
+            {
+                let scratch = self.int_scratch;
+                let form = Form::op(Opcode::I32ReinterpretF32, FormKind::Registers);
+                self.form(form, [scratch, register, 0, 0], 0)?;
+                let form = Form::op(Opcode::F32ReinterpretI32, FormKind::Registers);
+                self.form(form, [register, scratch, 0, 0], 0)?;
+            }
             self.define(result, register);
         }
         Ok(())

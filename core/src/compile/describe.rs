@@ -129,6 +129,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if at == ABSENT {
             return Err(unsupported(Feature::Op));
         }
+        self.patcher.settle(2)?;
         let straddles = |offset: u32| (offset + u32::from(at)) % 8 > 4;
         for _ in 0..8 {
             if !straddles(self.patcher.offset()) {

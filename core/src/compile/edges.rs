@@ -626,10 +626,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     pub(super) fn enter_block(&mut self) -> Result<(), Fault> {
         let record = &mut self.workspace.blocks[self.block as usize];
         let mut label = Label(record[BLOCK_LABEL]);
+        let flags = record[BLOCK_FLAGS];
+        if flags & BLOCK_LANDS != 0 {
+            self.patcher.settle(1)?;
+        }
         self.patcher.bind(&mut label)?;
         record[BLOCK_LABEL] = label.0;
         let starts = 2 * record[BLOCK_START];
-        let flags = record[BLOCK_FLAGS];
         let (occupied, valid) = (pair(record, BLOCK_OCCUPIED), pair(record, BLOCK_VALID));
         self.observe(Event::Block {
             block: self.block + self.first_block,

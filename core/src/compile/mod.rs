@@ -142,13 +142,13 @@ fn bytes_for(size: usize, switched: usize, functions: usize, blocks: usize) -> u
         .saturating_mul(MOST_TEMPLATE_BYTES / 4)
 }
 
-/// Whether a function's code may be longer than conditional jumps of every target reach.
-fn is_long(verified: &Verified, index: usize) -> bool {
+/// How many bytes of code a function has at most.
+fn longest(verified: &Verified, index: usize) -> usize {
     let function = &verified.program().functions[index];
     let added = verified.added_size(index as u32);
     let size = added.saturating_add(function.op_count as usize);
     let switched = added.min(verified.switched());
-    bytes_for(size, switched, 1, function.block_count as usize) > SHORT_CODE
+    bytes_for(size, switched, 1, function.block_count as usize)
 }
 
 /// Compiles all functions of a program into a code buffer.
@@ -159,7 +159,7 @@ fn is_long(verified: &Verified, index: usize) -> bool {
 ///
 /// `Full` if the workspace ([`workspace_words`]), the code buffer or `functions` is too small; `Unsupported` if the
 /// stencil set lacks a form, a signature has more arguments or results than travel in registers, a frame grows
-/// beyond what templates reach, or code beyond what jumps do: on AArch64 128 MiB, and 1 MiB in functions with jump tables.
+/// beyond what templates reach, or code beyond what jumps do: on AArch64 128 MiB, and 1 MiB in functions with jump tables; on RISC-V 2 GiB.
 pub fn compile(
     verified: &Verified,
     set: &'static StencilSet,
@@ -241,8 +241,8 @@ fn compile_program<O: Observer>(
     let result = (|| {
         let shared = emit_shared(&mut patcher, options)?;
         for index in 0..program.functions.len() {
-            if set.distances == Distances::Fields {
-                patcher.set_long(is_long(verified, index));
+            if set.distances != Distances::Bytes32 {
+                patcher.set_longest(longest(verified, index));
             }
             let mut function = FunctionCompiler::new(
                 verified,
@@ -281,9 +281,6 @@ fn compile_program<O: Observer>(
     };
     result.map_err(|fault: Fault| fault.error(place, room, needed))
 }
-
-/// The most bytes of code that conditional jumps of every target reach across.
-const SHORT_CODE: usize = 1 << 20;
 
 /// Labels, all bound, of the paths that end a run.
 #[derive(Clone, Copy)]
@@ -591,10 +588,12 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             let register = self
                 .argument_register(ty.is_float(), &mut ints, &mut floats)
                 .ok_or(unsupported(Feature::Arguments))?;
-            let code = if ty.is_float() {
-                Opcode::F64RawLoad
-            } else {
+            let code = if !ty.is_float() {
                 Opcode::I64RawLoad
+            } else if self.has_above(Some(*ty)) {
+                Opcode::F32RawLoad
+            } else {
+                Opcode::F64RawLoad
             };
             let form = Form::op(code, FormKind::Immediate);
             self.form(form, [register, scratch, 0, 0], 8 * number as i64)?;
@@ -641,6 +640,11 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         }
         self.machine(Machine::EntryReturn, [0; 4], 0)?;
         Ok(())
+    }
+
+    /// Whether what stands above a value in its register is not anything.
+    fn has_above(&self, ty: Option<Type>) -> bool {
+        ty == Some(Type::F32) && self.set.registers.above_f32 != 0
     }
 
     fn emit_prologue(&mut self) -> Result<(), Fault> {
@@ -721,7 +725,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         immediate: i64,
     ) -> Result<Holes, Fault> {
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
-        self.observe_emission(family, registers, immediate);
+        self.observe_emission(family, registers, immediate)?;
         self.patcher
             .emit_uniform(family, Lanes::new(registers), immediate)
     }
@@ -746,7 +750,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         registers: [Register; MAX_OPERANDS],
         immediate: i64,
     ) -> Result<Holes, Fault> {
-        self.observe_emission(family, registers, immediate);
+        self.observe_emission(family, registers, immediate)?;
         self.patcher
             .emit_family(family, Lanes::new(registers), immediate)
     }
@@ -757,8 +761,9 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         family: &'static Family,
         registers: [Register; MAX_OPERANDS],
         immediate: i64,
-    ) {
+    ) -> Result<(), Fault> {
         if O::ACTIVE {
+            self.patcher.settle(1)?;
             let at = self.patcher.offset();
             self.observe(Event::Emit {
                 op: self.current_op,
@@ -768,6 +773,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
                 at,
             });
         }
+        Ok(())
     }
 
     #[inline]

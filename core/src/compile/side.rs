@@ -519,7 +519,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             0 => self.int_scratch,
             free => self.choose(free),
         };
-        match value.place {
+        match value.place_with(self.set.registers.above_f32) {
             Place::Register(from) => self.copy(register, from.into())?,
             Place::Constant(bits) => {
                 if float {

@@ -131,6 +131,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let count = cases.len() as i64;
         let form = Form::op(Opcode::I32GeU, FormKind::JumpImmediate);
         let out_of_range = self.uniform(form, [register, 0, 0, 0], count)?;
+        let out_of_range = self.patcher.extended(out_of_range)?;
         if count > 0 {
             let mut table = Label::UNUSED;
             let holes = self.machine(Machine::JumpTable, [temporary, register, 0, 0], 0)?;
@@ -165,6 +166,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             self.observe(Event::EdgeEnd);
             return Ok(CASE_BLOCK | target);
         }
+        self.patcher.settle(1)?;
         let landing = self.patcher.offset();
         self.machine(Machine::Landing, [0; 4], 0)?;
         self.finish_edge(edge, 0)?;

@@ -124,6 +124,7 @@ pub fn bridge(
                 parameters,
                 kept: site.kept,
                 needs,
+                above_f32: set.registers.above_f32,
             };
             if !moves.fit() {
                 return invalid(Rule::LinkValues);
@@ -194,6 +195,7 @@ struct Moves<'m> {
     parameters: &'m [Carried],
     kept: &'m [Carried],
     needs: &'m [Carried],
+    above_f32: u64,
 }
 
 impl Moves<'_> {
@@ -212,10 +214,11 @@ impl Moves<'_> {
         let arguments = self.parameters.iter().zip(self.arguments);
         let arguments = arguments.map(|(parameter, &argument)| {
             let from = self.carried.get(argument as usize);
-            (from.map_or(Place::Nowhere, Carried::place), parameter.place)
+            let from = from.map(|from| from.place_with(self.above_f32));
+            (from.unwrap_or(Place::Nowhere), parameter.place)
         });
         let kept = self.kept.iter().zip(self.needs);
-        let kept = kept.map(|(from, to)| (from.place, to.place));
+        let kept = kept.map(|(from, to)| (from.place_with(self.above_f32), to.place));
         arguments
             .chain(kept)
             .filter(|&(from, to)| from != to && to != Place::Nowhere && from != Place::Nowhere)
@@ -438,12 +441,8 @@ impl Writer<'_> {
 
     /// Jumps to an address.
     fn jump(&mut self, execute_at: u64, target: u64) -> Result<(), Fault> {
-        let holes = self.machine(Machine::Jump, [0; 4], 0)?;
-        let hole = holes.target().ok_or(internal(Part::Select, line!()))?;
-        let at = execute_at.wrapping_add(u64::from(hole));
-        let distance = self.patcher.set().distances.jump(at, target);
-        self.patcher
-            .set_word(hole, distance.ok_or(unsupported(Feature::CodeSize))?)
+        let here = execute_at.wrapping_add(u64::from(self.patcher.offset()));
+        self.patcher.jump_away(target.wrapping_sub(here) as i64)
     }
 
     fn write_to_head(
@@ -519,7 +518,8 @@ impl Writer<'_> {
         }
         let moves = arguments.iter().zip(&registers).map(|(&argument, &to)| {
             let from = carried.get(argument as usize);
-            (from.map_or(Place::Nowhere, Carried::place), to)
+            let from = from.map(|from| from.place_with(file.above_f32));
+            (from.unwrap_or(Place::Nowhere), to)
         });
         self.move_into_registers(moves.filter(|(from, to)| from != to))?;
         self.machine(Machine::FrameLeave, [0; 4], self.frame.into())?;

@@ -81,6 +81,14 @@ impl Carried {
         self.place
     }
 
+    /// The same, a constant as it is in a register with this above an f32.
+    pub(crate) const fn place_with(&self, above_f32: u64) -> Place {
+        match (self.place, self.ty) {
+            (Place::Constant(bits), Type::F32) => Place::Constant(bits | above_f32),
+            (place, _) => place,
+        }
+    }
+
     /// Its bits, if it is a constant: better written as a constant in the side trace than taken as a parameter.
     pub const fn constant(&self) -> Option<u64> {
         match self.place {

@@ -2,7 +2,7 @@
 //!
 //! Takes a value and the kind of a hole; promises that what is said to fit stands in the code afterwards as the machine
 //! reads it. *Plain* kinds are whole bytes of the code, laid in by one rotation and a mask. The others are fields of
-//! AArch64 instructions (Arm ARM, C4), worked out by [`Immediate::encode`]. Constant time.
+//! instructions, of AArch64 (Arm ARM, C4) or of RISC-V (Unprivileged ISA, 2.3), worked out by [`Immediate::encode`]. Constant time.
 
 /// What an immediate hole takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,35 @@ pub enum Immediate {
     PiecesBits32,
     /// 64 bits, in pieces of 16 bits at bit 5 of four instructions.
     Pieces64,
+    /// RISC-V: -2048 to 2047, at bit 20 (I-type).
+    Signed12,
+    /// The same in a store (S-type): the lower five bits at bit 7, the upper seven at bit 25.
+    Split12,
+    /// -2047 to 2048, negated, at bit 20.
+    Opposite12,
+    /// 0 to 2047, at bit 20.
+    Unsigned11,
+    /// The lowest byte of -128 to 255, at bit 20.
+    Byte8,
+    /// 0 to 63, at bit 20: to be shifted by.
+    Amount,
+    /// 0 to 31, to be rotated by: at bit 20, and 32 less it at bit 20 of the next instruction.
+    Turn32,
+    /// 0 to 63, to be rotated by: the same with 64.
+    Turn64,
+    /// Multiples of 2^12 from -2^31 on and below 2^31, without their lowest 12 bits at bit 12 (U-type).
+    Upper32,
+    /// Multiples of 2^44, without their lowest 44 bits at bit 12.
+    Upper64,
+    /// -2^31 to 2^31 - 1: 20 bits at bit 12 of one instruction (`lui`), and what is to be added to them, as a signed number, at
+    /// bit 20 of the next (`addiw`).
+    Sum32,
+    /// The same for 0 to 2^31 - 1.
+    SumUnsigned31,
+    /// The same for -2^31 to 2^32 - 1, standing for 32 bits.
+    SumBits32,
+    /// 64 bits: the sum of what two such pairs hold, of the first 2^32 times as much.
+    Sum64,
 }
 
 impl Immediate {
@@ -81,7 +110,13 @@ impl Immediate {
     pub const fn is_made(self) -> bool {
         matches!(
             self,
-            Immediate::Pieces32 | Immediate::PiecesBits32 | Immediate::Pieces64
+            Immediate::Pieces32
+                | Immediate::PiecesBits32
+                | Immediate::Pieces64
+                | Immediate::Sum32
+                | Immediate::SumUnsigned31
+                | Immediate::SumBits32
+                | Immediate::Sum64
         )
     }
 
@@ -121,18 +156,24 @@ impl Immediate {
             Scaled12By4 => bits < 1 << 14 && bits.is_multiple_of(4),
             Scaled12By8 => bits < 1 << 15 && bits.is_multiple_of(8),
             Signed9 => value >= -(1 << 8) && value < 1 << 8,
-            Byte => value >= -(1 << 7) && value < 1 << 8,
+            Byte | Byte8 => value >= -(1 << 7) && value < 1 << 8,
             Piece0 => bits < 1 << 16,
             Piece1 => bits & !(0xffff << 16) == 0,
             Piece2 => bits & !(0xffff << 32) == 0,
             Piece3 => bits & !(0xffff << 48) == 0,
             Complement16 => !bits < 1 << 16,
-            Left32 | RotationLeft32 => bits < 32,
-            Left64 | Shift | Rotation | RotationLeft64 => bits < 64,
+            Left32 | RotationLeft32 | Turn32 => bits < 32,
+            Left64 | Shift | Rotation | RotationLeft64 | Amount | Turn64 => bits < 64,
             Frame24 => bits < 1 << 24,
-            Pieces32 => value >= -(1 << 31) && value < 1 << 31,
-            Logical32 | PiecesBits32 => value >= -(1 << 31) && value < 1 << 32,
-            Logical64 | Pieces64 => true,
+            Pieces32 | Sum32 => value >= -(1 << 31) && value < 1 << 31,
+            Logical32 | PiecesBits32 | SumBits32 => value >= -(1 << 31) && value < 1 << 32,
+            Logical64 | Pieces64 | Sum64 => true,
+            Signed12 | Split12 => value >= -(1 << 11) && value < 1 << 11,
+            Opposite12 => value > -(1 << 11) && value <= 1 << 11,
+            Unsigned11 => bits < 1 << 11,
+            Upper32 => value >= -(1 << 31) && value < 1 << 31 && bits.is_multiple_of(1 << 12),
+            Upper64 => bits.is_multiple_of(1 << 44),
+            SumUnsigned31 => bits < 1 << 31,
         };
         if !in_range {
             return Option::None;
@@ -170,6 +211,20 @@ impl Immediate {
                 Some(field) => field as u64,
                 Option::None => return Option::None,
             },
+            Signed12 => (bits & 0xfff) << 20,
+            Split12 => (bits & 0x1f) << 7 | (bits >> 5 & 0x7f) << 25,
+            Opposite12 => (bits.wrapping_neg() & 0xfff) << 20,
+            Byte8 => (bits & 0xff) << 20,
+            Unsigned11 | Amount => bits << 20,
+            Turn32 => bits << 20 | ((32 - bits) % 32) << 52,
+            Turn64 => bits << 20 | ((64 - bits) % 64) << 52,
+            Upper32 => bits & 0xffff_f000,
+            Upper64 => bits >> 44 << 12,
+            Sum32 | SumUnsigned31 | SumBits32 => sum(bits),
+            Sum64 => {
+                let upper = bits.wrapping_sub(bits as i32 as u64) >> 32;
+                return Some(sum(upper) as u128 | (sum(bits) as u128) << 64);
+            }
             _ => bits << 10,
         };
         Some(field as u128)
@@ -191,6 +246,14 @@ impl Immediate {
             Frame24 => 0xfff << 10 | 0xfff << 42,
             Pieces32 | PiecesBits32 => pieces,
             Pieces64 => pieces | pieces << 64,
+            Signed12 | Opposite12 | Unsigned11 | Byte8 => 0xfff << 20,
+            Split12 => 0x1f << 7 | 0x7f << 25,
+            Amount => 0x3f << 20,
+            Turn32 => 0x1f << 20 | 0x1f << 52,
+            Turn64 => 0x3f << 20 | 0x3f << 52,
+            Upper32 | Upper64 => 0xfffff << 12,
+            Sum32 | SumUnsigned31 | SumBits32 => SUM,
+            Sum64 => SUM | SUM << 64,
         }
     }
 
@@ -235,8 +298,32 @@ impl Immediate {
             Pieces32 => pieces as i32 as i64,
             PiecesBits32 => pieces as i64,
             Pieces64 => (upper << 32 | pieces) as i64,
+            Signed12 | Unsigned11 => (code[0] as i32 >> 20) as i64,
+            Split12 => ((code[0] as i32 >> 25) << 5) as i64 | (code[0] >> 7 & 0x1f) as i64,
+            Opposite12 => -(code[0] as i32 >> 20) as i64,
+            Byte8 => (code[0] >> 20 & 0xff) as i64,
+            Amount | Turn64 => (code[0] >> 20 & 63) as i64,
+            Turn32 => (code[0] >> 20 & 31) as i64,
+            Upper32 => (code[0] as i32 & !0xfff) as i64,
+            Upper64 => ((code[0] >> 12 & 0xfffff) << 44) as i64,
+            Sum32 | SumUnsigned31 => summed(code[0]) as i64,
+            SumBits32 => summed(code[0]) as u32 as i64,
+            Sum64 => ((summed(code[0]) as i64) << 32).wrapping_add(summed(code[1]) as i64),
         }
     }
+}
+
+/// The fields of `lui` and of the instruction behind it that adds.
+const SUM: u128 = 0xfffff << 12 | 0xfff << 52;
+
+/// The lowest 32 bits of a value in them.
+const fn sum(bits: u64) -> u64 {
+    (bits.wrapping_add(0x800) & 0xffff_f000) | (bits & 0xfff) << 52
+}
+
+/// The value in them.
+const fn summed(code: u64) -> i32 {
+    (code as i32 & !0xfff).wrapping_add((code as i64 >> 52) as i32)
 }
 
 /// The 64 bits that N, immr and imms of a logical immediate stand for (`DecodeBitMasks` in the Arm ARM).
@@ -442,6 +529,23 @@ mod tests {
             (Frame24, 0, (1 << 24) - 1, 1),
             (Pieces32, i64::from(i32::MIN), i64::from(i32::MAX), 1),
             (PiecesBits32, i64::from(i32::MIN), i64::from(u32::MAX), 1),
+            (Signed12, -2048, 2047, 1),
+            (Split12, -2048, 2047, 1),
+            (Opposite12, -2047, 2048, 1),
+            (Unsigned11, 0, 2047, 1),
+            (Byte8, -128, 255, 1),
+            (Amount, 0, 63, 1),
+            (Turn32, 0, 31, 1),
+            (Turn64, 0, 63, 1),
+            (
+                Upper32,
+                i64::from(i32::MIN),
+                i64::from(i32::MAX) & !0xfff,
+                1 << 12,
+            ),
+            (Sum32, i64::from(i32::MIN), i64::from(i32::MAX), 1),
+            (SumUnsigned31, 0, i64::from(i32::MAX), 1),
+            (SumBits32, i64::from(i32::MIN), i64::from(u32::MAX), 1),
         ];
         for (kind, least, most, step) in ends {
             for value in [least, least + step, most - step, most] {
@@ -449,8 +553,8 @@ mod tests {
                 assert_eq!(bits & !kind.field(), 0, "{kind:?} {value}");
                 let decoded = kind.decode(bits | !kind.field());
                 let narrow = match kind {
-                    Byte => decoded == value & 0xff,
-                    PiecesBits32 => decoded as i32 == value as i32,
+                    Byte | Byte8 => decoded == value & 0xff,
+                    PiecesBits32 | SumBits32 => decoded as i32 == value as i32,
                     _ => decoded == value,
                 };
                 assert!(narrow, "{kind:?} {value} {decoded}");
@@ -462,9 +566,63 @@ mod tests {
         }
         assert!(Piece3.fits(0x3ff0 << 48) && !Piece3.fits(1));
         assert!(None.fits(0) && !None.fits(1));
-        for value in [i64::MIN, -1, 0x1122_3344_5566_7788] {
-            let bits = Pieces64.encode(value).expect("fits");
-            assert_eq!(Pieces64.decode(bits), value);
+        assert!(Upper64.fits(0x3ff << 52) && !Upper64.fits(1 << 43));
+        for kind in [Pieces64, Sum64] {
+            for value in [i64::MIN, -1, 0x1122_3344_5566_7788, i64::MAX, 0x8000_0000] {
+                let bits = kind.encode(value).expect("fits");
+                assert_eq!(bits & !kind.field(), 0, "{kind:?} {value}");
+                assert_eq!(kind.decode(bits | !kind.field()), value);
+            }
+        }
+    }
+
+    /// As an assembler has them: instructions without the immediate, and with it.
+    #[test]
+    fn fields_of_riscv_are_where_an_assembler_puts_them() {
+        use Immediate::*;
+        let cases: [(Immediate, i64, u128, u128); 11] = [
+            // addi x5, x6, -3
+            (Signed12, -3, 0x0003_0293, 0xffd3_0293),
+            // addi x5, x6, -2048 for 2048
+            (Opposite12, 2048, 0x0003_0293, 0x8003_0293),
+            // sd x5, -1999(x6)
+            (Split12, -1999, 0x0053_3023, 0x8253_38a3),
+            // sd x5, 2047(x6)
+            (Split12, 2047, 0x0053_3023, 0x7e53_3fa3),
+            // srai x5, x6, 63
+            (Amount, 63, 0x4003_5293, 0x43f3_5293),
+            // srliw x5, x6, 7; slliw x6, x6, 25
+            (Turn32, 7, 0x0003_131b_0003_529b, 0x0193_131b_0073_529b),
+            // srli x5, x6, 0; slli x6, x6, 0
+            (Turn64, 0, 0x0003_1313_0003_5293, 0x0003_1313_0003_5293),
+            // lui x5, 0x3ff00
+            (Upper64, 0x3ff << 52, 0x0000_02b7, 0x3ff0_02b7),
+            // lui x5, 0x12346; addiw x5, x5, -1384
+            (
+                Sum32,
+                0x1234_5a98,
+                0x0002_829b_0000_02b7,
+                0xa982_829b_1234_62b7,
+            ),
+            // lui x5, 0x80000; addiw x5, x5, -1
+            (
+                Sum32,
+                i32::MAX as i64,
+                0x0002_829b_0000_02b7,
+                0xfff2_829b_8000_02b7,
+            ),
+            // lui x5, 0x80000; addiw x5, x5, 0
+            (
+                SumBits32,
+                1 << 31,
+                0x0002_829b_0000_02b7,
+                0x0002_829b_8000_02b7,
+            ),
+        ];
+        for (kind, value, without, with) in cases {
+            assert_eq!(without & kind.field(), 0);
+            let bits = kind.encode(value).expect("fits");
+            assert_eq!(without | bits, with, "{kind:?} {value}");
         }
     }
 }

@@ -10,7 +10,8 @@
 //!   tables   templates          -> stencils/src/<target>.rs, and `listing` the text beside it
 //! ```
 //!
-//! How functions are written, lifted, decoded and printed is each architecture's own (`architecture`; `x86_64`, `aarch64`).
+//! How functions are written, lifted, decoded and printed is each architecture's own (`architecture`; `x86_64`, `aarch64`, `riscv64`).
+//! What those share whose bodies are assembly is in `assembly`.
 //!
 //! Without arguments the files of all targets are written; `--check` compares them with the committed ones instead; the names
 //! of targets limit both.
@@ -18,11 +19,13 @@
 
 mod aarch64;
 mod architecture;
+mod assembly;
 mod bodies;
 mod compile;
 mod fold;
 mod listing;
 mod objects;
+mod riscv64;
 mod tables;
 mod x86_64;
 
@@ -37,11 +40,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// All that there are.
-const ARCHITECTURES: [&dyn Architecture; 4] = [
+const ARCHITECTURES: [&dyn Architecture; 5] = [
     &x86_64::SYSV,
     &x86_64::SYSV_V3,
     &x86_64::WINDOWS,
     &aarch64::Aarch64,
+    &riscv64::Riscv64,
 ];
 
 fn main() -> ExitCode {
@@ -219,6 +223,19 @@ fn values(kind: Immediate) -> &'static [i64] {
         Immediate::Left64 | Immediate::RotationLeft64 => &[5, 37, 62],
         Immediate::Shift | Immediate::Rotation => &[5, 19, 30],
         Immediate::Frame24 => &[0xa5_b35c, 0x12_34d6, 0xfe_dc4a],
+        Immediate::Signed12 | Immediate::Split12 => &[0x35b, -0x2c5, 0x6e7],
+        Immediate::Opposite12 => &[-0x35b, 0x2c5, -0x6e7],
+        Immediate::Unsigned11 => &[0x35b, 0x2c5, 0x6e7],
+        Immediate::Byte8 => &[0x5b, -0x2e, 0xe7],
+        Immediate::Amount => &[5, 19, 30],
+        Immediate::Turn32 => &[5, 19, 30],
+        Immediate::Turn64 => &[5, 37, 62],
+        Immediate::Upper32 => &[0x1b5a_4000, -0x1234_5000, 0x7654_3000],
+        Immediate::Upper64 => &[0x1_b5a4 << 44, -0x1_2345 << 44, 0x7_6543 << 44],
+        Immediate::Sum32 => &[0x1b5a_4c6d, -0x1234_5679, 0x7654_3a2f],
+        Immediate::SumUnsigned31 => &[0x1b5a_4c6d, 0x1234_5678, 0x7654_3a2f],
+        Immediate::SumBits32 => &[0x8765_4321, -0x1234_5679, 0x9654_3a2f],
+        Immediate::Sum64 => &[0x1b5a_4c6d_3e7f_2839, -0x1234_5678_9abc_def1],
     }
 }
 

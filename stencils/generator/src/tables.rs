@@ -233,6 +233,7 @@ impl<'a> Tables<'a> {
                 float_scratch: 0,
                 context: 0,
                 host_status: 0,
+                above_f32: 0,
                 names: [&[], &[]],
                 return_address_size: 0,
                 stack_alignment: 0,

@@ -5,10 +5,14 @@
 
 pub const INTS: usize = 32;
 pub const FLOATS: usize = 32;
+pub const FLOAT_WORDS: usize = 2;
 
 /// Not loaded: what is stored is what stood in the state, plus how far it has moved. x18, the platform's, is treated alike;
 /// x17 and x29 stay as they are in the state.
 pub const STACK_POINTER: usize = 31;
+
+/// Registers that any template may write and that are stored: only x30, which functions give back.
+pub const OWN: &[usize] = &[];
 
 /// Where the first two arguments of C functions are.
 pub const C_ARGUMENTS: [usize; 2] = [0, 1];
@@ -65,15 +69,15 @@ pub fn set_return(state: &mut super::State, to: *const u8) {
     state.ints[30] = to as u64;
 }
 
-/// The hole that was `word`, leading to a target.
-pub fn lead(word: u32, at: usize, target: usize) -> u32 {
-    let distance = (target as u32).wrapping_sub(at as u32);
-    let is_adr = word & 0x9f00_0000 == 0x1000_0000;
-    let field = super::SET.distances.field(word);
+/// The hole that was this code, leading to a target.
+pub fn lead(code: u64, at: usize, target: usize) -> u64 {
+    let distance = u64::from((target as u32).wrapping_sub(at as u32));
+    let is_adr = code & 0x9f00_0000 == 0x1000_0000;
+    let field = super::SET.distances.field(code);
     let bits = if is_adr {
         (distance & 3) << 29 | distance >> 2 << 5
     } else {
         distance >> 2 << field.trailing_zeros()
     };
-    word & !field | bits & field
+    code & !field | bits & field
 }

@@ -3,13 +3,21 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 #[cfg(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    ),
     any(target_os = "linux", windows)
 ))]
 mod run;
 
 #[cfg(all(
-    any(target_arch = "x86_64", target_arch = "aarch64"),
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_arch = "riscv64"
+    ),
     any(target_os = "linux", windows)
 ))]
 #[allow(unused_imports, reason = "the tests of tables run nothing")]
@@ -138,6 +146,46 @@ pub fn immediates(kind: Immediate) -> &'static [i64] {
         Immediate::Frame24 => &[0, 16, 0x1000, 0xff_fff0],
         Immediate::Pieces32 => &[0, 1, -1, i32::MAX as i64, i32::MIN as i64, -0x1234_5679],
         Immediate::PiecesBits32 => &[0, -1, i32::MIN as i64, 0xffff_ffff, 0x8765_4321],
+        Immediate::Signed12 | Immediate::Split12 => &[0, 1, -1, 0x7ff, -0x800],
+        Immediate::Opposite12 => &[0, 1, -1, -0x7ff, 0x800],
+        Immediate::Unsigned11 => &[0, 1, 0x7ff],
+        Immediate::Byte8 => &[0, 1, 0x7f, 0x80, 0xff, -1, -0x80],
+        // Of 32 bits or of 64.
+        Immediate::Amount => &[0, 1, 16, 32, 63, 31],
+        Immediate::Turn32 => &[0, 1, 16, 31],
+        Immediate::Turn64 => &[0, 1, 31, 32, 63],
+        Immediate::Upper32 => &[0, 0x1000, i32::MIN as i64, -0x1000, 0x7fff_f000],
+        Immediate::Upper64 => &[0, 1 << 44, 0x3ff << 52, i64::MIN, -1 << 44],
+        Immediate::Sum32 => &[
+            0,
+            1,
+            -1,
+            0x7ff,
+            0x800,
+            -0x801,
+            i32::MAX as i64,
+            i32::MIN as i64,
+            0x7fff_f800,
+            -0x1234_5679,
+        ],
+        Immediate::SumUnsigned31 => &[0, 1, 0x7ff, 0x800, i32::MAX as i64, 0x7fff_f800],
+        Immediate::SumBits32 => &[
+            0,
+            -1,
+            i32::MIN as i64,
+            0xffff_ffff,
+            0x7fff_f800,
+            0x8765_4321,
+        ],
+        Immediate::Sum64 => &[
+            0,
+            -1,
+            i64::MIN,
+            i64::MAX,
+            0x8000_0000,
+            -0x8000_0001,
+            0x0123_4567_89ab_cdef,
+        ],
     }
 }
 

@@ -2,17 +2,18 @@
 
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+#[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
 mod machine;
 mod pages;
 
 #[allow(unused_imports, reason = "each test uses its part")]
 pub use {
-    machine::{C_ARGUMENTS, FELL_THROUGH, JUMPED, PUSHED, STACK_POINTER, set_return},
+    machine::{C_ARGUMENTS, FELL_THROUGH, JUMPED, OWN, PUSHED, STACK_POINTER, set_return},
     pages::Pages,
 };
 
 use super::{Registers, assignments, fill, immediates, kinds, templates};
-use machine::{FLOATS, INTS};
+use machine::{FLOAT_WORDS, FLOATS, INTS};
 use patchjit::stencil::{ABSENT, Family, Form, OperandKind, RegisterSet, StencilSet, Template};
 use std::collections::BTreeMap;
 
@@ -27,7 +28,7 @@ pub const SET: &StencilSet = match option_env!("PATCHJIT_V3") {
 #[repr(C)]
 pub struct State {
     pub ints: [u64; INTS],
-    pub floats: [[u64; 2]; FLOATS],
+    pub floats: [[u64; FLOAT_WORDS]; FLOATS],
     pub jumped: u64,
 }
 
@@ -49,7 +50,9 @@ impl State {
     pub fn filled(numbers: &mut Numbers) -> State {
         let float = |_| {
             let nan = 0x7ff8_0000_7fc0_0000 * (numbers.next() & 1);
-            [numbers.next() | nan, numbers.next()]
+            let mut words = [(); FLOAT_WORDS].map(|()| numbers.next());
+            words[0] |= nan;
+            words
         };
         State {
             floats: std::array::from_fn(float),
@@ -64,6 +67,13 @@ impl State {
             OperandKind::Float => self.floats[register as usize][0],
             _ => self.ints[register as usize],
         }
+    }
+
+    /// What is in a float register that was loaded with 64 bits.
+    pub fn float(bits: u64) -> [u64; FLOAT_WORDS] {
+        let mut words = [0; FLOAT_WORDS];
+        words[0] = bits;
+        words
     }
 
     pub fn set_operand(&mut self, kind: OperandKind, register: u8, value: u64) {
@@ -95,10 +105,12 @@ pub fn link(bytes: &mut [u8], template: &Template, start: usize, target: usize) 
     for hole in template.holes.target() {
         if hole != ABSENT {
             let at = start + hole as usize;
-            let hole = bytes[at..].first_chunk_mut().expect("four bytes");
-            let word = machine::lead(u32::from_le_bytes(*hole), at, target);
-            assert_eq!(SET.distances.target(word, at as u32), target as u32);
-            *hole = word.to_le_bytes();
+            let length = bytes.len().min(at + 8) - at;
+            let mut code = [0; 8];
+            code[..length].copy_from_slice(&bytes[at..at + length]);
+            let code = machine::lead(u64::from_le_bytes(code), at, target);
+            assert_eq!(SET.distances.target(code, at as u32), target as u32);
+            bytes[at..at + length].copy_from_slice(&code.to_le_bytes()[..length]);
         }
     }
 }

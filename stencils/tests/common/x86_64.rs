@@ -2,9 +2,13 @@
 
 pub const INTS: usize = 16;
 pub const FLOATS: usize = 16;
+pub const FLOAT_WORDS: usize = 2;
 
 /// Neither loaded nor stored: code gives back what it has taken, or does not return.
 pub const STACK_POINTER: usize = 4;
+
+/// Registers that any template may write: there are none.
+pub const OWN: &[usize] = &[];
 
 /// Where the first two arguments of C functions are.
 pub const C_ARGUMENTS: [usize; 2] = if cfg!(windows) { [1, 2] } else { [7, 6] };
@@ -49,7 +53,8 @@ core::arch::global_asm!(
 /// Lets a function that runs on a state return to this code. Here it returns to the call above it.
 pub fn set_return(_state: &mut super::State, _to: *const u8) {}
 
-/// The hole that was `word`, leading to a target.
-pub fn lead(_word: u32, at: usize, target: usize) -> u32 {
-    (target as u32).wrapping_sub(at as u32 + 4)
+/// The hole that was this code, leading to a target.
+pub fn lead(code: u64, at: usize, target: usize) -> u64 {
+    let distance = (target as u32).wrapping_sub(at as u32 + 4);
+    code & !0xffff_ffff | u64::from(distance)
 }

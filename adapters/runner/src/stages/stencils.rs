@@ -72,8 +72,8 @@ impl StencilUse {
     pub fn target(&self, set: &StencilSet, code: &[u8]) -> Option<u32> {
         let hole = (self.template.holes.target()[0] != ABSENT)
             .then(|| self.at + u32::from(self.template.holes.target()[0]))?;
-        let bytes = code.get(hole as usize..)?.first_chunk()?;
-        Some(set.distances.target(u32::from_le_bytes(*bytes), hole))
+        let bytes = code.get(hole as usize..)?;
+        Some(set.distances.target(eight(bytes), hole))
     }
 
     /// The register of an operand as in [`patchjit::compile::Location`], if the operand is one.
@@ -84,6 +84,15 @@ impl StencilUse {
             OperandKind::None | OperandKind::Scale => None,
         }
     }
+}
+
+/// The first eight bytes, or what there is of them, little-endian.
+fn eight(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    u64::from_le_bytes(first)
 }
 
 /// For each byte of a template whose its bits are, the highest bit first.
@@ -124,9 +133,8 @@ pub fn owners(set: &StencilSet, template: &Template) -> Vec<[Owner; 8]> {
         .into_iter()
         .filter(|&at| at != ABSENT)
     {
-        let word = zero.get(at.into()..).and_then(|bytes| bytes.first_chunk());
-        let word = u32::from_le_bytes(*word.unwrap_or(&[0; 4]));
-        own(at, set.distances.field(word).into(), Owner::Target);
+        let code = eight(zero.get(at.into()..).unwrap_or_default());
+        own(at, set.distances.field(code).into(), Owner::Target);
     }
     owners
 }

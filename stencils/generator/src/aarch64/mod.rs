@@ -4,12 +4,14 @@ mod prove;
 mod source;
 
 use crate::architecture::{Architecture, Code, Printed};
+use crate::assembly;
 use crate::bodies::{Bank, Body, FamilySource};
 use crate::compile::Variant;
 use crate::fold::Folded;
-use crate::objects::{Function, Symbol};
+use crate::objects::Function;
 use object::elf;
-use patchjit::stencil::{Distances, Immediate, MAX_OPERANDS, RegisterSet};
+use patchjit::stencil::{Distances, MAX_OPERANDS, RegisterSet};
+use prove::LANGUAGE;
 
 /// x0 to x15 and x19 to x27: those that operands may be in. The platform has x18, compiled code x28 (the context); x29 is C's.
 const INTS: u32 = 0xffff | 0x1ff << 19;
@@ -29,15 +31,6 @@ const TEMPLATES_FLOATS: u32 = 1 << 30;
 
 /// The architecture.
 pub struct Aarch64;
-
-/// 16 bytes of code from a place on, zeros behind its end.
-fn bits_at(bytes: &[u8], at: usize) -> u128 {
-    let mut bits = [0; 16];
-    for (to, from) in bits.iter_mut().zip(&bytes[at..]) {
-        *to = *from;
-    }
-    u128::from_le_bytes(bits)
-}
 
 impl Architecture for Aarch64 {
     fn target(&self) -> &'static str {
@@ -134,49 +127,12 @@ impl Architecture for Aarch64 {
         known.contains(&kind) && addend == 0
     }
 
-    /// Bodies are assembly, which control falls out of: what follows is the jump that the compiler adds.
     fn lift(&self, function: &Function) -> Result<Code, String> {
-        let last = function.code.len().checked_sub(4);
-        let mut targets = Vec::new();
-        let mut ends = false;
-        for relocation in &function.relocations {
-            match relocation.symbol {
-                Symbol::Continuation if Some(relocation.at) == last => ends = true,
-                Symbol::Continuation => return Err("control leaves in the middle".into()),
-                Symbol::Target => targets.push(relocation.at as u8),
-            }
-        }
-        match last {
-            Some(last) if ends => Ok(Code {
-                bytes: function.code[..last].to_vec(),
-                targets,
-            }),
-            _ => Err("a function that does not go on".into()),
-        }
+        assembly::lift(function, 4)
     }
 
     fn take_immediate(&self, bytes: &mut [u8], variant: &Variant) -> Result<Option<u8>, String> {
-        if variant.kind == Immediate::None {
-            return Ok(None);
-        }
-        let field = variant.kind.field();
-        let wanted = variant.kind.encode(variant.value);
-        let wanted = wanted.ok_or_else(|| format!("{:?} is no kind here", variant.kind))?;
-        let places: Vec<usize> = (0..bytes.len())
-            .step_by(4)
-            .filter(|&at| bits_at(bytes, at) & field == wanted)
-            .collect();
-        let [at] = places[..] else {
-            return Err(format!(
-                "the immediate {:#x} at {places:?} in {bytes:02x?}",
-                variant.value
-            ));
-        };
-        let cleared = (bits_at(bytes, at) & !field).to_le_bytes();
-        for (to, from) in bytes[at..].iter_mut().zip(cleared) {
-            *to = from;
-        }
-        Ok(Some(at as u8))
+        assembly::take_immediate(bytes, variant)
     }
 
     fn prove(
@@ -185,20 +141,10 @@ impl Architecture for Aarch64 {
         template: &Folded,
         claimed: &[[u8; MAX_OPERANDS]],
     ) -> Result<RegisterSet, String> {
-        let pattern = prove::Pattern::new(family, template)?;
-        for registers in claimed {
-            pattern.hold(&template.rebuild(registers), registers)?;
-        }
-        pattern.clobbers(family, &family.shapes[template.shape])
+        assembly::prove(&LANGUAGE, family, template, claimed)
     }
 
     fn print(&self, bytes: &[u8]) -> Result<Vec<Printed>, String> {
-        let texts = prove::decode(bytes)?;
-        let print = |(number, text)| Printed {
-            start: 4 * number,
-            end: 4 * number + 4,
-            text,
-        };
-        Ok(texts.into_iter().enumerate().map(print).collect())
+        assembly::print(&LANGUAGE, bytes)
     }
 }
