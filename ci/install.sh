@@ -4,7 +4,9 @@
 #   cargo-fuzz                      for ci/fuzz-smoke.sh, from crates.io (also needs a nightly compiler)
 #   a browser                       for ci/page.sh, Debian's chromium-headless-shell, where this runs as root
 #   a compiler with its sources     for ci/bare-metal.sh, from Debian's packages, unpacked into a folder of its own
-#   AArch64's standard library      for ci/aarch64.sh, into the same folder; as root a linker and a C library; an emulator
+#   AArch64's standard library      for ci/aarch64.sh, into the same folder
+#   linkers and C libraries         for ci/aarch64.sh and ci/riscv64.sh, Debian's gcc for both, where this runs as root
+#   emulators                       for both, Debian's qemu-user from its backports, unpacked into a folder of its own
 #   Wine and a linker               for ci/windows.sh, Debian's wine64 and gcc-mingw-w64-x86-64, where this runs as root
 #   clang                           for ci/ebpf-objects.sh, Debian's clang-19, where this runs as root
 #
@@ -82,18 +84,24 @@ else
     rm -rf "$downloads"
 fi
 
-packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
-if command -v aarch64-linux-gnu-gcc >/dev/null; then
-    echo "linker for AArch64: there is $(command -v aarch64-linux-gnu-gcc)"
-elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "linker for AArch64: not installed; this is no Debian, or not root's"
-# shellcheck disable=SC2086
-elif { apt-get install -qq --no-install-recommends $packages ||
-    { apt-get update -qq && apt-get install -qq --no-install-recommends $packages; }; } >/dev/null 2>&1; then
-    echo "linker for AArch64: installed $packages"
-else
-    echo "linker for AArch64: Debian's $packages could not be had"
-fi
+# linker NAME TRIPLE PACKAGE..: a C compiler, which links, and the C library.
+linker() {
+    local name=$1 triple=$2
+    shift 2
+    if command -v "$triple-gcc" >/dev/null; then
+        echo "linker for $name: there is $(command -v "$triple-gcc")"
+    elif [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        echo "linker for $name: not installed; this is no Debian, or not root's"
+    elif { apt-get install -qq --no-install-recommends "$@" ||
+        { apt-get update -qq && apt-get install -qq --no-install-recommends "$@"; }; } >/dev/null 2>&1; then
+        echo "linker for $name: installed $*"
+    else
+        echo "linker for $name: Debian's $* could not be had"
+    fi
+}
+
+linker AArch64 aarch64-linux-gnu gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+linker RISC-V riscv64-linux-gnu gcc-riscv64-linux-gnu libc6-dev-riscv64-cross
 
 packages="wine64 gcc-mingw-w64-x86-64"
 if command -v x86_64-w64-mingw32-gcc >/dev/null && { command -v wine64 || command -v wine || [ -x /usr/lib/wine/wine64 ]; } >/dev/null; then

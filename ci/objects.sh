@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Links object files of `patchjit compile` for other machines: the harness of adapters/runner/tests/objects with the ELF objects
-# for AArch64, which then runs in an emulator; and the others as far as there are linkers for them. cargo test does the same on
-# x86-64 Linux.
+# for AArch64 and RISC-V, which then run in emulators; and the others as far as there are linkers for them. cargo test does the
+# same on x86-64 Linux.
 #
-# Needs aarch64-linux-gnu-gcc with a C library, and qemu-aarch64, which ci/install.sh installs where it can. What
-# x86_64-w64-mingw32-gcc, lld-link and ld64.lld would link is skipped without them. Of these only COFF for x86-64 is run, in
-# Wine, where that is.
+# Needs aarch64-linux-gnu-gcc and riscv64-linux-gnu-gcc with C libraries, and qemu-aarch64 and qemu-riscv64, which ci/install.sh
+# installs where it can. What x86_64-w64-mingw32-gcc, lld-link and ld64.lld would link is skipped without them. Of these only
+# COFF for x86-64 is run, in Wine, where that is.
 set -eu
 cd "$(dirname "$0")/.."
-emulator=${PATCHJIT_TOOLS:-$HOME/.cache/patchjit-tools}/qemu/usr/bin/qemu-aarch64
+emulators=${PATCHJIT_TOOLS:-$HOME/.cache/patchjit-tools}/qemu/usr/bin
 sources=adapters/runner/tests/objects
 cargo build --quiet --package patchjit-cli
 patchjit=${CARGO_TARGET_DIR:-target}/debug/patchjit
@@ -61,14 +61,17 @@ if has ld64.lld "Mach-O"; then
 fi
 
 missing=""
-command -v aarch64-linux-gnu-gcc >/dev/null || missing="$missing aarch64-linux-gnu-gcc,"
-[ -x "$emulator" ] || missing="$missing qemu-aarch64 in $emulator,"
-if [ -n "$missing" ]; then
-    echo "ELF for AArch64: not run: missing${missing%,}"
-    exit 77
-fi
-objects aarch64-aapcs elf
-aarch64-linux-gnu-gcc -std=c11 -pedantic -Wall -Wextra -Werror -pie -Wl,-z,text -Wl,--fatal-warnings -I "$build" \
-    -o "$build/harness" "$sources/harness.c" "$build/sample.o" "$build/other.o"
-"$emulator" -L /usr/aarch64-linux-gnu "$build/harness"
-echo "ELF for AArch64: linked and run"
+for machine in aarch64:aarch64-aapcs riscv64:riscv64-lp64d; do
+    name=${machine%:*}
+    if ! command -v "$name-linux-gnu-gcc" >/dev/null || [ ! -x "$emulators/qemu-$name" ]; then
+        echo "ELF for $name: not run: missing $name-linux-gnu-gcc, or qemu-$name in $emulators"
+        missing=$name
+        continue
+    fi
+    objects "${machine#*:}" elf
+    "$name-linux-gnu-gcc" -std=c11 -pedantic -Wall -Wextra -Werror -pie -Wl,-z,text -Wl,--fatal-warnings -I "$build" \
+        -o "$build/harness" "$sources/harness.c" "$build/sample.o" "$build/other.o"
+    "$emulators/qemu-$name" -L "/usr/$name-linux-gnu" "$build/harness"
+    echo "ELF for $name: linked and run"
+done
+[ -z "$missing" ] || exit 77
