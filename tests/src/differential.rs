@@ -100,7 +100,7 @@ impl Laboratory {
     /// If the system has no executable memory.
     pub fn new() -> Result<Laboratory, String> {
         Ok(Laboratory {
-            arena: Arena::new(64 << 20).map_err(|error| error.to_string())?,
+            arena: crate::rewritable(64 << 20).map_err(|error| error.to_string())?,
             raw: vec![0; RAW_BYTES as usize / 8],
             stack: Vec::new(),
             workspace: Vec::new(),

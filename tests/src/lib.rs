@@ -20,6 +20,20 @@ pub mod synthetic;
 pub mod tangle;
 
 use patchjit::stencil::StencilSet;
+use patchjit_memory::{Arena, Error, Views};
+
+/// An arena in which code may be written where other code has run.
+///
+/// # Errors
+///
+/// As [`Arena::with_views`].
+pub fn rewritable(capacity: usize) -> Result<Arena, Error> {
+    match std::env::consts::ARCH {
+        // The emulator in which RISC-V is tested does not see that code is rewritten through another mapping.
+        "riscv64" => Arena::with_views(capacity, Views::One),
+        _ => Arena::new(capacity),
+    }
+}
 
 /// The stencils of the machine that tests run on: what they compile, they execute. With `PATCHJIT_V3` in the environment, those
 /// for later x86-64 processors.

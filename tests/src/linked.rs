@@ -15,7 +15,7 @@ use patchjit::link::{
 };
 use patchjit::runtime::{Context, Status};
 use patchjit::verify;
-use patchjit_memory::{Arena, Block, Views};
+use patchjit_memory::{Arena, Block};
 use patchjit_text::Module;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
@@ -153,15 +153,7 @@ impl Workshop {
     ///
     /// If there is no executable memory.
     pub fn new() -> Workshop {
-        // The emulator in which RISC-V is tested does not see that code is rewritten through another mapping.
-        let views = match std::env::consts::ARCH {
-            "riscv64" => Views::One,
-            _ => Views::Two,
-        };
-        let arena = Arena::with_views(16 << 20, views);
-        let arena = arena
-            .or_else(|_| Arena::new(16 << 20))
-            .expect("executable memory");
+        let arena = crate::rewritable(16 << 20).expect("executable memory");
         let addresses = arena.addresses();
         let storage = LinkStorage {
             codes: vec![CodeRecord::EMPTY; 4096].leak(),

@@ -1,12 +1,6 @@
 //! Real code in the cache: threads compile functions on demand, run them, and give the memory back.
-#![cfg(all(
-    any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        target_arch = "riscv64"
-    ),
-    not(windows)
-))]
+// Threads run code while other code is written, through another mapping; the emulator in which RISC-V is tested does not see that.
+#![cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(windows)))]
 
 use patchjit::build::{Buffers, Builder};
 use patchjit::compile::{self, FunctionCode};

@@ -217,7 +217,10 @@ fn what_is_not_used_becomes_traps_and_goes_back() {
         assert_eq!(writing.buffer().write[..LENGTH], returns(7));
         writing.buffer().write[..LENGTH].copy_from_slice(&returns(8));
         assert_eq!(writing.publish(LENGTH).unwrap(), entry);
-        assert_eq!(call(entry), 8);
+        // The emulator in which RISC-V is tested does not see that code is rewritten through another mapping.
+        if cfg!(not(target_arch = "riscv64")) || views == Views::One {
+            assert_eq!(call(entry), 8);
+        }
     }
 }
 
