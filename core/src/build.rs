@@ -296,12 +296,17 @@ impl<'a> Builder<'a> {
 
     /// A region of this size in bytes.
     pub fn region(&mut self, size: u64) -> Result<RegionId, Error> {
+        self.growing_region(size, size)
+    }
+
+    /// A region of at least `size` bytes that the embedder may make longer while the program runs, up to `most`.
+    pub fn growing_region(&mut self, size: u64, most: u64) -> Result<RegionId, Error> {
         self.check(|b| {
             if b.regions.used >= MAX_REGIONS {
                 return Err(b.misuse(Rule::RegionCount));
             }
             b.regions
-                .push(Region { size })
+                .push(Region { size, most })
                 .map(|index| RegionId(index as u16))
         })
     }

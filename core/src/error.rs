@@ -206,6 +206,7 @@ with_texts! {
         ProgramSize "a program has at most 2^28 units of size";
         PositionCount "there is a source position for each op, or for none";
         RegionCount "a program has at most 32 regions";
+        RegionSizes "a region's least size is not above its greatest";
         SlotCount "a program has at most 2^24 guest slots";
         TagCount "a program has at most 255 tags";
         TagBits "the bits of a tag are among those of its mask";

@@ -72,6 +72,7 @@ pub const MAX_OFFSET: u32 = i32::MAX as u32 - 64;
 /// | Load, Store, Update | region, scale: [`access_aux`], [`IN_BOUNDS`] | index | value stored | extra: offset, exit |
 /// | CompareExchange | the same | index | expected | extra: offset, exit, replacement |
 /// | raw Load, Store | | address | value stored | offset, signed |
+/// | RegionSize | region | | | |
 /// | SlotGet, SlotSet | | value written | | slot |
 /// | FunctionIndex | | | function | |
 /// | Guard | | condition | | exit |
@@ -114,7 +115,7 @@ pub const fn access_aux(region: u16, scale: u8) -> u16 {
 }
 
 impl Op {
-    /// The region that an access names.
+    /// The region that an access or a question for a size names.
     pub const fn region(&self) -> usize {
         (self.aux & 0x1fff) as usize
     }
@@ -216,6 +217,20 @@ pub struct Signature {
 pub struct Region {
     /// Its size in bytes; what is bound is at least as long.
     pub size: u64,
+    /// What it may grow to, in bytes; the size itself if it does not grow.
+    pub most: u64,
+}
+
+impl Region {
+    /// A region of a size that does not change.
+    pub const fn fixed(size: u64) -> Region {
+        Region { size, most: size }
+    }
+
+    /// Whether its size is known at run time only: [`crate::runtime::Binding::size`].
+    pub const fn grows(&self) -> bool {
+        self.most > self.size
+    }
 }
 
 /// How a 64-bit word says what it carries: the bits of the word under `mask` are `bits`, and the others, shifted

@@ -69,6 +69,8 @@ pub enum Shape {
     SlotGet,
     /// Write of a guest slot: `i64.slot_set 3, v`.
     SlotSet,
+    /// How long a region is: `i64.region_size @mem`.
+    RegionSize,
     /// The index of a function in the program, as a value: `function.index @f`.
     FunctionIndex,
     /// `guard c else exit 7 [0: a]`: leaves if the condition is zero.
@@ -422,6 +424,7 @@ macro_rules! for_each_structural_op {
     F32SlotSet "f32.slot_set" SlotSet (F32) -> () [WRITES] "writes a guest slot, zero-extended";
     F64SlotSet "f64.slot_set" SlotSet (F64) -> () [WRITES] "writes a guest slot";
     RefSlotSet "ref.slot_set" SlotSet (Ref) -> () [WRITES] "writes a guest slot";
+    RegionSize "i64.region_size" RegionSize () -> (I64) [READS] "how many bytes a region has now";
     FunctionIndex "function.index" FunctionIndex () -> (I64) [CONSTANT] "the index of a function, which call_indirect takes";
     Guard "guard" Guard (I32) -> () [LEAVES] "leaves if the operand is zero";
     GuardNot "guard_not" Guard (I32) -> () [LEAVES] "leaves if the operand is not zero";

@@ -119,10 +119,12 @@ fn position_count() {
 #[test]
 fn region_count() {
     let mut r = base();
-    r.regions = vec![Region { size: 1 }; 32];
+    r.regions = vec![Region::fixed(1); 32];
     r.passes();
-    r.regions.push(Region { size: 1 });
+    r.regions.push(Region::fixed(1));
     r.breaks(Rule::RegionCount, Place::Program);
+    r.regions = vec![Region { size: 2, most: 1 }];
+    r.breaks(Rule::RegionSizes, Place::Program);
 }
 
 #[test]
@@ -464,6 +466,7 @@ fn unused_fields() {
             Store => [!raw, true, true, true],
             Update | CompareExchange => [true, true, true, true],
             Fence => [false, false, false, false],
+            RegionSize => [true, false, false, false],
             SlotGet => [false, false, false, true],
             SlotSet => [false, true, false, true],
             FunctionIndex => [false, false, true, false],

@@ -353,7 +353,7 @@ fn mixed(count: usize) -> Records {
         ..Records::default()
     };
     let signature = r.signature(&[I64, I64], &[I64]);
-    r.regions.push(patchjit::ir::Region { size: 1 << 20 });
+    r.regions.push(patchjit::ir::Region::fixed(1 << 20));
     r.function(signature);
     let n = r.block(&[I64, I64]);
     let mut known = vec![n, n + 1];

@@ -80,13 +80,13 @@ static FORMS: [u16; Form::COUNT] = [
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, 189, X, 188, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 189, X, 188,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4, 5, 6, 11, 13, 12,
-    14, 282, 33, 34, 30, 32, 28, 29, 15, 16, 19, 20, 17, 18, 21, 22, 23, 24, 25, 26,
-    27, 37, 38, 39, 40, 35, 36, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, 31,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4,
+    5, 6, 11, 13, 12, 14, 282, 33, 34, 30, 32, 28, 29, 15, 16, 19, 20, 17, 18, 21,
+    22, 23, 24, 25, 26, 27, 37, 38, 39, 40, 35, 36, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, X, X, X, X, X, X, 31,
 ];
 
 #[rustfmt::skip]

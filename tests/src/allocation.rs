@@ -309,17 +309,24 @@ impl<'c, 'a> Walk<'c, 'a> {
                 self.begin_op(op)?;
                 self.overwrite(family, registers);
             }
-            Event::Safepoint { at, .. } if self.judge => {
-                let slots = self
-                    .state
-                    .iter()
-                    .filter_map(|(place, values)| match *place {
-                        Location::Slot(slot) => Some((slot, values.clone())),
-                        _ => None,
-                    });
-                self.safepoints.push((at, slots.collect()));
+            Event::Safepoint { op, at } => {
+                if self.judge {
+                    let slots = self
+                        .state
+                        .iter()
+                        .filter_map(|(place, values)| match *place {
+                            Location::Slot(slot) => Some((slot, values.clone())),
+                            _ => None,
+                        });
+                    self.safepoints.push((at, slots.collect()));
+                }
+                // A host function may have made a region longer.
+                if self.checker.program.ops[op as usize].code != Opcode::Poll {
+                    for values in self.state.values_mut() {
+                        values.retain(|value| !matches!(value, ValueName::RegionSize(_)));
+                    }
+                }
             }
-            Event::Safepoint { .. } => {}
             Event::Edge { at } => {
                 self.finish_op()?;
                 self.branch = Some((self.state.clone(), at));

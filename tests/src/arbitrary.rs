@@ -140,7 +140,11 @@ fn overwrite(module: &mut Module, bytes: &mut Bytes) {
             0 => module.slot_count = value,
             1 => {
                 if let Some(region) = pick(&mut module.regions, at) {
-                    region.size = u64::from(value);
+                    match at % 3 {
+                        0 => region.most = u64::from(value),
+                        1 => region.size = u64::from(value),
+                        _ => *region = ir::Region::fixed(u64::from(value)),
+                    }
                 }
             }
             _ => {

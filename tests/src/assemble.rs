@@ -91,7 +91,7 @@ impl Assembly {
 
     /// Declares a region.
     pub fn region(&mut self, size: u64) -> u16 {
-        self.regions.push(Region { size });
+        self.regions.push(Region::fixed(size));
         self.regions.len() as u16 - 1
     }
 

@@ -22,7 +22,7 @@ pub struct Draft {
     /// The order in which they stand in the program; functions that are not named are left out.
     pub order: Vec<usize>,
     /// The sizes of the regions.
-    pub regions: Vec<u64>,
+    pub regions: Vec<Region>,
     /// The host functions: name, parameters, results.
     pub hosts: Vec<(&'static str, Vec<Type>, Vec<Type>)>,
     /// The tags.
@@ -156,7 +156,7 @@ impl Draft {
             blocks: HashMap::new(),
         };
         writer.module.slot_count = self.slot_count;
-        writer.module.regions = self.regions.iter().map(|&size| Region { size }).collect();
+        writer.module.regions = self.regions.clone();
         writer.module.tags.clone_from(&self.tags);
         for (name, parameters, results) in &self.hosts {
             let signature = writer.signature(parameters, results);
@@ -323,6 +323,7 @@ impl Writer<'_> {
                 self.record(op.code, access_aux(region, scale), index, second, at);
             }
             Shape::Fence => self.record(op.code, 0, 0, 0, 0),
+            Shape::RegionSize => self.record(op.code, op.access.0, 0, 0, 0),
             Shape::SlotGet => self.record(op.code, 0, 0, 0, op.immediate as u32),
             Shape::SlotSet => self.record(op.code, 0, operand(0), 0, op.immediate as u32),
             Shape::FunctionIndex => self.record(op.code, 0, 0, function(self), 0),

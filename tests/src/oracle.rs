@@ -83,6 +83,7 @@ pub fn run_on(
     let mut values = arguments.to_vec();
     values.resize(results.max(arguments.len()), 0);
     let mut context = machine.context();
+    machine.follow(&mut context);
     // SAFETY: the machine binds what the program declares, and its hosts return.
     let outcome = unsafe {
         decoded.run(

@@ -68,6 +68,7 @@ pub fn run(
         frames: Vec::new(),
         fuel,
     };
+    walk.machine.follow(&mut walk.context);
     let mut ops = 0;
     let mut flow = Flow::Enter(function, arguments.to_vec());
     let (status, exit_number, results) = loop {
@@ -266,6 +267,7 @@ impl Walk<'_> {
             Shape::Load | Shape::Store | Shape::Update | Shape::CompareExchange => {
                 return self.access(value, &op);
             }
+            Shape::RegionSize => self.set(value, self.context.regions[op.region()].size),
             Shape::SlotGet => {
                 let slot = self.machine.slots[op.c as usize];
                 self.set(value, mask(slot, info.result));
@@ -354,7 +356,7 @@ impl Walk<'_> {
         let offset = self.program.extra[op.c as usize];
         let exit = self.program.extra[op.c as usize + 1];
         let at = (u128::from(self.get(op.a)) << op.scale()) + u128::from(offset);
-        let size = self.program.regions[op.region()].size;
+        let size = self.context.regions[op.region()].size;
         let is_aligned = !info.has(flags::ATOMIC) || at.is_multiple_of(width as u128);
         if at + width as u128 > u128::from(size) || !is_aligned {
             return Flow::Leave(exit);

@@ -88,6 +88,7 @@ fn keep(module: &Module, code: &Code, promise: &Promise) -> Result<(), String> {
         .map(|function| code.address + u64::from(function.body));
     instance.set_bodies(bodies);
     let mut context = instance.context();
+    instance.follow(&raw mut context);
     let signature = program.functions[promise.function as usize].signature;
     let results = program.results(signature);
     let mut values = promise.arguments.clone();

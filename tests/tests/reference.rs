@@ -30,6 +30,7 @@ fn heading(info: &OpInfo) -> &'static str {
                 "Memory in regions"
             }
         }
+        Shape::RegionSize => "Memory in regions",
         Shape::SlotGet | Shape::SlotSet => "Guest slots",
         Shape::Guard | Shape::Poll => "Guards",
         Shape::Call | Shape::CallCell | Shape::CallIndirect | Shape::CallHost => "Calls",
@@ -85,6 +86,7 @@ fn syntax(info: &OpInfo) -> String {
         Shape::Store | Shape::Update => format!("{name} {place}, b{end}"),
         Shape::CompareExchange => format!("{name} {place}, b, c{end}"),
         Shape::Fence => name.to_string(),
+        Shape::RegionSize => format!("{name} @mem"),
         Shape::SlotGet => format!("{name} 3"),
         Shape::SlotSet => format!("{name} 3, a"),
         Shape::FunctionIndex => format!("{name} @f"),

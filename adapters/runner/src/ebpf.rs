@@ -65,7 +65,7 @@ impl Translator {
             Signature::default(),
         );
         make_room(&mut self.types, counts.types, Type::I64);
-        make_room(&mut self.regions, counts.regions, Region { size: 0 });
+        make_room(&mut self.regions, counts.regions, Region::default());
         make_room(&mut self.hosts, counts.hosts, HostFunction { signature: 0 });
         make_room(&mut self.positions, counts.ops, NONE);
         let storage = Storage {

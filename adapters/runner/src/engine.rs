@@ -150,6 +150,7 @@ impl Native {
         let depth = instance.limits().depth;
         stack::with_room(depth, self.compiled.frame_bytes, move || {
             let mut context = instance.context();
+            instance.follow(&raw mut context);
             let start = Instant::now();
             // SAFETY: the entry is published code of this program, and stays so while `self` is
             // borrowed; the context is bound for the program by its instance; there are enough
@@ -210,6 +211,7 @@ impl<'a> Interpreter<'a> {
         };
         let mut values = values(arguments, result_count);
         let mut context = instance.context();
+        instance.follow(&raw mut context);
         let start = Instant::now();
         // SAFETY: the context is bound for the program by its instance. The program is contained, or
         // the caller was asked.

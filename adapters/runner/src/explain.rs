@@ -310,6 +310,9 @@ impl Names<'_> {
                 .unwrap_or_default(),
             ValueName::Slots => "(guest slots)".to_string(),
             ValueName::Region(region) => format!("(@{})", self.module.region_name(region)),
+            ValueName::RegionSize(region) => {
+                format!("(size of @{})", self.module.region_name(region))
+            }
             ValueName::Kept(number) => format!("(kept {number})"),
         }
     }

@@ -288,14 +288,21 @@ fn tables(text: &mut String, module: &Module, interface: &Interface) {
 
 fn bind_region(text: &mut String, module: &Module, index: usize, names: &RegionInterface) {
     let RegionInterface { bind, size } = names;
-    let bytes = module.program().regions[index].size;
+    let region = module.program().regions[index];
+    let bytes = region.size;
+    let (parameter, bound, note) = if region.grows() {
+        let note = format!(" It may be longer, and grow to {} bytes.", region.most);
+        (", uint64_t size", "size", note)
+    } else {
+        ("", size.as_str(), String::new())
+    };
     let name = module.region_name(index as u32);
     let _ = writeln!(
         text,
         "/* Region @{name}. Binds memory of this size that holds zeros, is aligned to 16 bytes and belongs to no other region,\n   \
-         and writes into it what the program begins with. */\n\
+         and writes into it what the program begins with.{note} */\n\
          #define {size} UINT64_C({bytes})\n\
-         static inline void {bind}(struct patchjit_context *context, void *memory) {{"
+         static inline void {bind}(struct patchjit_context *context, void *memory{parameter}) {{"
     );
     let contents = module.contents().iter().filter(|part| part.region == index);
     for (part, content) in contents.filter(|part| !part.bytes.is_empty()).enumerate() {
@@ -312,6 +319,6 @@ fn bind_region(text: &mut String, module: &Module, index: usize, names: &RegionI
     }
     let _ = writeln!(
         text,
-        "    context->regions[{index}].base = memory;\n    context->regions[{index}].size = {size};\n}}\n"
+        "    context->regions[{index}].base = memory;\n    context->regions[{index}].size = {bound};\n}}\n"
     );
 }

@@ -3,10 +3,11 @@
 //! They are found by name; a program that declares one with another signature, or one that is not here,
 //! is refused before it runs.
 
-use patchjit::runtime::HostCode;
+use patchjit::runtime::{Context, HostCode};
 use patchjit::types::Type;
 use std::ffi::c_void;
 use std::fmt::Write as _;
+use std::sync::atomic::AtomicPtr;
 use std::time::Instant;
 
 /// A host function that programs may declare.
@@ -25,7 +26,7 @@ pub struct SampleHost {
 }
 
 /// All of them.
-pub const SAMPLES: [SampleHost; 7] = [
+pub const SAMPLES: [SampleHost; 8] = [
     SampleHost {
         name: "print_i64",
         parameters: &[Type::I64],
@@ -75,6 +76,13 @@ pub const SAMPLES: [SampleHost; 7] = [
         code: fail_if,
         summary: "leaves with the low 32 bits of its argument as its status, unless they are 0",
     },
+    SampleHost {
+        name: "grow_region",
+        parameters: &[Type::I64, Type::I64],
+        results: &[Type::I64],
+        code: grow_region,
+        summary: "makes the region with this index so many bytes longer: its size before, or -1 if it cannot",
+    },
 ];
 
 /// The host function with this name and signature, or why there is none.
@@ -122,6 +130,12 @@ pub struct HostState {
     pub times: Vec<i64>,
     /// Times to give before the clock is asked: those that another engine saw.
     pub replay: Vec<i64>,
+    /// How long each region is.
+    pub sizes: Vec<u64>,
+    /// How long each may become.
+    pub most: Vec<u64>,
+    /// The context of the run, where sizes are changed; null outside of runs.
+    pub context: AtomicPtr<Context>,
     started: Instant,
 }
 
@@ -131,12 +145,31 @@ impl Default for HostState {
             printed: String::new(),
             times: Vec::new(),
             replay: Vec::new(),
+            sizes: Vec::new(),
+            most: Vec::new(),
+            context: AtomicPtr::default(),
             started: Instant::now(),
         }
     }
 }
 
 impl HostState {
+    /// The size of a region before it got so many bytes longer, unless that is too much.
+    fn grow(&mut self, region: u64, bytes: u64) -> Option<u64> {
+        let index = usize::try_from(region).ok()?;
+        let (size, &most) = (self.sizes.get_mut(index)?, self.most.get(index)?);
+        let before = *size;
+        let grown = before.checked_add(bytes).filter(|&grown| grown <= most)?;
+        let context = *self.context.get_mut();
+        if context.is_null() {
+            return None;
+        }
+        *size = grown;
+        // SAFETY: the context of this run, in which no reference to its bindings is held while a host function runs.
+        unsafe { (*context).regions[index].size = grown };
+        Some(before)
+    }
+
     fn time(&mut self) -> i64 {
         let now = || i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX);
         let time = self
@@ -205,6 +238,13 @@ unsafe extern "C" fn scale(context: *mut c_void, values: *mut u64) -> u32 {
     // SAFETY: two parameters.
     let (_, [a, b]) = unsafe { given(context, values) };
     *a = (f64::from_bits(*a) * f64::from_bits(*b)).to_bits();
+    0
+}
+
+unsafe extern "C" fn grow_region(context: *mut c_void, values: *mut u64) -> u32 {
+    // SAFETY: two parameters.
+    let (state, [region, bytes]) = unsafe { given(context, values) };
+    *region = state.grow(*region, *bytes).unwrap_or(u64::MAX);
     0
 }
 

@@ -31,6 +31,9 @@ pub struct Limits {
     pub depth: u32,
 }
 
+/// How many bytes a region may grow by, at most, whatever the program says.
+const MOST_GROWTH: u64 = 1 << 20;
+
 /// The calls within each other that the runner allows unless told otherwise.
 pub const DEFAULT_DEPTH: u32 = 20_000;
 
@@ -70,9 +73,13 @@ impl Instance {
         limits: Limits,
     ) -> Result<Instance, String> {
         let mut regions = Vec::new();
+        let mut state = Box::<HostState>::default();
         for (index, region) in program.regions.iter().enumerate() {
-            let memory = Zeroed::new(region.size)
+            let most = region.most.min(region.size.saturating_add(MOST_GROWTH));
+            let memory = Zeroed::new(most)
                 .ok_or_else(|| format!("no memory for region {index} of {} bytes", region.size))?;
+            state.sizes.push(region.size);
+            state.most.push(most);
             regions.push(memory);
         }
         for Content {
@@ -116,7 +123,7 @@ impl Instance {
             slots: vec![0; program.slot_count as usize],
             hosts: codes,
             cells: cells.collect(),
-            state: Box::default(),
+            state,
             limits,
         })
     }
@@ -134,7 +141,13 @@ impl Instance {
         self.limits
     }
 
-    /// The bytes of a region.
+    /// Tells host functions where the context is that a run uses, so that they can make regions longer. It must stay there
+    /// until the run ends.
+    pub fn follow(&mut self, context: *mut Context) {
+        *self.state.context.get_mut() = context;
+    }
+
+    /// The bytes of a region, those included that it has not grown to.
     pub fn region(&self, index: usize) -> &[u8] {
         self.regions.get(index).map_or(&[], Zeroed::bytes)
     }
@@ -146,9 +159,10 @@ impl Instance {
             base: std::ptr::null_mut(),
             size: 0,
         }; MAX_REGIONS];
-        for (binding, memory) in regions.iter_mut().zip(&self.regions) {
+        let sizes = self.regions.iter().zip(&self.state.sizes);
+        for (binding, (memory, &size)) in regions.iter_mut().zip(sizes) {
             binding.base = memory.start();
-            binding.size = memory.bytes().len() as u64;
+            binding.size = size;
         }
         Context {
             slots: self.slots.as_mut_ptr(),
@@ -180,6 +194,10 @@ impl Instance {
                     "region {index} at byte {offset}: {a:#x} and {b:#x}"
                 ));
             }
+        }
+        let (a, b) = (&self.state.sizes, &other.state.sizes);
+        if a != b {
+            return Some(format!("regions of {a:?} and {b:?} bytes"));
         }
         let (a, b) = (&self.state.printed, &other.state.printed);
         (a != b).then(|| format!("printed {a:?} and {b:?}"))
@@ -238,7 +256,7 @@ mod tests {
 
     fn instance(contents: &[Content]) -> Result<Instance, String> {
         let program = Program {
-            regions: &[Region { size: 20 }, Region { size: 0 }],
+            regions: &[Region::fixed(20), Region::fixed(0)],
             slot_count: 2,
             ..Program::default()
         };

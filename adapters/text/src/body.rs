@@ -457,6 +457,10 @@ impl<'t, 's, 'p, 'b> Body<'t, 's, 'p, 'b> {
                     .map_err(wrong)?;
             }
             Shape::Fence => self.builder.fence().map_err(wrong)?,
+            Shape::RegionSize => {
+                let region = self.region_name("a region, such as `@mem`")?;
+                self.builder.region_size(region).map_err(wrong)?;
+            }
             Shape::SlotGet => {
                 let slot = self.cursor.unsigned_32()?;
                 self.builder.slot_get(code, slot).map_err(wrong)?;

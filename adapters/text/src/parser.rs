@@ -347,6 +347,15 @@ impl<'s> Parser<'_, 's, '_> {
         let token = self.cursor.next();
         let name = self.cursor.at_name("the region's name, such as `@mem`")?;
         let size = self.cursor.unsigned_64()?;
+        let mut most = size;
+        if self.cursor.take_word("to") {
+            let token = self.cursor.peek();
+            most = self.cursor.unsigned_64()?;
+            if most < size {
+                let message = "a region grows to no less than it begins with";
+                return self.cursor.error_at(token, message);
+            }
+        }
         if self.region_sizes.len() >= MAX_REGIONS {
             return self
                 .cursor
@@ -354,7 +363,7 @@ impl<'s> Parser<'_, 's, '_> {
         }
         let region = self
             .builder
-            .region(size)
+            .growing_region(size, most)
             .map_err(|error| body::from_builder(place(token), error))?;
         enter(
             &self.cursor,

@@ -247,7 +247,11 @@ impl<'a> Printer<'a> {
         }
         for (index, (region, parts)) in (0..).zip(self.program.regions.iter().zip(parts)) {
             let name = self.region_name(index);
-            writeln!(self.out, "region @{name} {}", region.size)?;
+            write!(self.out, "region @{name} {}", region.size)?;
+            if region.grows() {
+                write!(self.out, " to {}", region.most)?;
+            }
+            writeln!(self.out)?;
             let mut reached = 0;
             for part in parts {
                 self.contents(part, &mut reached)?;
@@ -445,6 +449,7 @@ impl<'a> Printer<'a> {
                 format!("{name} {access}, {}, {replacement}{}", b(), access_exit())
             }
             Shape::Fence => name.to_string(),
+            Shape::RegionSize => format!("{name} @{}", self.region_name(op.region() as u32)),
             Shape::SlotGet => format!("{name} {}", op.c),
             Shape::SlotSet => format!("{name} {}, {}", op.c, a()),
             Shape::FunctionIndex => format!("{name} @{}", self.function_name(op.b)),

@@ -1,8 +1,8 @@
 //! One builder method for each shape of op.
 
 use super::{
-    Access, BlockId, Builder, EMPTY_OP, ExitId, FunctionId, HostId, Results, SignatureId, State,
-    TagId, Value,
+    Access, BlockId, Builder, EMPTY_OP, ExitId, FunctionId, HostId, RegionId, Results, SignatureId,
+    State, TagId, Value,
 };
 use crate::error::{Error, Rule};
 use crate::ir::{Exit, ExitKind, Function, HostFunction, IN_BOUNDS, NONE, Op, access_aux};
@@ -236,6 +236,11 @@ impl Builder<'_> {
             b.check_method(code, Shape::SlotSet, false)?;
             b.add(code, 0, value.0, 0, slot).map(drop)
         })
+    }
+
+    /// How many bytes a region has now.
+    pub fn region_size(&mut self, region: RegionId) -> Result<Value, Error> {
+        self.check(|b| b.add(Opcode::RegionSize, region.0, 0, 0, 0))
     }
 
     /// The index of a function of the program, which an indirect call takes.

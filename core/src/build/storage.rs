@@ -111,7 +111,7 @@ impl<const N: usize> Buffers<N> {
             exits: [EMPTY_EXIT; N],
             signatures: [EMPTY_SIGNATURE; N],
             types: [Type::I32; N],
-            regions: [Region { size: 0 }; MAX_REGIONS],
+            regions: [Region::fixed(0); MAX_REGIONS],
             hosts: [HostFunction { signature: 0 }; N],
             tags: [EMPTY_TAG; BUFFERED_TAGS],
             positions: [NONE; N],

@@ -10,14 +10,13 @@
 use super::side::INHERITED;
 use super::workspace::{
     END, INFO, INFO_FLOAT, INFO_HINT_PARAMETER, INFO_HINT_SHIFT, INFO_HINTED, INFO_REMATERIALIZED,
-    LOCATION, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER,
+    LOCATION, NEXT_USE, NO_REGISTER, PARAMETER_REGISTER, size_anchor,
 };
 use super::{Event, FunctionCompiler, Location, Observer};
 use crate::error::{Feature, Part};
 use crate::ir::NONE;
 use crate::ops::Opcode;
 use crate::patch::{Fault, internal, unsupported};
-use crate::runtime::offset;
 use crate::stencil::{Form, FormKind, Machine};
 
 /// A register of either bank: integer registers from 0, float registers from 32.
@@ -251,14 +250,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Emits code that makes a constant or an anchor.
     fn rematerialize(&mut self, to: Register, value: u32) -> Result<(), Fault> {
         if value >= self.op_count {
-            let anchor = value - self.op_count;
-            let at = match anchor {
-                0 => offset::SLOTS,
-                region => offset::REGIONS + 16 * (region - 1),
-            };
-            let form = Form::op(Opcode::I64RawLoad, FormKind::Immediate);
-            self.form(form, [to, self.context, 0, 0], i64::from(at))?;
-            return Ok(());
+            let at = self.offset_of_anchor(value);
+            return self.load_context(to, at);
         }
         let op = self.program.ops[(value + self.first_op) as usize];
         let bits = self.constant_bits(value + self.first_op).unwrap_or(0);
@@ -467,5 +460,19 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     #[inline]
     pub(super) fn region_anchor(&self, region: usize) -> u32 {
         self.op_count + 1 + region as u32
+    }
+
+    /// The anchor that holds how long a region is that grows: in a register it holds what is so now, as calls, which may
+    /// change it, leave it in none.
+    #[inline]
+    pub(super) fn size_anchor(&self, region: usize) -> u32 {
+        size_anchor(self.program, self.op_count, region)
+    }
+
+    /// Whether a value is such an anchor.
+    #[inline]
+    pub(super) fn is_size(&self, value: u32) -> bool {
+        let first = self.size_anchor(0);
+        self.growing != 0 && value >= first && value - first < self.program.regions.len() as u32
     }
 }

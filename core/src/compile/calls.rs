@@ -127,7 +127,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let kept = self.preserved & self.allocatable;
         for register in each(self.registers.occupied & !kept) {
             let held = self.tables.value[register as usize];
-            if self.word(held, END) > self.now {
+            if self.word(held, END) > self.now && !self.is_size(held) {
                 self.move_to(kept, register)?;
             }
         }
@@ -140,7 +140,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.observe_safepoint();
         for register in each(self.registers.occupied) {
             let held = self.tables.value[register as usize];
-            if kept & only(register) == 0 || self.word(held, END) <= self.now {
+            let ends = self.word(held, END) <= self.now || self.is_size(held);
+            if kept & only(register) == 0 || ends {
                 self.vacate(register);
             }
         }

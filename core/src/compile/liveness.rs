@@ -21,7 +21,7 @@ use super::workspace::{
     INFO_SUCCEEDS, INFO_SWAPPED, INFO_TESTS_BITS, INFO_USES, LOOP_CALLS, LOOP_CALLS_HOST,
     LOOP_CALLS_PROGRAM, LOOP_CONSTANTS, LOOP_CROWDED, LOOP_CROWDED_FLOATS, LOOP_CROWDED_INTS,
     LOOP_DEPTH, LOOP_END, LOOP_END_POSITION, LOOP_HEAD, LOOP_PARENT, LOOP_START_POSITION,
-    LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, is_fused,
+    LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, is_fused, size_anchor,
 };
 use super::{FunctionCompiler, Observer};
 use crate::ir::{Block, Edge, Exit, NONE, Op, Program};
@@ -117,6 +117,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             outgoing: 0,
             value_count: 0,
             float_count: 0,
+            growing: self.growing,
             values: self.workspace.values,
             blocks: self.workspace.blocks,
             loops: self.workspace.loops,
@@ -283,6 +284,8 @@ struct Forward<'f> {
     /// How many values there are, and how many of them are floats.
     value_count: u32,
     float_count: u32,
+    /// The regions that grow, a bit for each.
+    growing: u32,
     /// The tables of the workspace.
     values: &'f mut Values,
     blocks: &'f [[u32; BLOCK_WORDS]],
@@ -344,6 +347,7 @@ impl Forward<'_> {
                     self.keep(op.b - self.first_op);
                 }
                 self.keep(self.op_count + 1 + op.region() as u32);
+                self.keep_size(op);
             }
             _ => {
                 self.rare(op);
@@ -352,6 +356,14 @@ impl Forward<'_> {
         }
         if brief.leaves() {
             self.snapshot(op);
+        }
+    }
+
+    /// How long the region of an access is, where a check asks for it.
+    #[inline(always)]
+    fn keep_size(&mut self, op: &Op) {
+        if self.growing >> (op.region() & 31) & 1 != 0 && !op.is_in_bounds() {
+            self.keep(size_anchor(self.program, self.op_count, op.region()));
         }
     }
 
@@ -421,6 +433,7 @@ impl Forward<'_> {
                 }
                 if !brief.is_raw() {
                     self.keep(self.op_count + 1 + op.region() as u32);
+                    self.keep_size(op);
                 }
             }
             Shape::SlotGet => self.keep(self.op_count),

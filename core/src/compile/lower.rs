@@ -122,6 +122,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 Ok(())
             }
             Shape::SlotGet => self.lower_slot_get(value, op),
+            Shape::RegionSize => self.lower_region_size(value, op),
             Shape::SlotSet => self.lower_slot_set(value, op),
             Shape::Guard => {
                 let stays_if = op.code == Opcode::Guard;

@@ -3,6 +3,9 @@
 //! An access in a region is one comparison of its index with the last one in bounds, then the bare access: base in a
 //! register, index scaled, offset as the displacement. A constant index in bounds needs no comparison; one out of
 //! bounds always leaves.
+//!
+//! In a region that grows, the access's end is compared with the size, which is kept in a register like the base, but not
+//! across calls. What could wrap is compared first with the last index that the greatest size has.
 
 use super::allocate::{INTS, Register, only};
 use super::{BOUNDED, FunctionCompiler, Observer};
@@ -34,22 +37,26 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let anchor = self.region_anchor(op.region());
         let loads = info.shape == Shape::Load;
         let known = self.constant_bits(op.a);
-        let checked = !op.is_in_bounds();
-        if checked && known.is_some_and(|index| access.last_index.is_none_or(|last| index > last)) {
+        let within = |index| access.last_index.is_some_and(|last| index <= last);
+        let checked = !op.is_in_bounds() && !known.is_some_and(within);
+        let beyond = |index| access.last_ever.is_none_or(|last| index > last);
+        if checked && known.is_some_and(beyond) {
             let holes = self.machine(Machine::Jump, [0; 4], 0)?;
             self.leave_from(holes, access.exit, value)?;
             let form = Form::op(op.code, FormKind::Immediate);
             self.access_form(value, form, &[anchor], op, 0, loads)?;
-        } else if let Some(at) = known.and_then(|index| access.displacement(index)) {
-            let form = Form::op(op.code, FormKind::Immediate);
-            self.access_form(value, form, &[anchor], op, at, loads)?;
         } else {
-            let index = op.a - self.first_op;
             if checked {
-                self.check_bounds(value, index, &access)?;
+                self.check_bounds(value, op, &access)?;
             }
-            let form = Form::op(op.code, FormKind::Registers);
-            self.access_form(value, form, &[anchor, index], op, access.offset, loads)?;
+            if let Some(at) = known.and_then(|index| access.displacement(index)) {
+                let form = Form::op(op.code, FormKind::Immediate);
+                self.access_form(value, form, &[anchor], op, at, loads)?;
+            } else {
+                let index = op.a - self.first_op;
+                let form = Form::op(op.code, FormKind::Registers);
+                self.access_form(value, form, &[anchor, index], op, access.offset, loads)?;
+            }
         }
         self.release_late(access.exit);
         Ok(())
@@ -121,12 +128,95 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
-    /// Emits the comparison of an index with the last one in bounds.
-    fn check_bounds(&mut self, value: u32, index: u32, access: &Access) -> Result<(), Fault> {
-        let Some(last) = access.last_index else {
+    /// Emits the check of an access: the comparison of its index with the last one in bounds.
+    fn check_bounds(&mut self, value: u32, op: &Op, access: &Access) -> Result<(), Fault> {
+        let Some(last) = access.last_ever else {
             let holes = self.machine(Machine::Jump, [0; 4], 0)?;
             return self.leave_from(holes, access.exit, value);
         };
+        if access.last_index == Some(last) {
+            return self.check_last(value, op.a - self.first_op, last, access.exit);
+        }
+        if let Some(index) = self.constant_bits(op.a) {
+            if index > last {
+                let holes = self.machine(Machine::Jump, [0; 4], 0)?;
+                return self.leave_from(holes, access.exit, value);
+            }
+            let needed = (index << access.scale) + access.end;
+            self.check_size(value, op, access.exit, None, needed)
+        } else {
+            if !self.is_narrow(op.a) {
+                self.check_last(value, op.a - self.first_op, last, access.exit)?;
+            }
+            self.check_size(value, op, access.exit, Some(access.scale), access.end)
+        }
+    }
+
+    /// Whether an index is 32 bits, zero-extended: no sum of an access wraps then.
+    fn is_narrow(&self, index: u32) -> bool {
+        let op = &self.program.ops[index as usize];
+        match op.code {
+            Opcode::I64ExtendI32U | Opcode::I64Load8U | Opcode::I64Load16U | Opcode::I64Load32U => {
+                true
+            }
+            Opcode::I64And => self.constant_bits(op.b).is_some_and(|mask| mask >> 32 == 0),
+            _ => false,
+        }
+    }
+
+    /// Emits the comparison of a place with how long a region is that grows: the place is a number of bytes, and the scaled
+    /// index of the access if it is not in them.
+    fn check_size(
+        &mut self,
+        value: u32,
+        op: &Op,
+        exit: u32,
+        scale: Option<u8>,
+        bytes: u64,
+    ) -> Result<(), Fault> {
+        let anything = INTS & self.allocatable;
+        let scratch = self.int_scratch;
+        let index = op.a - self.first_op;
+        let register = match scale {
+            Some(_) => self.bring(index, anything)?,
+            None => scratch,
+        };
+        let size = self.size_anchor(op.region());
+        let limit = self.bring(size, anything)?;
+        self.observe_uses(value, &[size], &[limit]);
+        let add = Form::op(Opcode::I64Add, FormKind::Immediate);
+        let family = self.set.family(add).ok_or(unsupported(Feature::Op))?;
+        let sum = Form::op(Opcode::I64Add, FormKind::Registers);
+        match scale {
+            None => self.make_integer(scratch, bytes)?,
+            Some(scale) if self.set.offers(family, bytes as i64) => {
+                let mut from = register;
+                if scale > 0 {
+                    let shift = Form::op(Opcode::I64Shl, FormKind::Immediate);
+                    self.form(shift, [scratch, register, 0, 0], scale.into())?;
+                    from = scratch;
+                }
+                self.form(add, [scratch, from, 0, 0], bytes as i64)?;
+            }
+            Some(0) => {
+                self.make_integer(scratch, bytes)?;
+                self.form(sum, [scratch, scratch, register, 0], 0)?;
+            }
+            Some(scale) => {
+                let address = Form::machine(Machine::Address);
+                self.make_integer(scratch, bytes)?;
+                self.form(address, [scratch, scratch, register, scale.into()], 0)?;
+            }
+        }
+        let compare = Form::op(Opcode::I64GtU, FormKind::Jump);
+        let holes = self.uniform(compare, [scratch, limit, 0, 0], 0)?;
+        self.registers.pinned &= !only(limit);
+        self.release_if_dead(size);
+        self.leave_from(holes, exit, value)
+    }
+
+    /// Emits the comparison of an index with the last one in bounds.
+    fn check_last(&mut self, value: u32, index: u32, last: u64, exit: u32) -> Result<(), Fault> {
         if self.is_bounded(index, last) {
             return Ok(());
         }
@@ -140,7 +230,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let form = Form::op(Opcode::I64GtU, FormKind::Jump);
             self.uniform(form, [register, self.int_scratch, 0, 0], 0)?
         };
-        self.leave_from(holes, access.exit, value)
+        self.leave_from(holes, exit, value)
     }
 
     /// Whether a check on every way to this place has found an index to be at most this; else notes that one is about to.
@@ -163,15 +253,18 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     fn access(&self, op: &Op) -> Access {
-        let size = self.program.regions[op.region()].size;
+        let region = &self.program.regions[op.region()];
         let at = op.c as usize;
         let offset = u64::from(self.program.extra[at]);
         let end = offset + u64::from(op.code.info().width);
+        let last = |size: u64| size.checked_sub(end).map(|room| room >> op.scale());
         Access {
             offset: offset as i64,
             scale: op.scale(),
             exit: self.program.extra[at + 1],
-            last_index: size.checked_sub(end).map(|room| room >> op.scale()),
+            end,
+            last_index: last(region.size),
+            last_ever: last(region.most),
         }
     }
 
@@ -182,7 +275,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let anchor = self.region_anchor(op.region());
         let index = op.a - self.first_op;
         let anything = INTS & self.allocatable;
-        self.check_bounds(value, index, &access)?;
+        self.check_bounds(value, op, &access)?;
         let index_register = self.bring(index, anything)?;
         let base = self.bring(anchor, anything)?;
         let scratch = self.int_scratch;
@@ -272,6 +365,24 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         Ok(())
     }
 
+    /// How long a region is.
+    pub(super) fn lower_region_size(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
+        let region = self.program.regions[op.region()];
+        let open = self.free() & INTS;
+        let to = match self.hinted_register(value) {
+            Some(hint) if open & only(hint) != 0 => hint,
+            _ => self.obtain(INTS & self.allocatable)?,
+        };
+        if region.grows() {
+            let at = self.offset_of_anchor(self.size_anchor(op.region()));
+            self.load_context(to, at)?;
+        } else {
+            self.make_integer(to, region.size)?;
+        }
+        self.define(value, to);
+        Ok(())
+    }
+
     pub(super) fn lower_slot_get(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let code = match op.code {
             Opcode::I32SlotGet => Opcode::I32RawLoad,
@@ -324,8 +435,12 @@ struct Access {
     offset: i64,
     scale: u8,
     exit: u32,
-    /// The last index in bounds, if there is one.
+    /// Bytes up to its end, without the index.
+    end: u64,
+    /// The last index that is always in bounds, if there is one.
     last_index: Option<u64>,
+    /// The last index that may be in bounds, if there is one: the same but in a region that grows.
+    last_ever: Option<u64>,
 }
 
 impl Access {

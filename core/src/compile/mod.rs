@@ -66,7 +66,8 @@ use edges::Plan;
 use leave::SHARED_STUBS;
 use side::{FIXED, Linking, MOST_KEPT};
 use workspace::{
-    BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, MAPPED, START, Workspace,
+    BLOCK_FLAGS, BLOCK_LOOP, BLOCK_REACHED, BLOCK_START, END, MAPPED, START, Workspace, anchors,
+    growing,
 };
 
 /// What compilation is asked for.
@@ -410,6 +411,8 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     knows_next_uses: bool,
     /// How many indices are remembered.
     bounded_count: usize,
+    /// The regions that grow, a bit for each.
+    growing: u32,
     /// The last edge of the block may fall into the next block.
     falls_through: bool,
     /// Words at the stack pointer for the arguments of calls; spill slots follow.
@@ -477,6 +480,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             continues: false,
             knows_next_uses: false,
             bounded_count: 0,
+            growing: growing(program),
             falls_through: true,
             outgoing_words: 0,
             slot_count: 0,
@@ -811,7 +815,8 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
                 region if region as usize <= self.program.regions.len() => {
                     ValueName::Region(region - 1)
                 }
-                other => ValueName::Kept(other - 1 - self.program.regions.len() as u32),
+                _ if self.is_size(value) => ValueName::RegionSize(value - self.size_anchor(0)),
+                other => ValueName::Kept(other - anchors(self.program) as u32),
             }
         }
     }

@@ -11,6 +11,7 @@ use super::brief::Brief;
 use super::liveness::{Point, Values, operands};
 use super::workspace::{
     INFO, INFO_IMMEDIATE, INFO_SWAPPED, INFO_TESTS_BITS, NEXT, NEXT_USE, START, is_fused,
+    size_anchor,
 };
 use super::{FunctionCompiler, Observer};
 use crate::ir::{Op, Program};
@@ -77,6 +78,7 @@ impl Backward<'_> {
                     self.chain(value, 1, op.b - self.first_op, point);
                 }
                 self.chain(value, 2, self.op_count + 1 + op.region() as u32, point);
+                self.note_size(op, point);
             }
             _ => self.rare(value, op, point),
         }
@@ -110,6 +112,7 @@ impl Backward<'_> {
                 }
                 if !info.has(flags::RAW) {
                     self.chain(value, 2, self.op_count + 1 + op.region() as u32, point);
+                    self.note_size(op, point);
                 }
             }
             Shape::SlotGet => self.chain(value, 2, self.op_count, point),
@@ -172,6 +175,13 @@ impl Backward<'_> {
 
     fn note_use(&mut self, value: u32, point: &Point) {
         self.values[value as usize][NEXT_USE] = point.now;
+    }
+
+    /// How long the region of an access is, if it grows.
+    fn note_size(&mut self, op: &Op, point: &Point) {
+        if self.program.regions[op.region()].grows() && !op.is_in_bounds() {
+            self.note_use(size_anchor(self.program, self.op_count, op.region()), point);
+        }
     }
 
     /// The values of a list.

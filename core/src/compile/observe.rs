@@ -15,6 +15,8 @@ pub enum ValueName {
     Slots,
     /// The address of a region.
     Region(u32),
+    /// How long a region is that grows, as the context says.
+    RegionSize(u32),
     /// In a side trace: a value that the exit which it was compiled for keeps and does not name, by its number there.
     Kept(u32),
 }

@@ -498,15 +498,26 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if at == offset::SLOTS {
             return Some(self.slots_anchor());
         }
-        let region = (at.checked_sub(offset::REGIONS)? / 16) as usize;
-        (region < self.program.regions.len()).then(|| self.region_anchor(region))
+        let word = at.checked_sub(offset::REGIONS)? / 8;
+        let region = (word / 2) as usize;
+        let known = self.program.regions.get(region)?;
+        match word % 2 {
+            0 => Some(self.region_anchor(region)),
+            _ => known.grows().then(|| self.size_anchor(region)),
+        }
     }
 
     /// Where an anchor stands in the context.
     pub(super) fn offset_of_anchor(&self, anchor: u32) -> u32 {
         match anchor - self.op_count {
             0 => offset::SLOTS,
-            region => offset::REGIONS + 16 * (region - 1),
+            number => {
+                let regions = self.program.regions.len() as u32;
+                match number - 1 {
+                    region if region < regions => offset::REGIONS + 16 * region,
+                    size => offset::REGIONS + 16 * (size - regions) + 8,
+                }
+            }
         }
     }
 

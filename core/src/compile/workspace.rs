@@ -65,9 +65,28 @@ pub(super) fn is_fused(info: u32) -> bool {
     info & (INFO_USES | INFO_CONDITION) == 1 | INFO_CONDITION
 }
 
-/// Values that no op defines: where guest slots begin, and where each region does.
+/// Values that no op defines: where guest slots begin, where each region does, and, if any region grows, how long each is.
 pub(super) fn anchors(program: &Program) -> usize {
-    1 + program.regions.len()
+    let regions = program.regions.len();
+    if growing(program) == 0 {
+        1 + regions
+    } else {
+        1 + 2 * regions
+    }
+}
+
+/// The regions that grow, a bit for each.
+pub(super) fn growing(program: &Program) -> u32 {
+    let regions = program.regions.iter().zip(0..);
+    regions.fold(0, |set, (region, index)| {
+        set | u32::from(region.grows()) << (index & 31)
+    })
+}
+
+/// The anchor that holds how long a region is, in a function of so many ops.
+#[inline]
+pub(super) fn size_anchor(program: &Program, op_count: u32, region: usize) -> u32 {
+    op_count + 1 + (program.regions.len() + region) as u32
 }
 
 /// Words of a record in [`Workspace::blocks`], without its entry map.

@@ -11,10 +11,10 @@
 //! | scalar, leaving | | result, a, b, exit (unary: result, a, exit) |
 //! | the same with an immediate | | the same, b the immediate |
 //! | fused branch | charge | a, b or immediate, target |
-//! | load in a region | access | result, index, offset, exit, bound (2) |
-//! | store in a region | access | value, index, offset, exit, bound (2) |
+//! | load in a region | access | result, index, offset, exit, count (2) |
+//! | store in a region | access | value, index, offset, exit, count (2) |
 //! | load, store at a raw address | | result or value, address, offset |
-//! | [`ATOMIC`] | access | result, index, offset, exit, bound (2), opcode, value, replacement |
+//! | [`ATOMIC`] | access | result, index, offset, exit, count (2), opcode, value, replacement |
 //! | [`TAGGED`] | shift | result, operand, opcode, mask (2), bits (2) |
 //! | [`SELECT`] | | result, condition, a, b |
 //! | [`CONSTANT`] | | result, low half, high half |
@@ -30,9 +30,10 @@
 //! | [`SLOT_GET`], [`SLOT_GET_LOW`] | | result, slot |
 //! | [`SLOT_SET`] | | value, slot |
 //! | [`FENCE`] | | |
+//! | [`REGION_SIZE`] | | result, region |
 //!
 //! *Charge* is the fuel that taking the jump costs, *access* the region and, in the two upper bits, the scale.
-//! *Bound* is the greatest index that is in bounds.
+//! *Count* is how many indices are in bounds at least, whatever the region has grown by: 0 only in regions that grow.
 
 use crate::ops::Opcode;
 
@@ -89,6 +90,8 @@ pub const JUMP: u16 = MOVE + 1 + MOST_MOVES as u16;
 
 /// An op on a tagged word.
 pub const TAGGED: u16 = JUMP + 1 + MOST_MOVES as u16;
+/// Asks how long a region is that grows.
+pub const REGION_SIZE: u16 = TAGGED + 1;
 
 /// The most copies that one instruction makes.
 pub const MOST_MOVES: usize = 3;

@@ -549,6 +549,16 @@ impl<'p> Decoder<'p, '_> {
                 self.write_access(&op, value, exit)?;
             }
             Shape::Fence => self.push(u32::from(code::FENCE))?,
+            Shape::RegionSize => {
+                let region = program.regions.get(op.region()).ok_or(internal!())?;
+                let to = self.define(value)?;
+                if region.grows() {
+                    self.push_all([u32::from(code::REGION_SIZE), to, u32::from(op.aux)])?;
+                } else {
+                    let (low, high) = (region.size as u32, (region.size >> 32) as u32);
+                    self.push_all([u32::from(code::CONSTANT), to, low, high])?;
+                }
+            }
             Shape::SlotGet => {
                 if op.c >= program.slot_count {
                     return Err(internal!());
@@ -665,10 +675,11 @@ impl<'p> Decoder<'p, '_> {
         let region = program.regions.get(op.region()).ok_or(internal!())?;
         let offset = uses::extra(program, op.c, 0);
         let end = u64::from(offset) + u64::from(info.width);
-        let Some(room) = region.size.checked_sub(end) else {
-            return self.push_all([u32::from(code::EXIT), exit]);
+        let count = match region.size.checked_sub(end) {
+            Some(room) => (room >> op.scale()) + 1,
+            None if region.grows() => 0,
+            None => return self.push_all([u32::from(code::EXIT), exit]),
         };
-        let bound = room >> op.scale();
         let number = if info.has(flags::ATOMIC) {
             code::ATOMIC
         } else {
@@ -676,7 +687,7 @@ impl<'p> Decoder<'p, '_> {
         };
         let head = u32::from(number) | u32::from(op.aux) << 16;
         self.push_all([head, to, index, offset, exit])?;
-        self.push_all([bound as u32, (bound >> 32) as u32])?;
+        self.push_all([count as u32, (count >> 32) as u32])?;
         if info.has(flags::ATOMIC) {
             self.push_all([u32::from(op.code as u16), stored, replacement])?;
         }

@@ -6,14 +6,13 @@
 
 use crate::error::{Error, Storage};
 use crate::float;
-use crate::ir::{ExitKind, MAX_REGIONS, NONE, Tag, place_slot};
+use crate::ir::{ExitKind, MAX_REGIONS, NONE, Program, Region, Tag, place_slot};
 use crate::ops::{Opcode, TAG_OPS, evaluate_tag};
 use crate::runtime::{Context, Status};
 use crate::types::{Scalar, Type};
 use core::sync::atomic::{Ordering, fence};
 
 use super::code::{self, collect_leaving, collect_total, for_each_executed_op};
-use super::decode::Image;
 use super::memory::{self, Cursor, Window};
 use super::uses;
 use super::{Decoded, Options, Outcome, internal};
@@ -184,7 +183,7 @@ pub(super) unsafe fn run(
             fuel: fuel - 1,
         };
         // SAFETY: the caller's promise; the frame of the function that begins lies in the stack.
-        unsafe { execute(image, context, begin, depth - 1, end, options) }
+        unsafe { execute(decoded, context, begin, depth - 1, end, options) }
     };
     // SAFETY: the caller promises a context.
     unsafe {
@@ -289,13 +288,14 @@ unsafe fn leave(
 /// What [`Decoded::run`] asks for; the image was decoded from a verified program; the frame that begins lies in the stack,
 /// which ends at the address `end`.
 unsafe fn execute(
-    image: &Image<'_>,
+    decoded: &Decoded<'_>,
     context: *mut Context,
     begin: Stop,
     mut depth: i64,
     end: usize,
     options: Options,
 ) -> Stop {
+    let (program, image) = (&decoded.program, &decoded.image);
     // SAFETY: the decoder's words, which live longer than this run.
     let (start, table) = unsafe { (Cursor::new(image.code), Cursor::new(image.table)) };
     let Stop {
@@ -391,27 +391,33 @@ unsafe fn execute(
     }
     // The address of a region access, after its bounds check; binds the offset in the region too.
     macro_rules! access {
-        ($head:expr) => {{
+        ($head:expr, $width:expr) => {{
             let index = register!(2);
-            if index > pc.pair(5) {
-                stop!(End::Left(pc.word(4)));
+            if index >= pc.pair(5) {
+                let region = ($head >> 16) as usize % MAX_REGIONS;
+                // SAFETY: the context is the caller's, and binds every region that the program names.
+                let size = unsafe { (*context).regions[region].size };
+                let end = u64::from(pc.word(3)) + $width as u64;
+                if !has_grown(program, region, size, (index, $head >> 30, end)) {
+                    stop!(End::Left(pc.word(4)));
+                }
             }
             let offset = (index << ($head >> 30)) + u64::from(pc.word(3));
             // SAFETY: the context is the caller's, and binds every region that the program names.
             let base = unsafe { (*context).regions[($head >> 16) as usize % MAX_REGIONS].base };
-            // SAFETY: the index is in bounds of the region's declared size, which the binding has at least.
+            // SAFETY: the index is in bounds of the region's declared size, which the binding has at least, or of its size now.
             (unsafe { base.add(offset as usize) }, offset)
         }};
     }
     macro_rules! memory_arm {
         ($head:ident Load $ty:ident $width:literal $sign:literal READS) => {
-            let (at, _) = access!($head);
+            let (at, _) = access!($head, $width);
             // SAFETY: in bounds of a region that the caller bound for reads and writes.
             give!(unsafe { memory::load(at, $width, $sign, Type::$ty) });
             pc = pc.skip(7);
         };
         ($head:ident Store $ty:ident $width:literal $sign:literal WRITES) => {
-            let (at, _) = access!($head);
+            let (at, _) = access!($head, $width);
             // SAFETY: in bounds of a region that the caller bound for reads and writes.
             unsafe { memory::store(at, $width, register!(1)) };
             pc = pc.skip(7);
@@ -516,10 +522,10 @@ unsafe fn execute(
                         memory_arm!(head $shape $ty $width $sign $($flag)|*);
                     })*
                     code::ATOMIC => {
-                        let (at, offset) = access!(head);
                         let Some(opcode) = atomic_opcode(pc.word(7)) else {
                             stop!(End::Fault);
                         };
+                        let (at, offset) = access!(head, opcode.info().width);
                         if offset & (u64::from(opcode.info().width) - 1) != 0 {
                             stop!(End::Left(pc.word(4)));
                         }
@@ -565,6 +571,12 @@ unsafe fn execute(
                     code::SLOT_SET => {
                         // SAFETY: as above.
                         unsafe { *(*context).slots.add(pc.word(2) as usize) = register!(1) };
+                        pc = pc.skip(3);
+                    }
+                    code::REGION_SIZE => {
+                        let region = pc.word(2) as usize % MAX_REGIONS;
+                        // SAFETY: the context is the caller's, and binds every region that the program names.
+                        give!(unsafe { (*context).regions[region].size });
                         pc = pc.skip(3);
                     }
                     code::FENCE => {
@@ -722,6 +734,19 @@ const MOVE_ONE: u16 = code::MOVE + 1;
 const MOVE_TWO: u16 = code::MOVE + 2;
 const MOVE_THREE: u16 = code::MOVE + 3;
 const _: () = assert!(code::MOST_MOVES == 3);
+
+/// Whether an access that is beyond a region's least size is in bounds of what the region has grown to: at this index, with
+/// the binary logarithm of its unit and the bytes up to the access's end.
+#[cold]
+fn has_grown(
+    program: &Program<'_>,
+    region: usize,
+    size: u64,
+    (index, scale, end): (u64, u32, u64),
+) -> bool {
+    let grows = program.regions.get(region).is_some_and(Region::grows);
+    grows && (u128::from(index) << scale) + u128::from(end) <= u128::from(size)
+}
 
 /// The value of the op on tagged words with this number.
 #[inline(always)]

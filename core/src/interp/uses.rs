@@ -41,7 +41,7 @@ static OPERANDS: [u8; Opcode::COUNT] = {
         let info = crate::ops::ALL[at].info();
         table[at] = match info.shape {
             Shape::Parameter | Shape::Result | Shape::Constant | Shape::Fence => 0,
-            Shape::SlotGet | Shape::FunctionIndex => 0,
+            Shape::SlotGet | Shape::RegionSize | Shape::FunctionIndex => 0,
             Shape::Unary | Shape::Tag | Shape::Load | Shape::SlotSet | Shape::Guard => 1,
             Shape::Binary | Shape::Store | Shape::Update => 2,
             Shape::Select => 3,
@@ -247,7 +247,7 @@ static WORDS: [u8; Opcode::COUNT] = {
             Shape::Parameter | Shape::Fence => 1,
             // The call in front of it lists the register.
             Shape::Result => 1,
-            Shape::Constant | Shape::FunctionIndex => 4,
+            Shape::Constant | Shape::FunctionIndex | Shape::RegionSize => 4,
             Shape::Unary | Shape::Binary if leaves => 5,
             Shape::Unary | Shape::Binary => 4,
             Shape::Tag => 8,

@@ -38,7 +38,7 @@ pub enum Opcode {
     I32AtomicCmpxchg, I64AtomicLoad, I64AtomicStore, I64AtomicAdd, I64AtomicAnd, I64AtomicOr, I64AtomicXor,
     I64AtomicXchg, I64AtomicCmpxchg, Parameter, Result, I32Const, I64Const, F32Const, F64Const, I32Select,
     I64Select, F32Select, F64Select, RefSelect, Fence, I32SlotGet, I64SlotGet, F32SlotGet, F64SlotGet,
-    RefSlotGet, I32SlotSet, I64SlotSet, F32SlotSet, F64SlotSet, RefSlotSet, FunctionIndex, Guard, GuardNot,
+    RefSlotGet, I32SlotSet, I64SlotSet, F32SlotSet, F64SlotSet, RefSlotSet, RegionSize, FunctionIndex, Guard, GuardNot,
     Poll, Call, CallCell, CallIndirect, CallHost, Jump, Branch, Switch, Return, Exit, ReturnCall, I64TagTest,
     I64Box, I64BoxI32, I64BoxF64, I64UnboxS, I64UnboxU, I32Unbox,
 }

@@ -3,11 +3,16 @@
 //! An access at `index * scale + offset` is in bounds if its index is at most the last one ([`last_index`]). Where facts say so, the op is marked
 //! ([`crate::ir::IN_BOUNDS`]) and needs no exit. Where it is checked, the index is known to be in bounds from there on. A sum with a
 //! constant, or a shift, goes into the offset or the scale if it cannot wrap, since bounds are checked without wrapping.
+//!
+//! A region that grows never gets shorter. So facts are compared with its least size, and what they say behind a check comes from its greatest; and
+//! an access is in bounds, too, if one that ends no earlier at the same index was checked where it dominates ([`Walk::was_checked`]).
 
+use super::draft::LONGEST_CHAIN;
 use super::facts::Fact;
 use super::passes::Pass;
 use super::walk::Walk;
 use super::width::Width;
+use super::workspace::{BLOCK, CHAIN};
 use crate::error::Error;
 use crate::ir::{IN_BOUNDS, MAX_OFFSET, NONE, Op, access_aux};
 use crate::ops::Opcode;
@@ -57,8 +62,9 @@ impl Walk<'_, '_, '_, '_> {
             }
             bucket = hash;
         }
-        let size = program.regions[op.region()].size;
-        let last = last_index(size, offset, op.code.info().width, scale);
+        let region = &program.regions[op.region()];
+        let width = op.code.info().width;
+        let last = last_index(region.size, offset, width, scale);
         let mut marked = op.is_in_bounds();
         if let Some(last) = last
             && !marked
@@ -69,6 +75,13 @@ impl Walk<'_, '_, '_, '_> {
             if marked {
                 self.steps.did(Pass::Bounds, 1);
             }
+        }
+        if region.grows() && self.steps.may(Pass::Bounds) {
+            if !marked && self.was_checked(&probe, offset + u32::from(width)) {
+                marked = true;
+                self.steps.did(Pass::Bounds, 1);
+            }
+            bucket = bucket.or((!marked).then(|| self.hash_of_checks(&probe)));
         }
         let exit = if marked { NONE } else { self.exit(exit)? };
         let words = self.extra.push(offset)?;
@@ -85,7 +98,7 @@ impl Walk<'_, '_, '_, '_> {
         if let Some(hash) = bucket {
             self.remember(hash, value);
         }
-        if let Some(last) = last
+        if let Some(last) = last_index(region.most, offset, width, scale)
             && !marked
             && self.steps.may(Pass::Bounds)
         {
@@ -93,6 +106,43 @@ impl Walk<'_, '_, '_, '_> {
             self.learn(index, self.block, &within);
         }
         Ok(value)
+    }
+
+    /// Where accesses in a region that grows are found by their index and scale.
+    pub fn hash_of_checks(&self, op: &Op) -> u32 {
+        self.hash(&Op {
+            code: Opcode::RegionSize,
+            aux: access_aux(op.region() as u16, op.scale()),
+            a: op.a,
+            b: 0,
+            c: 0,
+        })
+    }
+
+    /// Whether an access at the same index that ends here or later was checked on every way to this place.
+    fn was_checked(&self, op: &Op, end: u32) -> bool {
+        let mut value = self.workspace.buckets[self.hash_of_checks(op) as usize];
+        for _ in 0..LONGEST_CHAIN {
+            if value == NONE {
+                break;
+            }
+            let known = self.draft[value as usize];
+            let record = &self.workspace.values[value as usize];
+            if matches!(Check::of(known.code).form, Form::Load | Form::Store)
+                && (known.region(), known.scale(), known.a) == (op.region(), op.scale(), op.a)
+                && !known.is_in_bounds()
+                && self
+                    .extra
+                    .get(known.c)
+                    .is_some_and(|offset| offset + u32::from(known.code.info().width) >= end)
+                && (record[BLOCK] == self.block
+                    || self.verified.dominates(record[BLOCK], self.block))
+            {
+                return true;
+            }
+            value = record[CHAIN];
+        }
+        false
     }
 
     /// The same address with one op less in its index.

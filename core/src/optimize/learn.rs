@@ -206,6 +206,10 @@ impl Walk<'_, '_, '_, '_> {
                     Fact::unsigned(own, 0, (1 << bits) - 1)
                 }
             }
+            Form::RegionSize => {
+                let region = &self.program.regions[op.region()];
+                Fact::unsigned(wide, region.size, region.most)
+            }
             Form::Select => {
                 let one = operand(self, op.b);
                 one.join(&operand(self, op.c))

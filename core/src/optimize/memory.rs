@@ -202,7 +202,11 @@ impl Walk<'_, '_, '_, '_> {
         if self.written & 1 << (op.region() & 31) != 0 || !self.steps.may(Pass::Loads) {
             return (None, None);
         }
-        let hash = self.hash(&Op { b: offset, ..*op });
+        let hash = if self.program.regions[op.region()].grows() {
+            self.hash_of_checks(op)
+        } else {
+            self.hash(&Op { b: offset, ..*op })
+        };
         let mut value = self.workspace.buckets[hash as usize];
         for _ in 0..LONGEST_CHAIN {
             if value == NONE {

@@ -90,7 +90,8 @@ static TRAITS: [u16; Opcode::COUNT] = {
             | Form::Binary
             | Form::BinaryLeaves
             | Form::Tag
-            | Form::Select => true,
+            | Form::Select
+            | Form::RegionSize => true,
             _ => false,
         };
         if tells {

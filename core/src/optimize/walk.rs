@@ -20,6 +20,7 @@ use crate::build::Table;
 use crate::error::{Error, Part};
 use crate::ir::{Exit, Function, NONE, Op, Program};
 use crate::ops::flags;
+use crate::types::Type;
 use crate::verify::Verified;
 use crate::verify::table::{Check, Form};
 
@@ -331,6 +332,11 @@ impl Walk<'_, '_, '_, '_> {
                 }
                 Form::Load | Form::Store if !op.code.info().has(flags::ATOMIC) => {
                     let value = self.access(op)?;
+                    self.define(index, value);
+                }
+                Form::RegionSize if !program.regions[op.region()].grows() => {
+                    let size = program.regions[op.region()].size;
+                    let value = self.constant(Type::I64, size)?;
                     self.define(index, value);
                 }
                 Form::SlotGet => {

@@ -435,6 +435,14 @@ fn check_op(
             uses.value(op.a, check.operands[0], at)?;
             check_slot(uses, op)
         }
+        Form::RegionSize => {
+            unused(op.a | op.b | op.c)?;
+            if usize::from(op.aux) < uses.program.regions.len() {
+                Ok(())
+            } else {
+                Err(Rule::RegionRange)
+            }
+        }
         Form::FunctionIndex => {
             unused(aux | op.a | op.c)?;
             if (op.b as usize) < uses.program.functions.len() {

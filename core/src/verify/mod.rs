@@ -324,6 +324,13 @@ fn check_tables(program: &Program) -> Result<(), Error> {
     if program.regions.len() > MAX_REGIONS {
         return Err(in_program(Rule::RegionCount));
     }
+    if program
+        .regions
+        .iter()
+        .any(|region| region.most < region.size)
+    {
+        return Err(in_program(Rule::RegionSizes));
+    }
     if !program.positions.is_empty() && program.positions.len() != program.ops.len() {
         return Err(in_program(Rule::PositionCount));
     }

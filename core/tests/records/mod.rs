@@ -242,7 +242,7 @@ pub fn sample() -> Records {
     use Type::{F64, I64};
     let mut r = Records {
         slot_count: 8,
-        regions: vec![Region { size: 4096 }, Region { size: 64 }],
+        regions: vec![Region::fixed(4096), Region::fixed(64)],
         tags: vec![SMALL, INT],
         ..Records::default()
     };
@@ -283,6 +283,7 @@ pub fn sample() -> Records {
     let raw = r.op(I64RawLoad, 0, sum, 0, 0xffff_fff8);
     r.op(I64RawStore, 0, sum, raw, 8);
     r.op(Fence, 0, 0, 0, 0);
+    r.op(RegionSize, 1, 0, 0, 0);
     let slot = r.op(I64SlotGet, 0, 0, 0, 7);
     r.op(F64SlotSet, 0, loaded, 0, 0);
     let index = r.op(FunctionIndex, 0, 0, 1, 0);
@@ -338,7 +339,7 @@ pub fn sample() -> Records {
 pub fn base() -> Records {
     let mut r = Records {
         slot_count: 2,
-        regions: vec![Region { size: 64 }],
+        regions: vec![Region::fixed(64)],
         ..Records::default()
     };
     let signature = r.signature(&[Type::I64], &[Type::I64]);
@@ -355,7 +356,7 @@ pub fn base() -> Records {
 pub fn body(fill: impl FnOnce(&mut Records)) -> Records {
     let mut r = Records {
         slot_count: 2,
-        regions: vec![Region { size: 64 }],
+        regions: vec![Region::fixed(64)],
         ..Records::default()
     };
     let signature = r.signature(&[], &[]);

@@ -1,6 +1,7 @@
 //! Loads, stores and atomics in Cranelift's terms.
 //!
-//! A region access is one unsigned compare of the index against a constant limit, a branch to the exit's
+//! A region access is one unsigned compare of the index against a constant limit (where the region grows, of the access's
+//! end against the size that the context has, too), a branch to the exit's
 //! cold block, and the access itself, whose address folds into the machine's addressing modes.
 
 use crate::translate::{Kind, Translation, type_of};
@@ -76,11 +77,11 @@ pub(crate) fn access(translation: &mut Translation, op: &Op) -> Option<Value> {
 fn in_region(translation: &mut Translation, op: &Op, info: &OpInfo) -> Place {
     let offset = translation.program.extra[op.c as usize];
     let exit = translation.program.extra[op.c as usize + 1];
-    let size = translation.program.regions[op.region()].size;
+    let region = translation.program.regions[op.region()];
     let scale = op.scale();
     let width = u64::from(info.width);
     let index = translation.value(op.a);
-    let last = size.checked_sub(width + u64::from(offset));
+    let last = region.most.checked_sub(width + u64::from(offset));
     match last.map(|last| last >> scale) {
         None => {
             let always = translation.integer(I8, 1);
@@ -102,6 +103,14 @@ fn in_region(translation: &mut Translation, op: &Op, info: &OpInfo) -> Place {
         let by = translation.integer(I64, i64::from(scale));
         translation.at().ins().ishl(index, by)
     };
+    if region.grows() {
+        let end = translation.integer(I64, i64::from(offset) + i64::from(info.width));
+        let end = translation.at().ins().iadd(scaled, end);
+        let size = translation.region_size(op.region());
+        let beyond = IntCC::UnsignedGreaterThan;
+        let beyond = translation.at().ins().icmp(beyond, end, size);
+        translation.exit_if(beyond, exit);
+    }
     if info.has(flags::ATOMIC) {
         let within = offset_by(translation, scaled, offset);
         let mask = translation.integer(I64, i64::from(info.width) - 1);

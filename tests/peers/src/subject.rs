@@ -111,6 +111,7 @@ pub unsafe fn run(
     let mut values = arguments.to_vec();
     values.resize(values.len().max(results), 0);
     let mut context = instance.context();
+    instance.follow(&raw mut context);
     let start = Clock::start();
     // SAFETY: the caller promises that the instance is one of the engine's program; it outlives the context.
     let status = unsafe { engine.run(function, &mut context, &mut values) };

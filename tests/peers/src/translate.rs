@@ -358,6 +358,13 @@ impl<'a> Translation<'a> {
     }
 
     /// A word of the context that does not change during a run.
+    /// How long a region is now, which is read again wherever a call may have changed it.
+    pub(crate) fn region_size(&mut self, region: usize) -> Value {
+        let (context, flags) = (self.context, self.flags(Kind::Context));
+        let at = offset::REGIONS + 16 * region as u32 + 8;
+        self.at().ins().load(I64, flags, context, at.cast_signed())
+    }
+
     fn context_word(&mut self, at: u32) -> Value {
         let context = self.context;
         self.constant_word(context, at as i32)
@@ -526,6 +533,15 @@ impl<'a> Translation<'a> {
             }
             Shape::Fence => {
                 self.at().ins().fence();
+            }
+            Shape::RegionSize => {
+                let region = self.program.regions[op.region()];
+                let value = if region.grows() {
+                    self.region_size(op.region())
+                } else {
+                    self.integer(I64, region.size.cast_signed())
+                };
+                self.set(at, value);
             }
             Shape::SlotGet => {
                 let (slots, flags) = (self.slots(), self.flags(Kind::Slots));

@@ -20,7 +20,7 @@ pub use bits::interesting_bits;
 
 use crate::draft::{Draft, DraftBlock, DraftFunction, Value};
 use crate::random::Random;
-use patchjit::ir::Tag;
+use patchjit::ir::{Region, Tag};
 use patchjit::types::Type;
 use std::collections::{HashMap, HashSet};
 
@@ -134,7 +134,11 @@ pub fn generate(seed: u64) -> Draft {
     };
     for _ in 0..random.below(4) {
         let size = *random.pick(&[0, 1, 3, 7, 8, 15, 16, 64, 100, 4096, 70_001]);
-        draft.regions.push(size);
+        let more = *random.pick(&[0, 0, 0, 1, 8, 100, 65_536]);
+        draft.regions.push(Region {
+            size,
+            most: size + more,
+        });
     }
     if random.percent(70) {
         use Type::{F64, I64};
@@ -145,6 +149,7 @@ pub fn generate(seed: u64) -> Draft {
             ("fail_if", vec![I64], vec![]),
             ("print_i64", vec![I64], vec![]),
             ("print_f64", vec![F64], vec![]),
+            ("grow_region", vec![I64, I64], vec![I64]),
         ];
     }
     draft.tags = (0..1 + random.below(4))

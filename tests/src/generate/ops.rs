@@ -179,7 +179,15 @@ impl Builder<'_> {
         });
         let info = code.info();
         let region = self.random.below(self.draft.regions.len());
-        let size = self.draft.regions[region];
+        let bounds = self.draft.regions[region];
+        if self.random.percent(10) {
+            let mut op = DraftOp::new(Opcode::RegionSize);
+            op.access.0 = region as u16;
+            let value = self.give(op, Type::I64);
+            self.keep(value);
+        }
+        let grown = bounds.grows() && self.random.percent(30);
+        let size = if grown { bounds.most } else { bounds.size };
         let width = u64::from(info.width);
         let scale = self.random.below(4) as u8;
         let room = size.saturating_sub(width);
@@ -429,6 +437,12 @@ impl Builder<'_> {
         op.target = number;
         for ty in parameters {
             let mut value = self.any(ty);
+            if name == "grow_region" && self.random.percent(80) {
+                // A region that there may be, and so many bytes as may be left.
+                let most = if op.operands.is_empty() { 3 } else { 127 };
+                let mask = self.constant(Type::I64, most);
+                value = self.binary(Opcode::I64And, value, mask);
+            }
             if name == "fail_if" && !self.random.percent(self.style.risk) {
                 let mask = self.constant(Type::I64, 0xffff_ffff_0000_0000);
                 value = self.binary(Opcode::I64And, value, mask);

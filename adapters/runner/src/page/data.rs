@@ -326,6 +326,9 @@ impl Gather<'_> {
             }
             ValueName::Slots => "(guest slots)".to_string(),
             ValueName::Region(region) => format!("(@{})", named(&self.names.regions, region, "r")),
+            ValueName::RegionSize(region) => {
+                format!("(size of @{})", named(&self.names.regions, region, "r"))
+            }
             ValueName::Kept(number) => format!("(kept {number})"),
         }
     }

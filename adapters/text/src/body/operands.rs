@@ -5,7 +5,7 @@ use crate::Error;
 use crate::cursor::shortened;
 use crate::lexer::Kind;
 use crate::parser::place;
-use patchjit::build::{Access, ExitId, FunctionId, TagId, Value};
+use patchjit::build::{Access, ExitId, FunctionId, RegionId, TagId, Value};
 use patchjit::ir::{ExitKind, MAX_OFFSET, boxed_place, place_slot};
 use patchjit::ops::OpInfo;
 use std::collections::hash_map::Entry;
@@ -131,17 +131,24 @@ impl Body<'_, '_, '_, '_> {
         }
     }
 
+    pub(super) fn region_name(&mut self, what: &str) -> Result<RegionId, Error> {
+        let (name, token) = self.cursor.at_name(what)?;
+        match self.declared.regions.get(name) {
+            Some(&region) => Ok(region),
+            None => {
+                let message = format!("unknown region `@{}`", shortened(name));
+                self.cursor.error_at(token, message)
+            }
+        }
+    }
+
     /// `@mem[index * 8 + 16]`
     pub(super) fn access(&mut self, info: &OpInfo) -> Result<Access, Error> {
         if self.cursor.is_mark(b'[') {
             let message = format!("`{}` takes a region, such as `@mem[...]`", info.name);
             return self.cursor.error_at(self.cursor.peek(), message);
         }
-        let (name, token) = self.cursor.at_name("a region, such as `@mem[...]`")?;
-        let Some(&region) = self.declared.regions.get(name) else {
-            let message = format!("unknown region `@{}`", shortened(name));
-            return self.cursor.error_at(token, message);
-        };
+        let region = self.region_name("a region, such as `@mem[...]`")?;
         self.cursor.mark(b'[', "before the index")?;
         let index = self.value()?;
         let mut scale = 0;
