@@ -1,9 +1,10 @@
 //! Float operations of WebAssembly that Rust's operators do not name.
 //!
-//! Rounding, square root and the like come from `libm`, which is correctly rounded for them.
+//! Rounding, square root and the like come from `libm`, which is correctly rounded for them, but hands on signalling NaNs in places:
+//! here every NaN that an operation gives is quiet.
 
 macro_rules! float_helpers {
-    ($min:ident, $max:ident, $nearest:ident, $canonicalize:ident, $ty:ty, $rint:path) => {
+    ($min:ident, $max:ident, $canonicalize:ident, $ty:ty, [$($rounds:ident = $library:path),*]) => {
         /// The lesser operand; NaN if either is NaN; -0 is less than +0 (WebAssembly `fmin`).
         pub fn $min(a: $ty, b: $ty) -> $ty {
             if a.is_nan() || b.is_nan() {
@@ -26,10 +27,10 @@ macro_rules! float_helpers {
             }
         }
 
-        /// The nearest integer, ties to even (WebAssembly `fnearest`).
-        pub fn $nearest(a: $ty) -> $ty {
-            $rint(a)
-        }
+        $(/// The operand rounded to an integer, in the way of this function of the library.
+        pub fn $rounds(a: $ty) -> $ty {
+            if a.is_nan() { <$ty>::NAN } else { $library(a) }
+        })*
 
         /// The operand, with every NaN made the positive quiet NaN with an empty payload.
         pub fn $canonicalize(a: $ty) -> $ty {
@@ -38,8 +39,30 @@ macro_rules! float_helpers {
     };
 }
 
-float_helpers!(min32, max32, nearest32, canonicalize32, f32, libm::rintf);
-float_helpers!(min64, max64, nearest64, canonicalize64, f64, libm::rint);
+float_helpers!(
+    min32,
+    max32,
+    canonicalize32,
+    f32,
+    [
+        ceil32 = libm::ceilf,
+        floor32 = libm::floorf,
+        trunc32 = libm::truncf,
+        nearest32 = libm::rintf
+    ]
+);
+float_helpers!(
+    min64,
+    max64,
+    canonicalize64,
+    f64,
+    [
+        ceil64 = libm::ceil,
+        floor64 = libm::floor,
+        trunc64 = libm::trunc,
+        nearest64 = libm::rint
+    ]
+);
 
 macro_rules! truncation {
     ($name:ident, $from:ty, $to:ty, $least:expr, $bound:expr) => {

@@ -218,9 +218,9 @@ macro_rules! for_each_total_op {
     F32Abs "f32.abs" (F32 a) -> F32 [] { libm::fabsf(a) } "a without its sign";
     F32Neg "f32.neg" (F32 a) -> F32 [] { -a } "a with its sign flipped";
     F32Sqrt "f32.sqrt" (F32 a) -> F32 [] { libm::sqrtf(a) } "square root";
-    F32Ceil "f32.ceil" (F32 a) -> F32 [] { libm::ceilf(a) } "the integer at or above";
-    F32Floor "f32.floor" (F32 a) -> F32 [] { libm::floorf(a) } "the integer at or below";
-    F32Trunc "f32.trunc" (F32 a) -> F32 [] { libm::truncf(a) } "the integer part";
+    F32Ceil "f32.ceil" (F32 a) -> F32 [] { float::ceil32(a) } "the integer at or above";
+    F32Floor "f32.floor" (F32 a) -> F32 [] { float::floor32(a) } "the integer at or below";
+    F32Trunc "f32.trunc" (F32 a) -> F32 [] { float::trunc32(a) } "the integer part";
     F32Nearest "f32.nearest" (F32 a) -> F32 [] { float::nearest32(a) } "the nearest integer, ties to even";
     F32Canonicalize "f32.canonicalize" (F32 a) -> F32 [] { float::canonicalize32(a) } "every NaN made the positive quiet NaN with an empty payload";
     // f32: comparisons, all false but `ne` where an operand is NaN
@@ -241,9 +241,9 @@ macro_rules! for_each_total_op {
     F64Abs "f64.abs" (F64 a) -> F64 [] { libm::fabs(a) } "a without its sign";
     F64Neg "f64.neg" (F64 a) -> F64 [] { -a } "a with its sign flipped";
     F64Sqrt "f64.sqrt" (F64 a) -> F64 [] { libm::sqrt(a) } "square root";
-    F64Ceil "f64.ceil" (F64 a) -> F64 [] { libm::ceil(a) } "the integer at or above";
-    F64Floor "f64.floor" (F64 a) -> F64 [] { libm::floor(a) } "the integer at or below";
-    F64Trunc "f64.trunc" (F64 a) -> F64 [] { libm::trunc(a) } "the integer part";
+    F64Ceil "f64.ceil" (F64 a) -> F64 [] { float::ceil64(a) } "the integer at or above";
+    F64Floor "f64.floor" (F64 a) -> F64 [] { float::floor64(a) } "the integer at or below";
+    F64Trunc "f64.trunc" (F64 a) -> F64 [] { float::trunc64(a) } "the integer part";
     F64Nearest "f64.nearest" (F64 a) -> F64 [] { float::nearest64(a) } "the nearest integer, ties to even";
     F64Canonicalize "f64.canonicalize" (F64 a) -> F64 [] { float::canonicalize64(a) } "every NaN made the positive quiet NaN with an empty payload";
     // f64: comparisons, all false but `ne` where an operand is NaN

@@ -249,23 +249,15 @@ pub(super) const RULES: &[Rule] = rules! {
     I64ReinterpretF64: When::Left(O::F64ReinterpretI64) => Inner, Count;
     F64ReinterpretI64: When::Left(O::I64ReinterpretF64) => Inner, Count;
     I64FromRef: When::Left(O::RefFromI64) => Inner, Count;
-    F32DemoteF64: When::Left(O::F64PromoteF32) => Inner, Count;
-    // Floats: exact, but for the sign and payload of NaNs.
-    F32Add: RightIsFloat(-0.0) => Left, Count;
+    // Floats: exact, but for the sign and payload of NaNs. A NaN that arithmetic gives is quiet, so what may hand on a signalling one
+    // (x + -0, x * 1, min x x) is no rule.
     F32Add: When::Right(O::F32Neg) => RightInner(O::F32Sub), Depth;
-    F32Sub: RightIsFloat(0.0) => Left, Count;
     F32Sub: When::Right(O::F32Neg) => RightInner(O::F32Add), Depth;
-    F32Mul: RightIsFloat(1.0) => Left, Count;
-    F32Mul: RightIsFloat(-1.0) => Unary(O::F32Neg), Cost;
     F32Mul: RightIsFloat(2.0) => Twice(O::F32Add), Cost;
-    F32Div: RightIsFloat(1.0) => Left, Count;
-    F32Div: RightIsFloat(-1.0) => Unary(O::F32Neg), Cost;
     F32Div: RightReciprocal => Reciprocal(O::F32Mul), Cost;
     F32Neg: When::Left(O::F32Neg) => Inner, Count;
     F32Abs: When::Left(O::F32Abs) => Left, Count;
     F32Abs: When::Left(O::F32Neg) => InnerUnary(O::F32Abs), Depth;
-    F32Min: Same => Left, Count;
-    F32Max: Same => Left, Count;
     F32Lt: Same => Constant(0), Count;
     F32Gt: Same => Constant(0), Count;
     F32Canonicalize: When::Left(O::F32Canonicalize) => Left, Count;

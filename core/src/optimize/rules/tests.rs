@@ -85,6 +85,7 @@ fn interesting(ty: Type) -> Vec<u64> {
             f32::MAX,
             f32::INFINITY,
             1e-40,
+            f32::from_bits(0xffa0_0001),
         ]
         .iter()
         .map(|value| u64::from(value.to_bits()))
@@ -100,6 +101,7 @@ fn interesting(ty: Type) -> Vec<u64> {
             f64::MAX,
             f64::INFINITY,
             1e-310,
+            f64::from_bits(0x7ff4 << 48 | 1),
         ]
         .iter()
         .map(|value: &f64| value.to_bits())
@@ -229,7 +231,12 @@ fn same(ty: Type, a: Option<u64>, b: Option<u64>) -> bool {
         (Type::F64, Some(bits)) => f64::from_bits(bits).is_nan(),
         _ => false,
     };
-    a == b || (nan(a) && nan(b))
+    let quiet = |bits: Option<u64>| match (ty, bits) {
+        (Type::F32, Some(bits)) => bits & 1 << 22 != 0,
+        (_, Some(bits)) => bits & 1 << 51 != 0,
+        _ => false,
+    };
+    a == b || (nan(a) && nan(b) && (quiet(b) || !quiet(a)))
 }
 
 #[test]
