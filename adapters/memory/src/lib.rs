@@ -45,9 +45,11 @@
 //! with two system calls; with one view, each [`Writing`] and release has two more.
 
 mod cache;
+mod growing;
 mod pages;
 mod space;
 
+pub use growing::Growing;
 use pages::Pages;
 use patchjit::code::{CODE_ALIGNMENT, CodeBuffer};
 use patchjit::link::CodeSpan;

@@ -171,7 +171,7 @@ impl Pages {
     }
 }
 
-fn system(step: Step, error: &region::Error) -> Error {
+pub(crate) fn system(step: Step, error: &region::Error) -> Error {
     let code = match error {
         region::Error::SystemCall(error) => error.raw_os_error().unwrap_or(0),
         region::Error::MachCall(code) => *code,

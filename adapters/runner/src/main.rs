@@ -5,6 +5,7 @@ mod bench;
 mod common;
 mod compile;
 mod explain;
+mod guest;
 mod report;
 mod run;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         Command::Compile(arguments) => compile::compile(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Wast(arguments) => guest::wast(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@ use patchjit::ir::{NONE, Program};
 use patchjit::optimize::{Options, Report};
 use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,8 +58,13 @@ impl Module {
     ) -> Result<Module, String> {
         let name = path.display().to_string();
         let extension = path.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("wasm" | "wat")) {
+            return Module::translate(path);
+        }
         if !matches!(extension, Some("uop" | "o")) {
-            return Err(format!("{name}: error: not a .uop or .o file by its name"));
+            return Err(format!(
+                "{name}: error: not a .uop, .wasm, .wat or .o file by its name"
+            ));
         }
         let source = std::fs::read(path).map_err(|error| format!("{name}: error: {error}"))?;
         if extension == Some("o") {
@@ -76,6 +82,31 @@ impl Module {
         let source = String::from_utf8(source)
             .map_err(|error| format!("{name}: error: not UTF-8: {}", error.utf8_error()))?;
         Module::parse(name, &source)
+    }
+
+    /// Translates a WebAssembly module. The program is as it is compiled, with names out of what the module imports and exports; what an instance holds at
+    /// first is not in it.
+    fn translate(path: &Path) -> Result<Module, String> {
+        let name = path.display().to_string();
+        let bytes = wasm_bytes(path)?;
+        let module = patchjit_wasm::Module::translate(&bytes)
+            .map_err(|error| format!("{name}: error: {error}"))?;
+        let program = module.program();
+        let mut text = patchjit_text::Module::default();
+        text.functions = program.functions.to_vec();
+        text.blocks = program.blocks.to_vec();
+        text.ops = program.ops.to_vec();
+        text.extra = program.extra.to_vec();
+        text.exits = program.exits.to_vec();
+        text.signatures = program.signatures.to_vec();
+        text.types = program.types.to_vec();
+        text.regions = program.regions.to_vec();
+        text.hosts = program.hosts.to_vec();
+        text.slot_count = program.slot_count;
+        text.names.functions = names(module.function_names().iter(), "f");
+        text.names.hosts = names(module.host_names().iter(), "h");
+        text.names.regions = names(module.region_names().iter(), "r");
+        Ok(Module::new(name, text))
     }
 
     /// Reads a source in the text form. The name stands in messages.
@@ -261,6 +292,44 @@ impl Module {
             _ => self.error(&error.to_string()),
         }
     }
+}
+
+/// The bytes of a WebAssembly module in either format. The error is a message for people.
+pub fn wasm_bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let name = path.display();
+    let bytes = std::fs::read(path).map_err(|error| format!("{name}: error: {error}"))?;
+    if path.extension().is_none_or(|extension| extension != "wat") {
+        return Ok(bytes);
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| format!("{name}: error: not UTF-8: {}", error.utf8_error()))?;
+    patchjit_wasm::script::binary(&text).map_err(|error| format!("{name}:{error}"))
+}
+
+/// Names that the text form can have, no two the same.
+fn names<'a>(wanted: impl Iterator<Item = &'a String>, prefix: &str) -> Vec<String> {
+    let mut taken = HashSet::new();
+    wanted
+        .enumerate()
+        .map(|(index, wanted)| {
+            let letter = |c: char| {
+                if c.is_ascii_alphanumeric() || c == '.' {
+                    c
+                } else {
+                    '_'
+                }
+            };
+            let mut name: String = wanted.chars().map(letter).collect();
+            if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+                name = format!("{prefix}{index}{name}");
+            }
+            if !taken.insert(name.clone()) {
+                name = format!("{name}.{prefix}{index}");
+                taken.insert(name.clone());
+            }
+            name
+        })
+        .collect()
 }
 
 /// A name, or a prefix and the index where there is none.

@@ -2,6 +2,7 @@
 
 use crate::arguments::RunArguments;
 use crate::common::{self, Engines, Task};
+use crate::guest;
 use crate::report::{self, Failure, RunLine, RunReport};
 use patchjit_cli::module::Module;
 use patchjit_cli::outcome::Ending;
@@ -9,6 +10,9 @@ use patchjit_cli::value;
 
 /// Runs what the arguments ask for.
 pub fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    if guest::is_module(&arguments.file) {
+        return guest::run(arguments);
+    }
     let memory = match &arguments.memory {
         None => None,
         Some(path) => Some(
@@ -116,6 +120,11 @@ fn tasks<'a>(module: &'a Module, arguments: &RunArguments) -> Result<Vec<Task<'a
         return Ok(vec![entry_task(module, arguments, given)?]);
     }
     let Some(name) = &arguments.invoke else {
+        if !arguments.arguments.is_empty() {
+            return Err(Failure::input(
+                "error: arguments go with --invoke".to_string(),
+            ));
+        }
         if module.promises().is_empty() {
             return Err(Failure::input(module.error(
                 "the file has no `; run:` line; name a function with --invoke",

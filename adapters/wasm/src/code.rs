@@ -1,0 +1,203 @@
+//! A module made ready to run: decoded for the interpreter, or compiled.
+
+use crate::error::Error;
+use crate::module::Module;
+use crate::records::Records;
+use patchjit::compile::{self, FunctionCode};
+use patchjit::interp::{self, Decoded};
+use patchjit::ir::Program;
+use patchjit::optimize;
+use patchjit::verify::{self, Verified};
+use patchjit_memory::{Arena, Block};
+use self_cell::{MutBorrow, self_cell};
+use std::rc::Rc;
+
+/// What executes a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The interpreter, which defines what programs mean.
+    Interpreter,
+    /// Machine code of the program as it was translated.
+    Jit,
+    /// Machine code of the program, optimized.
+    JitOptimized,
+}
+
+/// What an interpreted module consists of.
+struct Parts {
+    module: Rc<Module>,
+    facts: Vec<u32>,
+    words: Vec<u32>,
+}
+
+self_cell!(
+    struct Interpreted {
+        owner: MutBorrow<Parts>,
+        #[covariant]
+        dependent: Decoded,
+    }
+);
+
+/// Machine code.
+struct Native {
+    _arena: Arena,
+    block: Block,
+    functions: Vec<FunctionCode>,
+    frame_bytes: u32,
+    code_bytes: u32,
+}
+
+enum Kind {
+    Interpreted(Interpreted),
+    Native(Native),
+}
+
+/// A module, ready to be instantiated as often as is asked for.
+pub struct Code {
+    module: Rc<Module>,
+    kind: Kind,
+    fuel: bool,
+}
+
+impl Code {
+    /// Makes a module ready for an engine; `fuel` says whether runs charge run fuel.
+    ///
+    /// # Errors
+    ///
+    /// What the core refuses; if there is no executable memory, or no target for this machine.
+    pub fn new(module: Rc<Module>, engine: Engine, fuel: bool) -> Result<Code, Error> {
+        let kind = match engine {
+            Engine::Interpreter => Kind::Interpreted(interpret(module.clone())?),
+            Engine::Jit | Engine::JitOptimized => {
+                let program = module.program();
+                let mut facts = vec![0; verify::workspace_words(&program)];
+                let verified = verify::verify(program, &mut facts)?;
+                Kind::Native(match engine {
+                    Engine::JitOptimized => {
+                        let mut records = Records::default();
+                        with_optimized(&verified, &mut records, |verified| native(verified, fuel))?
+                    }
+                    _ => native(&verified, fuel)?,
+                })
+            }
+        };
+        Ok(Code { module, kind, fuel })
+    }
+
+    /// The module.
+    pub fn module(&self) -> &Rc<Module> {
+        &self.module
+    }
+
+    /// How many bytes of machine code there are.
+    pub fn code_bytes(&self) -> Option<usize> {
+        match &self.kind {
+            Kind::Interpreted(_) => None,
+            Kind::Native(native) => Some(native.code_bytes as usize),
+        }
+    }
+
+    /// Whether runs charge run fuel.
+    pub(crate) fn charges_fuel(&self) -> bool {
+        self.fuel
+    }
+
+    /// The decoded program, if the interpreter runs it.
+    pub(crate) fn decoded(&self) -> Option<&Decoded<'_>> {
+        match &self.kind {
+            Kind::Interpreted(interpreted) => Some(interpreted.borrow_dependent()),
+            Kind::Native(_) => None,
+        }
+    }
+
+    /// Where a function is entered from outside, if there is machine code.
+    pub(crate) fn entry(&self, function: u32) -> Option<u64> {
+        match &self.kind {
+            Kind::Interpreted(_) => None,
+            Kind::Native(native) => {
+                let code = native.functions.get(function as usize)?;
+                Some(native.block.address() + u64::from(code.entry))
+            }
+        }
+    }
+
+    /// Where other code calls a function; 0 where there is no machine code.
+    pub(crate) fn body(&self, function: usize) -> u64 {
+        match &self.kind {
+            Kind::Interpreted(_) => 0,
+            Kind::Native(native) => {
+                let code = native.functions.get(function);
+                code.map_or(0, |code| native.block.address() + u64::from(code.body))
+            }
+        }
+    }
+
+    /// What a call takes of the machine's stack at most, in bytes.
+    pub(crate) fn frame_bytes(&self) -> u32 {
+        match &self.kind {
+            Kind::Interpreted(_) => 0,
+            Kind::Native(native) => native.frame_bytes,
+        }
+    }
+}
+
+fn interpret(module: Rc<Module>) -> Result<Interpreted, Error> {
+    let parts = Parts {
+        module,
+        facts: Vec::new(),
+        words: Vec::new(),
+    };
+    Interpreted::try_new(MutBorrow::new(parts), |parts| {
+        let Parts {
+            module,
+            facts,
+            words,
+        } = parts.borrow_mut();
+        let program: Program<'_> = module.program();
+        facts.resize(verify::workspace_words(&program), 0);
+        let verified = verify::verify(program, facts)?;
+        words.resize(interp::workspace_words(&verified), 0);
+        Ok(interp::decode(&verified, words)?)
+    })
+}
+
+/// Optimizes a program in these records, and shows the result.
+fn with_optimized<R>(
+    verified: &Verified<'_>,
+    records: &mut Records,
+    look: impl FnOnce(&Verified<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
+    let mut words = vec![0; optimize::words(verified)];
+    let storage = records.storage(&optimize::storage(verified));
+    let options = optimize::Options::default();
+    let optimized = optimize::optimize(verified, &options, &mut words, storage)?;
+    let mut facts = vec![0; verify::workspace_words(optimized.program())];
+    look(&optimized.verify(&mut facts)?)
+}
+
+fn native(verified: &Verified<'_>, fuel: bool) -> Result<Native, Error> {
+    let set = patchjit_stencils::native().ok_or(Error::NoTarget)?;
+    let length = compile::code_bytes(verified);
+    let mut arena = Arena::new(length)?;
+    let mut block = arena.reserve(length)?;
+    let mut writing = arena.write(&mut block)?;
+    let mut words = vec![0; compile::workspace_words(verified)];
+    let mut functions = vec![FunctionCode::default(); verified.program().functions.len()];
+    let options = compile::Options { fuel };
+    let compiled = compile::compile(
+        verified,
+        set,
+        &options,
+        &mut words,
+        writing.buffer(),
+        &mut functions,
+    )?;
+    writing.publish(compiled.code_length as usize)?;
+    Ok(Native {
+        _arena: arena,
+        block,
+        functions,
+        frame_bytes: compiled.frame_bytes,
+        code_bytes: compiled.code_length,
+    })
+}
