@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs each fuzz target for some seconds (PATCHJIT_FUZZ_SECONDS, 20 unless said). The checks are those of the tests
-# `differential` and `arbitrary`, with inputs that grow with the code that they reach.
+# `differential`, `arbitrary` and `wasm`, with inputs that grow with the code that they reach.
 set -u
 cd "$(dirname "$0")/.."
 if ! cargo fuzz --version >/dev/null 2>&1; then
@@ -13,7 +13,7 @@ if ! cargo +nightly --version >/dev/null 2>&1; then
 fi
 seconds=${PATCHJIT_FUZZ_SECONDS:-20}
 status=0
-for target in differential verify text patcher; do
+for target in differential verify text patcher wasm; do
     # The oracle and what the compiler makes are fast enough; the address sanitizer and executable memory of our own
     # do not mix well.
     if cargo +nightly fuzz run --sanitizer none "$target" -- -max_total_time="$seconds" -max_len=4096 -verbosity=0; then

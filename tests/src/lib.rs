@@ -18,6 +18,7 @@ pub mod reference;
 pub mod references;
 pub mod synthetic;
 pub mod tangle;
+pub mod wasm;
 
 use patchjit::stencil::StencilSet;
 use patchjit_memory::{Arena, Error, Views};

@@ -219,7 +219,7 @@ fn judge(command: &str) -> Result<(), String> {
         if !manifest.is_ok_and(|text| text.contains("default-run = \"patchjit\"")) {
             return Err("no binary is the default".to_owned());
         }
-        let commands = ["run", "compile", "explain", "bench", "--help"];
+        let commands = ["run", "compile", "explain", "bench", "wast", "--help"];
         let command = passed.get(1).copied().unwrap_or("");
         if !commands.contains(&command) {
             return Err(format!("the command line has no {command:?}"));

@@ -237,7 +237,7 @@ fn bad_input_is_status_2() {
     let errors = fails(&["run", "/no/such/file.uop"]);
     assert!(errors.starts_with("/no/such/file.uop: error: "), "{errors}");
     let other = File::new("txt", "");
-    assert!(fails(&["run", other.path()]).contains("not a .uop or .o file"));
+    assert!(fails(&["run", other.path()]).contains("not a .uop, .wasm, .wat or .o file"));
 
     let file = File::new("uop", SAMPLE);
     let name = file.path();
@@ -580,4 +580,12 @@ fn functions_of_ebpf_objects_run() {
     let file = File::new("uop", SAMPLE);
     let ran = patchjit(&["run", file.path(), "--memory", memory.path()]);
     assert!(ran.errors.contains("--memory is for objects"));
+}
+
+#[test]
+fn arguments_need_a_function() {
+    let file = File::new("uop", SAMPLE);
+    let ran = patchjit(&["run", file.path(), "5"]);
+    assert_eq!(ran.status, 2);
+    assert_eq!(ran.errors, "error: arguments go with --invoke\n");
 }

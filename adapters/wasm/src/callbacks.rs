@@ -12,6 +12,9 @@ use crate::types::Value;
 use patchjit::runtime::HostCode;
 use std::ffi::c_void;
 
+/// How many bytes a unit of fuel moves.
+const BYTES_OF_A_UNIT: u64 = 256;
+
 /// A status: none, or the number of a trap.
 type Step<T> = Result<T, Trap>;
 
@@ -72,6 +75,21 @@ impl Inner {
                 copy(other, self, &abi.results);
                 Ok(())
             }
+        }
+    }
+
+    /// Charges fuel for what an op moves at once, one unit for each so many bytes, so that work is bounded by fuel.
+    fn charge(&self, bytes: u64) -> Step<()> {
+        let units = (bytes / BYTES_OF_A_UNIT).cast_signed();
+        if !self.code.charges_fuel() || units == 0 {
+            return Ok(());
+        }
+        let left = self.budget().fuel - units;
+        self.set_fuel(left.max(0));
+        if left < 0 {
+            Err(Trap::OutOfFuel)
+        } else {
+            Ok(())
         }
     }
 
@@ -231,8 +249,8 @@ macro_rules! callbacks {
             let &mut [$($word),*] = words else {
                 return number::HOST;
             };
-            let step: Step<Option<u64>> = $body;
-            match step {
+            let step = || -> Step<Option<u64>> { $body };
+            match step() {
                 Ok(result) => {
                     if let Some(result) = result {
                         words[0] = result;
@@ -258,14 +276,17 @@ callbacks! {
     };
     memory_grow(inner, pages) Ok(Some(inner.memory_grow(pages as u32).into()));
     memory_fill(inner, to, byte, count) {
+        inner.charge(count & 0xffff_ffff)?;
         let step = inner.memory_fill(to as u32, byte as u32, count as u32);
         done(step, Trap::MemoryOutOfBounds)
     };
     memory_copy(inner, to, from, count) {
+        inner.charge(count & 0xffff_ffff)?;
         let step = inner.memory_copy(to as u32, from as u32, count as u32);
         done(step, Trap::MemoryOutOfBounds)
     };
     memory_init(inner, segment, to, from, count) {
+        inner.charge(count & 0xffff_ffff)?;
         let step = inner.memory_init(segment as u32, to as u32, from as u32, count as u32);
         step.map(|()| None)
     };
@@ -278,19 +299,23 @@ callbacks! {
         done(step, Trap::TableOutOfBounds)
     };
     table_grow(inner, table, word, count) {
+        inner.charge(8 * (count & 0xffff_ffff))?;
         let before = inner.tables[table as usize].grow(count as u32, word);
         Ok(Some(before.unwrap_or(u32::MAX).into()))
     };
     table_fill(inner, table, index, word, count) {
+        inner.charge(8 * (count & 0xffff_ffff))?;
         let step = inner.tables[table as usize].fill(index as u32, word, count as u32);
         done(step, Trap::TableOutOfBounds)
     };
     table_copy(inner, to_table, from_table, to, from, count) {
+        inner.charge(8 * (count & 0xffff_ffff))?;
         let source = &inner.tables[from_table as usize];
         let step = inner.tables[to_table as usize].copy(to as u32, source, from as u32, count as u32);
         done(step, Trap::TableOutOfBounds)
     };
     table_init(inner, segment, table, to, from, count) {
+        inner.charge(8 * (count & 0xffff_ffff))?;
         let [segment, table, to, from, count] = [segment, table, to, from, count].map(|word| word as u32);
         inner.table_init(segment, table, to, from, count).map(|()| None)
     };

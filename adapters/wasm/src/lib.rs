@@ -52,7 +52,7 @@ pub use code::{Code, Engine};
 pub use error::{Error, Trap};
 pub use instance::{Extern, Instance};
 pub use memory::{Memory, PAGE};
-pub use module::{ExportKind, Module};
+pub use module::{ExportKind, ImportType, Module, Options};
 pub use store::{Caller, DEFAULT_DEPTH, Function, Global, InstantiateError, Linker, Store};
 pub use table::Table;
 pub use types::{FuncType, GlobalType, Limits, TableType, Value, ValueType};

@@ -45,7 +45,19 @@ impl Memory {
     ///
     /// If there is no address space for what it may grow to, or no memory.
     pub fn new(limits: Limits) -> Result<Memory, patchjit_memory::Error> {
+        Memory::within(limits, MOST_PAGES)
+    }
+
+    /// The same with so many pages at most, whatever is declared.
+    pub(crate) fn within(limits: Limits, pages: u32) -> Result<Memory, patchjit_memory::Error> {
         let (least, most) = bytes(&limits);
+        let most = most.min(u64::from(pages) * PAGE);
+        if least > most {
+            return Err(patchjit_memory::Error::System {
+                step: patchjit_memory::Step::Reserve,
+                code: 0,
+            });
+        }
         Ok(Memory(Rc::new(Shared {
             bytes: Growing::new(least, most)?,
             limits,

@@ -7,7 +7,7 @@ use crate::hosts::Host;
 use crate::records::Records;
 use crate::scan::{self, Plan};
 use crate::translate::Translator;
-use crate::types::FuncType;
+use crate::types::{FuncType, GlobalType, Limits, TableType};
 use patchjit::build::{Builder, Counts};
 use patchjit::error::{Error as CoreError, Storage as Which};
 use patchjit::ir::{MAX_REGIONS, Program};
@@ -25,6 +25,26 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::BULK_MEMORY)
     .union(WasmFeatures::FLOATS)
     .union(WasmFeatures::GC_TYPES);
+
+/// How a module is translated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Whether every NaN that arithmetic gives is made the positive quiet one with an empty payload, so that its bits are the same on every engine and machine.
+    pub canonicalize_nans: bool,
+}
+
+/// What an import must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportType {
+    /// A function.
+    Function(FuncType),
+    /// A table.
+    Table(TableType),
+    /// A memory.
+    Memory(Limits),
+    /// A global.
+    Global(GlobalType),
+}
 
 /// What a module exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +82,15 @@ impl Module {
     /// [`Error::Invalid`] if it is not valid, [`Error::Unsupported`] if it has features that are not translated, with the offset of the first one; more than
     /// 32 memories and tables together; more locals carried to labels than 2^25; what the core refuses.
     pub fn translate(bytes: &[u8]) -> Result<Module, Error> {
+        Module::translate_with(bytes, Options::default())
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Module::translate`].
+    pub fn translate_with(bytes: &[u8], options: Options) -> Result<Module, Error> {
         let mut validator = Validator::new_with_features(FEATURES);
         let mut declared = Declared::default();
         let mut bodies = Vec::new();
@@ -102,7 +131,7 @@ impl Module {
         };
         let mut records = Records::default();
         let (counts, hosts, first_global) = loop {
-            match build(&declared, &bodies, &mut records, &counts) {
+            match build(&declared, &bodies, &mut records, &counts, options) {
                 Err(Error::Core(CoreError::Full { storage, needed })) => {
                     grow(&mut counts, storage, needed)?;
                 }
@@ -139,10 +168,23 @@ impl Module {
         })
     }
 
-    /// The module and name of each import.
-    pub fn imports(&self) -> impl Iterator<Item = (&str, &str)> {
-        let imports = self.declared.imports.iter();
-        imports.map(|import| (import.module.as_str(), import.name.as_str()))
+    /// The module and name of each import, and what it must be.
+    pub fn imports(&self) -> impl Iterator<Item = (&str, &str, ImportType)> {
+        let declared = &self.declared;
+        declared.imports.iter().map(|import| {
+            let ty = match import.kind {
+                Kind::Function(index) => {
+                    ImportType::Function(declared.function_type(index).clone())
+                }
+                Kind::Table(index) => ImportType::Table(declared.tables[index as usize]),
+                Kind::Memory(_) => ImportType::Memory(declared.memory.unwrap_or(Limits {
+                    least: 0,
+                    most: None,
+                })),
+                Kind::Global(index) => ImportType::Global(declared.globals[index as usize]),
+            };
+            (import.module.as_str(), import.name.as_str(), ty)
+        })
     }
 
     /// The type of an exported function.
@@ -200,9 +242,10 @@ fn build(
     bodies: &[Body<'_>],
     records: &mut Records,
     counts: &Counts,
+    options: Options,
 ) -> Result<(Counts, Vec<Host>, u32), Error> {
     let builder = Builder::new(records.storage(counts));
-    let mut translator = Translator::new(declared, builder)?;
+    let mut translator = Translator::new(declared, builder, options)?;
     for function in 0..declared.imported_functions {
         translator.import(function)?;
     }

@@ -1,7 +1,7 @@
 //! Stores: the functions that instances can call, and instantiation (<https://www.w3.org/TR/wasm-core-2/#instantiation>).
 
 use crate::code::Code;
-use crate::declared::{Constant, Declared, Kind};
+use crate::declared::{Constant, Declared, Kind, MOST_PAGES};
 use crate::error::Trap;
 use crate::instance::{Budget, Extern, Ingredients, Inner, Instance};
 use crate::memory::Memory;
@@ -30,6 +30,7 @@ pub(crate) struct StoreData {
     pub functions: RefCell<Vec<Callee>>,
     pub fuel: Cell<Option<u64>>,
     pub depth: Cell<u32>,
+    pub pages: Cell<u32>,
     /// How many entries are within each other.
     pub nested: Cell<u32>,
     /// Frames of the interpreter that no run uses.
@@ -219,6 +220,7 @@ impl Store {
                 functions: RefCell::default(),
                 fuel: Cell::new(None),
                 depth: Cell::new(DEFAULT_DEPTH),
+                pages: Cell::new(MOST_PAGES),
                 nested: Cell::new(0),
                 stacks: RefCell::default(),
             }),
@@ -233,6 +235,12 @@ impl Store {
     /// How many calls may be within each other.
     pub fn set_depth(&self, depth: u32) {
         self.data.depth.set(depth);
+    }
+
+    /// How many pages each memory that instances make from now on may have, at most 65,536: a module that declares more is not instantiated, and
+    /// one that asks for more gets none.
+    pub fn set_most_pages(&self, pages: u32) {
+        self.data.pages.set(pages.min(MOST_PAGES));
     }
 
     /// A host function. What it gives must have the types that are said, else the call traps.
@@ -290,7 +298,7 @@ impl Store {
             }
         }
         if let (Some(limits), None) = (declared.memory, &parts.memory) {
-            parts.memory = Some(Memory::new(limits)?);
+            parts.memory = Some(Memory::within(limits, self.data.pages.get())?);
         }
         for &ty in &declared.tables[parts.tables.len()..] {
             parts.tables.push(Table::new(ty)?);

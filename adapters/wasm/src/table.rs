@@ -30,11 +30,17 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// If there is no address space for what it may grow to, or no memory.
+    /// If it has more than 2^24 elements; if there is no address space for what it may grow to, or no memory.
     pub fn new(ty: TableType) -> Result<Table, patchjit_memory::Error> {
         let limits = ty.limits;
         let most = limits.most.unwrap_or(MOST_ELEMENTS).min(MOST_ELEMENTS);
-        let most = u64::from(most.max(limits.least)) * ELEMENT;
+        if limits.least > MOST_ELEMENTS {
+            return Err(patchjit_memory::Error::System {
+                step: patchjit_memory::Step::Reserve,
+                code: 0,
+            });
+        }
+        let most = u64::from(most) * ELEMENT;
         Ok(Table(Rc::new(Shared {
             words: Growing::new(u64::from(limits.least) * ELEMENT, most)?,
             ty,

@@ -20,6 +20,7 @@ use crate::abi::{Abi, Place, slot};
 use crate::declared::Declared;
 use crate::error::{Error, number};
 use crate::hosts::Host;
+use crate::module::Options;
 use crate::scan::{Label, Plan};
 use crate::types::{FuncType, ValueType};
 use patchjit::build::{BlockId, Builder, ExitId, FunctionId, HostId, RegionId, SignatureId, Value};
@@ -47,6 +48,7 @@ pub(crate) struct Translator<'d, 's> {
     /// The exits of traps whose operand does not matter, by number.
     exits: [Option<ExitId>; number::HOST as usize],
     foreign: bool,
+    options: Options,
     /// Arguments of branches so far that are locals, and locals so far.
     arguments: usize,
     locals: usize,
@@ -107,7 +109,11 @@ struct Frame {
 
 impl<'d, 's> Translator<'d, 's> {
     /// Declares all that functions refer to.
-    pub fn new(declared: &'d Declared, mut b: Builder<'s>) -> Result<Translator<'d, 's>, Error> {
+    pub fn new(
+        declared: &'d Declared,
+        mut b: Builder<'s>,
+        options: Options,
+    ) -> Result<Translator<'d, 's>, Error> {
         let mut abis = Vec::new();
         let mut overflow = 0;
         for ty in &declared.types {
@@ -145,6 +151,7 @@ impl<'d, 's> Translator<'d, 's> {
             first_global,
             exits: [None; number::HOST as usize],
             foreign: declared.may_have_foreign_functions(),
+            options,
             arguments: 0,
             locals: 0,
             state: State::default(),

@@ -46,6 +46,24 @@ fn total(op: &Operator<'_>) -> Option<(Opcode, bool)> {
     )
 }
 
+/// The op that makes all NaNs of a result one, if it may be a NaN whose bits are not specified.
+fn canonical(code: Opcode) -> Option<Opcode> {
+    use Opcode::*;
+    let info = code.info();
+    let exact = matches!(
+        code,
+        F32Abs | F32Neg | F32Copysign | F64Abs | F64Neg | F64Copysign
+    );
+    if exact || !info.operands[0].is_float() {
+        return None;
+    }
+    match info.result {
+        Some(Type::F32) => Some(F32Canonicalize),
+        Some(Type::F64) => Some(F64Canonicalize),
+        _ => None,
+    }
+}
+
 /// What a division or conversion traps for.
 enum Traps {
     /// Zero only.
@@ -83,12 +101,18 @@ impl Translator<'_, '_> {
     /// Translates an op over numbers, if it is one.
     pub(super) fn numeric(&mut self, op: &Operator<'_>, plan: &Plan) -> Result<bool, Error> {
         let value = if let Some((code, is_binary)) = total(op) {
-            if is_binary {
+            let value = if is_binary {
                 let (a, b) = self.pop2();
                 self.b.binary(code, a, b)?
             } else {
                 let a = self.pop();
                 self.unary(code, a)?
+            };
+            match canonical(code) {
+                Some(canonical) if self.options.canonicalize_nans => {
+                    self.b.unary(canonical, value)?
+                }
+                _ => value,
             }
         } else if let Some((code, traps)) = partial(op) {
             self.partial(code, &traps)?
