@@ -1,15 +1,15 @@
 //! Memory that gets longer and stays where it is: for regions that grow.
 //!
-//! Address space for the greatest size is reserved at first, without access; what is grown into becomes readable and writable, and holds zeros. Reserving costs address
-//! space alone; growing costs a call of the system.
+//! Address space for the greatest size is reserved at first, without access; what is grown into becomes readable and writable, and holds
+//! zeros. Reserving costs address space alone; growing costs a call of the system.
 
 use crate::{Error, Step, pages};
 use region::{Allocation, Protection};
 use std::cell::Cell;
 use std::fmt;
 
-/// Memory of a size between two bounds. Compiled code writes there through [`Growing::base`] while it runs; whoever reads or writes it through this value
-/// does so between two steps of that code, in a host function or after the run.
+/// Memory of a size between two bounds. Compiled code writes there through [`Growing::base`] while it runs; whoever reads or writes it
+/// through this value does so between two steps of that code, in a host function or after the run.
 pub struct Growing {
     /// None where the greatest size is 0.
     allocation: Option<Allocation>,

@@ -1,8 +1,8 @@
 //! WebAssembly modules on the command line: `run` for `.wasm` and `.wat`, and `wast`.
 //!
-//! A module is instantiated with WASI for its imports. `run` calls the function that `--invoke` names, or `_start` with the arguments as the command line of
-//! the guest. With `--engine both` the module runs twice, on machine code and on the interpreter: the second run gets the times, random bytes and input that
-//! the first got, and what both gave, wrote and left behind must be the same.
+//! A module is instantiated with WASI for its imports. `run` calls the function that `--invoke` names, or `_start` with the arguments as
+//! the command line of the guest. With `--engine both` the module runs twice, on machine code and on the interpreter: the second run gets
+//! the times, random bytes and input that the first got, and what both gave, wrote and left behind must be the same.
 
 use crate::arguments::{Engine, Optimization, RunArguments, WastArguments};
 use crate::report::{self, Failure, RunLine, RunReport, microseconds};

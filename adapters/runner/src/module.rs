@@ -84,8 +84,8 @@ impl Module {
         Module::parse(name, &source)
     }
 
-    /// Translates a WebAssembly module. The program is as it is compiled, with names out of what the module imports and exports; what an instance holds at
-    /// first is not in it.
+    /// Translates a WebAssembly module. The program is as it is compiled, with names out of what the module imports and exports; what an
+    /// instance holds at first is not in it.
     fn translate(path: &Path) -> Result<Module, String> {
         let name = path.display().to_string();
         let bytes = wasm_bytes(path)?;

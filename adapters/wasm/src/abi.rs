@@ -1,7 +1,7 @@
 //! How values travel between functions: in the core's arguments and results as far as these travel in registers, the rest in guest slots.
 //!
-//! The core's compiler takes eight integers and eight floats each way. What is beyond that is written to slots by the caller right before the call and read
-//! by the callee at its entry, and results the other way round, so that nothing comes between.
+//! The core's compiler takes eight integers and eight floats each way. What is beyond that is written to slots by the caller right before
+//! the call and read by the callee at its entry, and results the other way round, so that nothing comes between.
 
 use crate::types::{FuncType, ValueType};
 use patchjit::types::Type;

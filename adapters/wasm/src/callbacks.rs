@@ -1,7 +1,7 @@
 //! What compiled code calls: the host functions of [`crate::hosts`].
 //!
-//! Each gets the instance as its context and words in which its arguments stand and its results go. A status that is not 0 is the trap's number. Nothing here
-//! unwinds into compiled code: these are `extern "C"`, so that a panic ends the process.
+//! Each gets the instance as its context and words in which its arguments stand and its results go. A status that is not 0 is the trap's
+//! number. Nothing here unwinds into compiled code: these are `extern "C"`, so that a panic ends the process.
 
 use crate::abi::Place;
 use crate::error::{Trap, number};

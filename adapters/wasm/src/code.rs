@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::module::Module;
 use crate::records::Records;
+use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, FunctionCode};
 use patchjit::interp::{self, Decoded};
 use patchjit::ir::Program;
@@ -177,22 +178,23 @@ fn with_optimized<R>(
 
 fn native(verified: &Verified<'_>, fuel: bool) -> Result<Native, Error> {
     let set = patchjit_stencils::native().ok_or(Error::NoTarget)?;
-    let length = compile::code_bytes(verified);
-    let mut arena = Arena::new(length)?;
-    let mut block = arena.reserve(length)?;
-    let mut writing = arena.write(&mut block)?;
+    // Room for the longest code that there could be, whose pages come as they are touched; what the code takes of it goes into the arena,
+    // as it is the same wherever it stands.
+    let mut bytes = vec![0; compile::code_bytes(verified)];
+    let buffer = CodeBuffer {
+        write: &mut bytes,
+        execute_at: 0,
+    };
     let mut words = vec![0; compile::workspace_words(verified)];
     let mut functions = vec![FunctionCode::default(); verified.program().functions.len()];
     let options = compile::Options { fuel };
-    let compiled = compile::compile(
-        verified,
-        set,
-        &options,
-        &mut words,
-        writing.buffer(),
-        &mut functions,
-    )?;
-    writing.publish(compiled.code_length as usize)?;
+    let compiled = compile::compile(verified, set, &options, &mut words, buffer, &mut functions)?;
+    let length = compiled.code_length as usize;
+    let mut arena = Arena::new(length)?;
+    let mut block = arena.reserve(length)?;
+    let mut writing = arena.write(&mut block)?;
+    writing.buffer().write[..length].copy_from_slice(&bytes[..length]);
+    writing.publish(length)?;
     Ok(Native {
         _arena: arena,
         block,

@@ -1,7 +1,7 @@
 //! The host functions that programs call: imports, and what works on whole memories and tables.
 //!
-//! A program declares only those that it calls. What is constant, as the index of an import or of a table, is an argument, so that one function serves
-//! every use.
+//! A program declares only those that it calls. What is constant, as the index of an import or of a table, is an argument, so that one
+//! function serves every use.
 
 use patchjit::types::Type;
 

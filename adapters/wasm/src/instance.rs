@@ -1,8 +1,8 @@
 //! Instances: a module's code with what it works on.
 //!
-//! An instance has a context, guest slots for its globals, and the memories and tables that it made or imported; the last two may be other instances',
-//! too, so every instance that binds one is told when it gets longer. Everything is reached through shared references: compiled code and host
-//! functions come back to an instance while it runs.
+//! An instance has a context, guest slots for its globals, and the memories and tables that it made or imported; the last two may be other
+//! instances', too, so every instance that binds one is told when it gets longer. Everything is reached through shared references: compiled
+//! code and host functions come back to an instance while it runs.
 
 use crate::abi::slot;
 use crate::code::Code;

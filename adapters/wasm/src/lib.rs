@@ -1,7 +1,7 @@
 //! WebAssembly for Patchjit.
 //!
-//! A module is validated and translated to a program of micro-ops ([`Module::translate`]), made ready for an engine ([`Code`]: the interpreter, or machine code
-//! with the optimizer off or on), and instantiated in a [`Store`] with what a [`Linker`] has for its imports.
+//! A module is validated and translated to a program of micro-ops ([`Module::translate`]), made ready for an engine ([`Code`]: the
+//! interpreter, or machine code with the optimizer off or on), and instantiated in a [`Store`] with what a [`Linker`] has for its imports.
 //!
 //! ```
 //! use patchjit_wasm::{Code, Engine, Linker, Module, Store, Value};
@@ -21,14 +21,15 @@
 //! # }
 //! ```
 //!
-//! **What there is.** WebAssembly 1.0 with sign extension, saturating conversions, several values, mutable globals, bulk memory and reference types: what 2.0 has, but
-//! for vectors. What a module uses beyond that is [`Error::Unsupported`], with its name and byte offset.
+//! **What there is.** WebAssembly 1.0 with sign extension, saturating conversions, several values, mutable globals, bulk memory and
+//! reference types: what 2.0 has, but for vectors. What a module uses beyond that is [`Error::Unsupported`], with its name and byte offset.
 //!
-//! **How it maps.** A linear memory is a region that grows, of addresses that are zero-extended; every access is checked unless the optimizer proves it in
-//! bounds. A table is a region of references. Globals are guest slots. A trap is a `trap` exit, an import or an op on a whole memory or table a host call.
+//! **How it maps.** A linear memory is a region that grows, of addresses that are zero-extended; every access is checked unless the
+//! optimizer proves it in bounds. A table is a region of references. Globals are guest slots. A trap is a `trap` exit, an import or an op
+//! on a whole memory or table a host call.
 //!
-//! **Bounds.** A run may be bounded by fuel ([`Store::set_fuel`]) and is by depth. What a module makes this crate do is linear in its length but for a logarithm, and what its
-//! runs reach is its memories, tables and globals: programs are contained.
+//! **Bounds.** A run may be bounded by fuel ([`Store::set_fuel`]) and is by depth. What a module makes this crate do is linear in its
+//! length but for a logarithm, and what its runs reach is its memories, tables and globals: programs are contained.
 
 mod abi;
 mod callbacks;

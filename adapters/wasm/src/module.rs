@@ -29,7 +29,8 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 /// How a module is translated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Whether every NaN that arithmetic gives is made the positive quiet one with an empty payload, so that its bits are the same on every engine and machine.
+    /// Whether every NaN that arithmetic gives is made the positive quiet one with an empty payload, so that its bits are the same on every
+    /// engine and machine.
     pub canonicalize_nans: bool,
 }
 
@@ -79,8 +80,8 @@ impl Module {
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] if it is not valid, [`Error::Unsupported`] if it has features that are not translated, with the offset of the first one; more than
-    /// 32 memories and tables together; more locals carried to labels than 2^25; what the core refuses.
+    /// [`Error::Invalid`] if it is not valid, [`Error::Unsupported`] if it has features that are not translated, with the offset of the
+    /// first one; more than 32 memories and tables together; more locals carried to labels than 2^25; what the core refuses.
     pub fn translate(bytes: &[u8]) -> Result<Module, Error> {
         Module::translate_with(bytes, Options::default())
     }

@@ -4,9 +4,9 @@
 //! that its label takes as arguments. Those are the locals that are set inside and read behind the label before they are set again, so
 //! that what loops use up in a round is not carried round.
 //!
-//! Structured control makes this two passes backward over *events*, the gets, sets, labels and branches: the first finds what is alive at the heads of loops
-//! as far as no way back to a loop is taken, which is exact for the outermost ones; the second takes for what is alive on a way back to a loop
-//! what the first found for it and for the loops around it, which may be more than is alive, and nothing worse.
+//! Structured control makes this two passes backward over *events*, the gets, sets, labels and branches: the first finds what is alive at
+//! the heads of loops as far as no way back to a loop is taken, which is exact for the outermost ones; the second takes for what is alive
+//! on a way back to a loop what the first found for it and for the loops around it, which may be more than is alive, and nothing worse.
 //!
 //! Costs one pass over the bytes, and over the events for each label words of one bit for each local; where a body has so many
 //! of both that this is too much, everything counts as alive.

@@ -37,8 +37,8 @@ pub(crate) struct StoreData {
     pub stacks: RefCell<Vec<Vec<u64>>>,
 }
 
-/// What instances that can call each other have in common. Everything in a store lives as long as the store or an instance that it gave out; it stays on
-/// one thread.
+/// What instances that can call each other have in common. Everything in a store lives as long as the store or an instance that it gave
+/// out; it stays on one thread.
 #[derive(Clone)]
 pub struct Store {
     pub(crate) data: Rc<StoreData>,

@@ -1,8 +1,8 @@
 //! A subset of WASI preview 1 (<https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md>), for command-line modules: arguments, clocks,
 //! random numbers, standard input and output, and an end with a status.
 //!
-//! There are no files and no environment: what asks for them gets the error number that says so. Nothing of the embedder's is reached but through the functions of a
-//! [`Host`].
+//! There are no files and no environment: what asks for them gets the error number that says so. Nothing of the embedder's is reached but
+//! through the functions of a [`Host`].
 
 use crate::error::Trap;
 use crate::instance::Extern;

@@ -1,8 +1,9 @@
 //! Calls.
 //!
-//! A call of a function that the module defines is direct, one of an import a host call. An indirect call loads the reference from the table and subtracts the number of the
-//! instance's first function: what comes out less than the count of its functions is called by that index, and the core compares signatures,
-//! of which there is one for each type. Where other instances' functions can get into tables, the rest is a host call.
+//! A call of a function that the module defines is direct, one of an import a host call. An indirect call loads the reference from the
+//! table and subtracts the number of the instance's first function: what comes out less than the count of its functions is called by that
+//! index, and the core compares signatures, of which there is one for each type. Where other instances' functions can get into tables, the
+//! rest is a host call.
 
 use super::{Translator, slot_get, slot_set};
 use crate::abi::{Abi, Place, slot};
@@ -46,8 +47,8 @@ impl Translator<'_, '_> {
         Ok(self.b.call_host(id, arguments, None)?.get(0))
     }
 
-    /// Takes the arguments of a call of a type from the stack: what travels in slots is written there, the rest is in [`super::State::passed`], behind what
-    /// that begins with.
+    /// Takes the arguments of a call of a type from the stack: what travels in slots is written there, the rest is in
+    /// [`super::State::passed`], behind what that begins with.
     fn take_arguments(&mut self, ty: u32, first: Option<Value>) -> Result<(), Error> {
         let types = &self.declared.types[ty as usize].parameters;
         let start = self.state.stack.len() - types.len();

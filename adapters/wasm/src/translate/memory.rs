@@ -1,7 +1,7 @@
 //! Memories, tables, globals and references.
 //!
-//! An address is 32 bits, zero-extended; an offset that the core's accesses do not take is added to it. Globals are guest slots; those that are imported and
-//! can be set may be other instances' and are host calls.
+//! An address is 32 bits, zero-extended; an offset that the core's accesses do not take is added to it. Globals are guest slots; those that
+//! are imported and can be set may be other instances' and are host calls.
 
 use super::{Translator, slot_get, slot_set};
 use crate::abi::slot;

@@ -1,9 +1,9 @@
 //! From a body's bytecode to micro-ops, in one pass.
 //!
-//! Takes a validated body with its plan ([`crate::scan`]); promises a function of the program. The stack and the locals hold names of values, so that
-//! moving them about makes no ops; a label takes as block parameters its results and the locals that the plan says. What cannot be reached is not translated.
-//! Costs constant time for each op, operand, and argument of a branch, the locals that labels take included; all these arguments of a module are
-//! bounded, as a body could have labels and locals by the thousand.
+//! Takes a validated body with its plan ([`crate::scan`]); promises a function of the program. The stack and the locals hold names of
+//! values, so that moving them about makes no ops; a label takes as block parameters its results and the locals that the plan says. What
+//! cannot be reached is not translated. Costs constant time for each op, operand, and argument of a branch, the locals that labels take
+//! included; all these arguments of a module are bounded, as a body could have labels and locals by the thousand.
 //!
 //! ```text
 //!   block    jump to a block behind its end, if anything branches there
