@@ -35,7 +35,8 @@ pub type EntryCode = unsafe extern "C" fn(context: *mut Context, values: *mut u6
 ///   (executable, with the instruction cache up to date on this processor), and stays so until the run ends.
 /// * `context` is valid for reads and writes, used by this thread alone (but for
 ///   [`Context::interrupt`]), and bound for the program of that entry and of all code that it can get to through links and
-///   cells: as many guest slots, host functions and regions as the programs declare, regions at least as large as declared,
+///   cells: as many guest slots, host functions and regions as the programs declare, regions at least as large as declared, those that grow
+///   at most as large as they may grow, and none made shorter or moved while code runs,
 ///   16-aligned and apart from each other and from the slots, all valid for reads and writes as the programs use them.
 /// * [`Context::cells`] has as many cells as [`Context::cell_count`] says and the program has functions, each empty or
 ///   the body of a function that this crate compiled for this machine, with the signature that the cell names.

@@ -19,7 +19,8 @@ pub type HostCode = unsafe extern "C" fn(context: *mut c_void, values: *mut u64)
 pub struct Binding {
     /// The first byte.
     pub base: *mut u8,
-    /// How many bytes there are, at least as many as the program declares.
+    /// How many bytes there are, at least as many as the program declares. Of a region that grows: how long it is now, at most what the program
+    /// declares. A host function may make that greater, not less, and code sees it once the function has returned.
     pub size: u64,
 }
 
