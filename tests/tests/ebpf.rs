@@ -11,22 +11,21 @@ use patchjit_tests::ebpf::{
 };
 use patchjit_tests::random::{Random, seeds};
 use std::path::PathBuf;
-use std::process::Command;
 
-/// The folder of a package that these tests depend on.
-fn package(name: &str) -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--offline"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo metadata");
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let packages = metadata["packages"].as_array().expect("packages");
-    let package = packages.iter().find(|package| package["name"] == name);
-    let manifest = package.and_then(|package| package["manifest_path"].as_str());
-    let manifest = PathBuf::from(manifest.expect("the package"));
-    manifest.parent().expect("its folder").to_owned()
+/// The folder of the sources from which rbpf was built: where cargo keeps those of the version in the lock file.
+fn rbpf_sources() -> PathBuf {
+    let lock = include_str!("../../Cargo.lock");
+    let version =
+        between(lock, "name = \"rbpf\"\nversion = \"", "\"").expect("rbpf in the lock file");
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.unwrap_or_else(|| std::env::home_dir().expect("a home").join(".cargo"));
+    let registries = home.join("registry/src");
+    let registries = registries.read_dir().expect("the registry's sources");
+    let folders = registries.map(|registry| registry.expect("a registry").path());
+    let mut folders = folders.map(|registry| registry.join(format!("rbpf-{version}")));
+    folders
+        .find(|folder| folder.is_dir())
+        .expect("the sources of rbpf")
 }
 
 /// A test of rbpf's: its name, its assembly, the packet, what it gives.
@@ -105,7 +104,7 @@ fn borrowed(source: &str, common: &str) -> Option<Borrowed> {
 
 #[test]
 fn tests_of_rbpf_pass() {
-    let tests = package("rbpf").join("tests");
+    let tests = rbpf_sources().join("tests");
     let read = |name: &str| std::fs::read_to_string(tests.join(name)).expect(name);
     let (source, common) = (read("ubpf_vm.rs"), read("common.rs"));
     let common = common + &source;
