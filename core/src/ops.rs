@@ -118,8 +118,13 @@ pub struct OpInfo {
     pub sign_extends: bool,
     /// What passes ask for: see [`flags`].
     pub flags: u16,
+}
+
+/// A row of the tables: what passes ask of an op, and what only people do.
+struct Row {
+    info: OpInfo,
     /// One line for the reference page.
-    pub summary: &'static str,
+    summary: &'static str,
 }
 
 impl OpInfo {
@@ -531,15 +536,17 @@ macro_rules! scalar {
 // collect them: each macro passes what it has gathered on to the next table.
 macro_rules! gather_total {
     ($($variant:ident $name:literal ($($ty:ident $operand:ident),*) -> $result:ident [$($flag:ident)|*] $body:block $doc:literal;)*) => {
-        const TOTAL_INFO: &[OpInfo] = &[$(OpInfo {
-            name: $name,
-            shape: value_shape!($($ty)*),
-            operands: operand_types!($($ty)*),
-            operand_count: count_operands!($($ty)*),
-            result: Some(Type::$result),
-            width: 0,
-            sign_extends: false,
-            flags: flag_set!($($flag)|*),
+        const TOTAL_ROWS: &[Row] = &[$(Row {
+            info: OpInfo {
+                name: $name,
+                shape: value_shape!($($ty)*),
+                operands: operand_types!($($ty)*),
+                operand_count: count_operands!($($ty)*),
+                result: Some(Type::$result),
+                width: 0,
+                sign_extends: false,
+                flags: flag_set!($($flag)|*),
+            },
             summary: $doc,
         }),*];
 
@@ -562,15 +569,17 @@ macro_rules! gather_total {
 
 macro_rules! gather_leaving {
     ($($variant:ident $name:literal ($($ty:ident $operand:ident),*) -> $result:ident [$($flag:ident)|*] $body:block $doc:literal;)*) => {
-        const LEAVING_INFO: &[OpInfo] = &[$(OpInfo {
-            name: $name,
-            shape: value_shape!($($ty)*),
-            operands: operand_types!($($ty)*),
-            operand_count: count_operands!($($ty)*),
-            result: Some(Type::$result),
-            width: 0,
-            sign_extends: false,
-            flags: flag_set!($($flag)|*) | flags::LEAVES,
+        const LEAVING_ROWS: &[Row] = &[$(Row {
+            info: OpInfo {
+                name: $name,
+                shape: value_shape!($($ty)*),
+                operands: operand_types!($($ty)*),
+                operand_count: count_operands!($($ty)*),
+                result: Some(Type::$result),
+                width: 0,
+                sign_extends: false,
+                flags: flag_set!($($flag)|*) | flags::LEAVES,
+            },
             summary: $doc,
         }),*];
 
@@ -593,18 +602,20 @@ macro_rules! gather_leaving {
 
 macro_rules! gather_memory {
     ($($variant:ident $name:literal $shape:ident $ty:ident $width:literal $sign:literal [$($flag:ident)|*] $doc:literal;)*) => {
-        const MEMORY_INFO: &[OpInfo] = &[$({
+        const MEMORY_ROWS: &[Row] = &[$({
             let (operands, operand_count, result) = memory_operands!($shape $ty);
             let raw = flag_set!($($flag)|*) & flags::RAW != 0;
-            OpInfo {
-                name: $name,
-                shape: Shape::$shape,
-                operands,
-                operand_count,
-                result,
-                width: $width,
-                sign_extends: $sign,
-                flags: flag_set!($($flag)|*) | if raw { 0 } else { flags::LEAVES },
+            Row {
+                info: OpInfo {
+                    name: $name,
+                    shape: Shape::$shape,
+                    operands,
+                    operand_count,
+                    result,
+                    width: $width,
+                    sign_extends: $sign,
+                    flags: flag_set!($($flag)|*) | if raw { 0 } else { flags::LEAVES },
+                },
                 summary: $doc,
             }
         }),*];
@@ -613,15 +624,17 @@ macro_rules! gather_memory {
 
 macro_rules! gather_structural {
     ($($variant:ident $name:literal $shape:ident ($($ty:ident)*) -> ($($result:ident)?) [$($flag:ident)|*] $doc:literal;)*) => {
-        const STRUCTURAL_INFO: &[OpInfo] = &[$(OpInfo {
-            name: $name,
-            shape: Shape::$shape,
-            operands: operand_types!($($ty)*),
-            operand_count: count_operands!($($ty)*),
-            result: result_type!($($result)?),
-            width: 0,
-            sign_extends: false,
-            flags: flag_set!($($flag)|*),
+        const STRUCTURAL_ROWS: &[Row] = &[$(Row {
+            info: OpInfo {
+                name: $name,
+                shape: Shape::$shape,
+                operands: operand_types!($($ty)*),
+                operand_count: count_operands!($($ty)*),
+                result: result_type!($($result)?),
+                width: 0,
+                sign_extends: false,
+                flags: flag_set!($($flag)|*),
+            },
             summary: $doc,
         }),*];
     };
@@ -629,15 +642,17 @@ macro_rules! gather_structural {
 
 macro_rules! gather_tag {
     ($($variant:ident $name:literal ($ty:ident $operand:ident) -> $result:ident [$($flag:ident)|*] $tag:ident $body:block $doc:literal;)*) => {
-        const TAG_INFO: &[OpInfo] = &[$(OpInfo {
-            name: $name,
-            shape: Shape::Tag,
-            operands: operand_types!($ty),
-            operand_count: 1,
-            result: Some(Type::$result),
-            width: 0,
-            sign_extends: false,
-            flags: flag_set!($($flag)|*),
+        const TAG_ROWS: &[Row] = &[$(Row {
+            info: OpInfo {
+                name: $name,
+                shape: Shape::Tag,
+                operands: operand_types!($ty),
+                operand_count: 1,
+                result: Some(Type::$result),
+                width: 0,
+                sign_extends: false,
+                flags: flag_set!($($flag)|*),
+            },
             summary: $doc,
         }),*];
 

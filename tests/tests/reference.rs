@@ -164,7 +164,7 @@ fn page() -> String {
                     syntax(info),
                     types(info),
                     effects(info),
-                    info.summary
+                    code.summary()
                 );
             }
         }

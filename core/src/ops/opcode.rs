@@ -3,7 +3,7 @@
 //! Takes the tables of [`crate::ops`]; promises an enumeration in their order, which is checked when this is compiled. Costs constant time
 //! each, but for [`Opcode::from_name`].
 
-use super::{LEAVING_INFO, MEMORY_INFO, OpInfo, STRUCTURAL_INFO, TAG_INFO, TOTAL_INFO};
+use super::{LEAVING_ROWS, MEMORY_ROWS, OpInfo, Row, STRUCTURAL_ROWS, TAG_ROWS, TOTAL_ROWS};
 use crate::types::Type;
 
 /// Names an op. The order is that of the tables in [`crate::ops`]; an assertion below holds the two against each other.
@@ -45,11 +45,11 @@ pub enum Opcode {
 
 impl Opcode {
     /// How many ops there are.
-    pub const COUNT: usize = TOTAL_INFO.len()
-        + LEAVING_INFO.len()
-        + MEMORY_INFO.len()
-        + STRUCTURAL_INFO.len()
-        + TAG_INFO.len();
+    pub const COUNT: usize = TOTAL_ROWS.len()
+        + LEAVING_ROWS.len()
+        + MEMORY_ROWS.len()
+        + STRUCTURAL_ROWS.len()
+        + TAG_ROWS.len();
 
     /// Every op, in the order of the table.
     pub const ALL: [Opcode; Opcode::COUNT] = ALL;
@@ -68,6 +68,11 @@ impl Opcode {
     /// The name in the text form.
     pub const fn name(self) -> &'static str {
         self.info().name
+    }
+
+    /// What it does, in one line, for the reference page.
+    pub const fn summary(self) -> &'static str {
+        SUMMARIES[self as usize]
     }
 
     /// The op with this name in the text form, if there is one. Takes time linear in the table.
@@ -188,21 +193,38 @@ for_each_memory_op!(list_memory);
 for_each_structural_op!(list_structural);
 for_each_tag_op!(list_tag);
 
+/// All rows, in the order of the tables.
+const PARTS: [&[Row]; 5] = [
+    TOTAL_ROWS,
+    LEAVING_ROWS,
+    MEMORY_ROWS,
+    STRUCTURAL_ROWS,
+    TAG_ROWS,
+];
+
 static OPS: [OpInfo; Opcode::COUNT] = {
-    let mut table = [STRUCTURAL_INFO[0]; Opcode::COUNT];
-    let mut at = 0;
-    let parts = [
-        TOTAL_INFO,
-        LEAVING_INFO,
-        MEMORY_INFO,
-        STRUCTURAL_INFO,
-        TAG_INFO,
-    ];
-    let mut part = 0;
-    while part < parts.len() {
+    let mut table = [STRUCTURAL_ROWS[0].info; Opcode::COUNT];
+    let (mut at, mut part) = (0, 0);
+    while part < PARTS.len() {
         let mut index = 0;
-        while index < parts[part].len() {
-            table[at] = parts[part][index];
+        while index < PARTS[part].len() {
+            table[at] = PARTS[part][index].info;
+            at += 1;
+            index += 1;
+        }
+        part += 1;
+    }
+    table
+};
+
+/// A table of its own, so that who does not print it need not carry it.
+static SUMMARIES: [&str; Opcode::COUNT] = {
+    let mut table = [""; Opcode::COUNT];
+    let (mut at, mut part) = (0, 0);
+    while part < PARTS.len() {
+        let mut index = 0;
+        while index < PARTS[part].len() {
+            table[at] = PARTS[part][index].summary;
             at += 1;
             index += 1;
         }
