@@ -404,12 +404,18 @@ impl<'c> Patcher<'c> {
         Ok(())
     }
 
-    /// Whether a jump may not reach a target that is still to come, and one that reaches farther can be put behind it.
+    /// Whether a jump may not reach as far as jumps may lead, and one that does can be put behind it.
+    fn falls_short(&self, code: u64) -> bool {
+        let distances = self.set.distances;
+        distances.reach(code) < self.longest && distances.is_short(code)
+    }
+
+    /// The same for a target that is still to come: a jump that is relayed in time need not.
     fn may_fall_short(&self, hole: u32, code: u64) -> bool {
         let distances = self.set.distances;
         let relayed =
             distances.waits(code).is_some() && self.at - hole <= MOST_TEMPLATE_BYTES as u32;
-        distances.reach(code) < self.longest && distances.is_short(code) && !relayed
+        self.falls_short(code) && !relayed
     }
 
     /// Puts jumps here for those that wait and would not reach what follows. Control goes past them.
@@ -511,9 +517,7 @@ impl<'c> Patcher<'c> {
     pub fn extended(&mut self, holes: Holes) -> Result<Holes, Fault> {
         match holes.target() {
             Some(hole) if self.set.distances != Distances::Bytes32 => {
-                let code = self.hole(hole)?;
-                let distances = self.set.distances;
-                match distances.reach(code) < self.longest && distances.is_short(code) {
+                match self.falls_short(self.hole(hole)?) {
                     true => self.extend(hole, self.longest),
                     false => Ok(holes),
                 }

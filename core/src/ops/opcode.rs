@@ -194,25 +194,34 @@ for_each_structural_op!(list_structural);
 for_each_tag_op!(list_tag);
 
 /// All rows, in the order of the tables.
-const PARTS: [&[Row]; 5] = [
-    TOTAL_ROWS,
-    LEAVING_ROWS,
-    MEMORY_ROWS,
-    STRUCTURAL_ROWS,
-    TAG_ROWS,
-];
-
-static OPS: [OpInfo; Opcode::COUNT] = {
-    let mut table = [STRUCTURAL_ROWS[0].info; Opcode::COUNT];
+const ROWS: [&Row; Opcode::COUNT] = {
+    let mut rows = [&STRUCTURAL_ROWS[0]; Opcode::COUNT];
+    let parts = [
+        TOTAL_ROWS,
+        LEAVING_ROWS,
+        MEMORY_ROWS,
+        STRUCTURAL_ROWS,
+        TAG_ROWS,
+    ];
     let (mut at, mut part) = (0, 0);
-    while part < PARTS.len() {
+    while part < parts.len() {
         let mut index = 0;
-        while index < PARTS[part].len() {
-            table[at] = PARTS[part][index].info;
+        while index < parts[part].len() {
+            rows[at] = &parts[part][index];
             at += 1;
             index += 1;
         }
         part += 1;
+    }
+    rows
+};
+
+static OPS: [OpInfo; Opcode::COUNT] = {
+    let mut table = [ROWS[0].info; Opcode::COUNT];
+    let mut at = 0;
+    while at < ROWS.len() {
+        table[at] = ROWS[at].info;
+        at += 1;
     }
     table
 };
@@ -220,15 +229,10 @@ static OPS: [OpInfo; Opcode::COUNT] = {
 /// A table of its own, so that who does not print it need not carry it.
 static SUMMARIES: [&str; Opcode::COUNT] = {
     let mut table = [""; Opcode::COUNT];
-    let (mut at, mut part) = (0, 0);
-    while part < PARTS.len() {
-        let mut index = 0;
-        while index < PARTS[part].len() {
-            table[at] = PARTS[part][index].summary;
-            at += 1;
-            index += 1;
-        }
-        part += 1;
+    let mut at = 0;
+    while at < ROWS.len() {
+        table[at] = ROWS[at].summary;
+        at += 1;
     }
     table
 };
