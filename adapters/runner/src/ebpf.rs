@@ -12,28 +12,20 @@
 //!
 //! Allocates as much as a translation may need.
 
-use patchjit::build::{EMPTY_EXIT, EMPTY_OP, Storage};
-use patchjit::ir::{Block, Exit, Function, HostFunction, NONE, Op, Program, Region, Signature};
-use patchjit::types::Type;
+use crate::room::{Room, grow};
+use patchjit::ir::Program;
 use patchjit_ebpf::elf::{Elf, Places};
-use patchjit_ebpf::{Error, FRAME_BYTES, Field, Kind, Machine, Mark, Region as Memory, address_of};
+use patchjit_ebpf::{
+    Block, Error, FRAME_BYTES, Field, Kind, Machine, Mark, Region as Memory, address_of,
+};
 use patchjit_text::{Contents, Form, Module};
 
 /// Storage for translations, kept from one to the next.
 #[derive(Default)]
 pub struct Translator {
     marks: Vec<Mark>,
-    leaders: Vec<patchjit_ebpf::Block>,
-    functions: Vec<Function>,
-    blocks: Vec<Block>,
-    ops: Vec<Op>,
-    extra: Vec<u32>,
-    exits: Vec<Exit>,
-    signatures: Vec<Signature>,
-    types: Vec<Type>,
-    regions: Vec<Region>,
-    hosts: Vec<HostFunction>,
-    positions: Vec<u32>,
+    leaders: Vec<Block>,
+    room: Room,
 }
 
 impl Translator {
@@ -43,46 +35,12 @@ impl Translator {
         bytes: &[u8],
         machine: &Machine<'_>,
     ) -> Result<Program<'a>, Error> {
-        /// Sees to it that there is room for so many.
-        fn make_room<T: Clone>(items: &mut Vec<T>, count: usize, empty: T) {
-            if items.len() < count {
-                items.resize(count, empty);
-            }
-        }
-        make_room(&mut self.marks, bytes.len() / 8, Mark::default());
+        grow(&mut self.marks, bytes.len() / 8, Mark::default());
         let checked = patchjit_ebpf::check(bytes, machine, &mut self.marks)?;
-        let empty = patchjit_ebpf::Block::default();
-        make_room(&mut self.leaders, checked.block_count(), empty);
-        let counts = patchjit_ebpf::counts(&checked, machine);
-        make_room(&mut self.functions, counts.functions, Function::default());
-        make_room(&mut self.blocks, counts.blocks, Block::default());
-        make_room(&mut self.ops, counts.ops, EMPTY_OP);
-        make_room(&mut self.extra, counts.extra, 0);
-        make_room(&mut self.exits, counts.exits, EMPTY_EXIT);
-        make_room(
-            &mut self.signatures,
-            counts.signatures,
-            Signature::default(),
-        );
-        make_room(&mut self.types, counts.types, Type::I64);
-        make_room(&mut self.regions, counts.regions, Region::default());
-        make_room(&mut self.hosts, counts.hosts, HostFunction { signature: 0 });
-        make_room(&mut self.positions, counts.ops, NONE);
-        let storage = Storage {
-            functions: &mut self.functions,
-            blocks: &mut self.blocks,
-            ops: &mut self.ops,
-            extra: &mut self.extra,
-            exits: &mut self.exits,
-            signatures: &mut self.signatures,
-            types: &mut self.types,
-            regions: &mut self.regions,
-            hosts: &mut self.hosts,
-            tags: &mut [],
-            positions: &mut self.positions,
-        };
+        grow(&mut self.leaders, checked.block_count(), Block::default());
+        self.room.make(&patchjit_ebpf::counts(&checked, machine));
         let (marks, leaders) = (&mut self.marks, &mut self.leaders);
-        patchjit_ebpf::translate(&checked, machine, marks, leaders, storage)
+        patchjit_ebpf::translate(&checked, machine, marks, leaders, self.room.storage())
     }
 }
 

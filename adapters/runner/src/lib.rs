@@ -15,6 +15,7 @@ pub mod object_file;
 pub mod optimizer;
 pub mod outcome;
 pub mod page;
+mod room;
 pub mod stack;
 pub mod stages;
 pub mod value;

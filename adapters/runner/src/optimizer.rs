@@ -1,29 +1,16 @@
 //! The optimizer with storage of its own.
 
-use patchjit::build::{Counts, EMPTY_EXIT, EMPTY_OP, Storage};
+use crate::room::{Room, grow};
 use patchjit::error::Error;
-use patchjit::ir::{
-    Block, Exit, Function, HostFunction, NONE, Op, Program, Region, Signature, Tag,
-};
+use patchjit::ir::Program;
 use patchjit::optimize::{self, Options, Report};
-use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
 use std::time::{Duration, Instant};
 
 /// Storage for one optimized program, which may be used again for the next.
 #[derive(Debug, Default)]
 pub struct Optimizer {
-    functions: Vec<Function>,
-    blocks: Vec<Block>,
-    ops: Vec<Op>,
-    extra: Vec<u32>,
-    exits: Vec<Exit>,
-    signatures: Vec<Signature>,
-    types: Vec<Type>,
-    regions: Vec<Region>,
-    hosts: Vec<HostFunction>,
-    tags: Vec<Tag>,
-    positions: Vec<u32>,
+    room: Room,
     words: Vec<u32>,
     facts: Vec<u32>,
     report: Report,
@@ -71,25 +58,11 @@ impl Optimizer {
         options: &Options,
     ) -> Result<Verified<'a>, Error> {
         let start = Instant::now();
-        let storage = Storage {
-            functions: &mut self.functions,
-            blocks: &mut self.blocks,
-            ops: &mut self.ops,
-            extra: &mut self.extra,
-            exits: &mut self.exits,
-            signatures: &mut self.signatures,
-            types: &mut self.types,
-            regions: &mut self.regions,
-            hosts: &mut self.hosts,
-            tags: &mut self.tags,
-            positions: &mut self.positions,
-        };
-        let optimized = optimize::optimize(verified, options, &mut self.words, storage)?;
+        let optimized =
+            optimize::optimize(verified, options, &mut self.words, self.room.storage())?;
         self.report = *optimized.report();
         let needed = verify::workspace_words(optimized.program());
-        if self.facts.len() < needed {
-            self.facts.resize(needed, 0);
-        }
+        grow(&mut self.facts, needed, 0);
         let verified = optimized.verify(&mut self.facts)?;
         self.time = start.elapsed();
         Ok(verified)
@@ -97,36 +70,8 @@ impl Optimizer {
 
     /// Sees to it that there is room for a program, optimized.
     pub fn make_room(&mut self, verified: &Verified<'_>) {
-        let Counts {
-            functions,
-            blocks,
-            ops,
-            extra,
-            exits,
-            signatures,
-            types,
-            regions,
-            hosts,
-            tags,
-        } = optimize::storage(verified);
-        grow(&mut self.functions, functions, Function::default());
-        grow(&mut self.blocks, blocks, Block::default());
-        grow(&mut self.ops, ops, EMPTY_OP);
-        grow(&mut self.extra, extra, 0);
-        grow(&mut self.exits, exits, EMPTY_EXIT);
-        grow(&mut self.signatures, signatures, Signature::default());
-        grow(&mut self.types, types, Type::I32);
-        grow(&mut self.regions, regions, Region::default());
-        grow(&mut self.hosts, hosts, HostFunction::default());
-        grow(&mut self.tags, tags, Tag::default());
-        grow(&mut self.positions, ops, NONE);
+        self.room.make(&optimize::storage(verified));
         grow(&mut self.words, optimize::words(verified), 0);
-    }
-}
-
-fn grow<T: Clone>(storage: &mut Vec<T>, length: usize, item: T) {
-    if storage.len() < length {
-        storage.resize(length, item);
     }
 }
 
