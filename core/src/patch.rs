@@ -549,6 +549,14 @@ impl<'c> Patcher<'c> {
         self.longest = u32::try_from(bytes).unwrap_or(u32::MAX);
     }
 
+    /// Which jump table's template reaches across the code that is written from now on.
+    pub fn jump_table(&self) -> Machine {
+        match self.longest <= self.set.distances.table_reach() {
+            true => Machine::JumpTable,
+            false => Machine::JumpTableFar,
+        }
+    }
+
     /// Writes a jump that leads so far from itself.
     pub fn jump_away(&mut self, distance: i64) -> Result<(), Fault> {
         let distances = self.set.distances;

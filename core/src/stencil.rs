@@ -177,11 +177,13 @@ pub enum Machine {
     ChooseGeF,
     /// Jumps to the target, farther than [`Machine::Jump`] does; where that reaches across all code there is none.
     JumpFar,
+    /// [`Machine::JumpTable`] for a table that is farther away than that one leads; where it reaches across all code there is none.
+    JumpTableFar,
 }
 
 impl Machine {
     /// How many machine forms there are.
-    pub const COUNT: usize = Machine::JumpFar as usize + 1;
+    pub const COUNT: usize = Machine::JumpTableFar as usize + 1;
 
     /// All of them, in the order of their encoding.
     #[rustfmt::skip]
@@ -195,7 +197,7 @@ impl Machine {
             JumpByteEq, JumpByteNe, CompareI32, CompareI64, CompareI32Immediate, CompareI64Immediate, CompareF32, CompareF64,
             CompareBits,
             ChooseEq, ChooseNe, ChooseLtS, ChooseLtU, ChooseGtS, ChooseGtU, ChooseLeS, ChooseLeU, ChooseGeS, ChooseGeU,
-            ChooseGtF, ChooseGeF, JumpFar,
+            ChooseGtF, ChooseGeF, JumpFar, JumpTableFar,
         ]
     };
 }

@@ -6,7 +6,7 @@ use crate::table::*;
 /// The stencils for Armv8.0-A with floating point under the AAPCS64 conventions.
 pub static AARCH64_AAPCS: StencilSet = StencilSet {
     target: "aarch64-aapcs",
-    digest: "d81bff5ab6fbba35cf0e911f5f40058b12785447ebbdc664179486ff35c0465d",
+    digest: "f25d32fb5737df35a6d19921abffaef9ad8dd19be1fcc8daae0cafd9aeda5db7",
     registers: AARCH64_AAPCS_REGISTERS,
     distances: Distances::Fields,
     forms: &FORMS,
@@ -19,78 +19,78 @@ pub static AARCH64_AAPCS: StencilSet = StencilSet {
 
 #[rustfmt::skip]
 static FORMS: [u16; Form::COUNT] = [
-    40, 43, X, X, X, 41, X, X, X, X, 42, X, X, X, X, 73, X, X, X, X,
-    74, X, X, X, X, 44, 50, X, X, X, 45, 51, X, X, X, 46, 52, X, X, X,
-    53, 61, X, X, X, 54, 62, X, X, X, 55, 63, X, X, X, 69, 71, X, X, X,
-    56, 64, X, X, X, 108, 148, 128, 184, X, 109, 149, 129, 185, X, 110, 150, 130, 168, X,
-    111, 151, 131, 169, X, 112, 152, 132, 170, X, 113, 153, 133, 171, X, 114, 154, 134, 172, X,
-    115, 155, 135, 173, X, 116, 156, 136, 174, X, 117, 157, 137, 175, X, 188, X, 190, X, 191,
-    95, X, X, X, X, 97, X, X, X, X, 99, X, X, X, X, 101, X, X, X, X,
-    103, X, X, X, X, 104, X, X, X, X, 105, X, X, X, X, 40, 43, X, X, X,
-    41, X, X, X, X, 42, X, X, X, X, 75, X, X, X, X, 76, X, X, X, X,
-    44, 47, X, X, X, 45, 48, X, X, X, 46, 49, X, X, X, 57, 65, X, X, X,
-    58, 66, X, X, X, 59, 67, X, X, X, 70, 72, X, X, X, 60, 68, X, X, X,
-    118, 158, 138, 186, X, 119, 159, 139, 187, X, 120, 160, 140, 176, X, 121, 161, 141, 177, X,
-    122, 162, 142, 178, X, 123, 163, 143, 179, X, 124, 164, 144, 180, X, 125, 165, 145, 181, X,
-    126, 166, 146, 182, X, 127, 167, 147, 183, X, 189, X, 192, X, 193, 96, X, X, X, X,
-    98, X, X, X, X, 100, X, X, X, X, 102, X, X, X, X, 104, X, X, X, X,
-    105, X, X, X, X, 106, X, X, X, X, 0, X, X, X, X, 106, X, X, X, X,
-    107, X, X, X, X, 215, X, X, X, X, 216, X, X, X, X, 217, X, X, X, X,
-    218, X, X, X, X, 219, X, X, X, X, 220, X, X, X, X, 227, X, X, X, X,
-    229, X, X, X, X, 230, X, X, X, X, 231, X, X, X, X, 234, X, X, X, X,
-    233, X, X, X, X, 235, X, X, X, X, 232, X, X, X, X, 243, X, X, X, X,
-    245, X, 257, X, 258, 246, X, 258, X, 257, 247, X, 261, X, 269, 249, X, 263, X, 271,
-    248, X, 262, X, 270, 250, X, 264, X, 272, 221, X, X, X, X, 222, X, X, X, X,
-    223, X, X, X, X, 224, X, X, X, X, 225, X, X, X, X, 226, X, X, X, X,
-    228, X, X, X, X, 236, X, X, X, X, 237, X, X, X, X, 238, X, X, X, X,
-    241, X, X, X, X, 240, X, X, X, X, 242, X, X, X, X, 239, X, X, X, X,
-    244, X, X, X, X, 251, X, 259, X, 260, 252, X, 260, X, 259, 253, X, 265, X, 273,
-    255, X, 267, X, 275, 254, X, 266, X, 274, 256, X, 268, X, 276, 287, X, X, X, X,
-    288, X, X, X, X, 289, X, X, X, X, 290, X, X, X, X, 291, X, X, X, X,
-    292, X, X, X, X, 293, X, X, X, X, 294, X, X, X, X, 279, X, X, X, X,
-    280, X, X, X, X, 281, X, X, X, X, 282, X, X, X, X, 283, X, X, X, X,
-    284, X, X, X, X, 285, X, X, X, X, 286, X, X, X, X, 277, X, X, X, X,
-    278, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
-    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 77, 81, X, X, X,
-    78, 82, X, X, X, 85, X, X, X, X, 87, X, X, X, X, 88, X, X, X, X,
-    91, X, X, X, X, 92, X, X, X, X, 79, 83, X, X, X, 80, 84, X, X, X,
-    86, X, X, X, X, 89, X, X, X, X, 90, X, X, X, X, 93, X, X, X, X,
-    94, X, X, X, X, 295, X, X, X, X, 296, X, X, X, X, 297, X, X, X, X,
-    298, X, X, X, X, 299, X, X, X, X, 301, X, X, X, X, 300, X, X, X, X,
-    302, X, X, X, X, 316, 309, X, X, X, 311, 304, X, X, X, 312, 305, X, X, X,
-    313, 306, X, X, X, 314, 307, X, X, X, 317, 310, X, X, X, 311, 304, X, X, X,
-    312, 305, X, X, X, 313, 306, X, X, X, 314, 307, X, X, X, 315, 308, X, X, X,
-    316, 309, X, X, X, 320, 318, X, X, X, 321, 319, X, X, X, 332, 328, X, X, X,
-    330, 326, X, X, X, 331, 327, X, X, X, 333, 329, X, X, X, 330, 326, X, X, X,
-    331, 327, X, X, X, 332, 328, X, X, X, 324, 322, X, X, X, 325, 323, X, X, X,
-    316, 309, X, X, X, 311, 304, X, X, X, 312, 305, X, X, X, 313, 306, X, X, X,
-    314, 307, X, X, X, 317, 310, X, X, X, 311, 304, X, X, X, 312, 305, X, X, X,
+    41, 44, X, X, X, 42, X, X, X, X, 43, X, X, X, X, 74, X, X, X, X,
+    75, X, X, X, X, 45, 51, X, X, X, 46, 52, X, X, X, 47, 53, X, X, X,
+    54, 62, X, X, X, 55, 63, X, X, X, 56, 64, X, X, X, 70, 72, X, X, X,
+    57, 65, X, X, X, 109, 149, 129, 185, X, 110, 150, 130, 186, X, 111, 151, 131, 169, X,
+    112, 152, 132, 170, X, 113, 153, 133, 171, X, 114, 154, 134, 172, X, 115, 155, 135, 173, X,
+    116, 156, 136, 174, X, 117, 157, 137, 175, X, 118, 158, 138, 176, X, 189, X, 191, X, 192,
+    96, X, X, X, X, 98, X, X, X, X, 100, X, X, X, X, 102, X, X, X, X,
+    104, X, X, X, X, 105, X, X, X, X, 106, X, X, X, X, 41, 44, X, X, X,
+    42, X, X, X, X, 43, X, X, X, X, 76, X, X, X, X, 77, X, X, X, X,
+    45, 48, X, X, X, 46, 49, X, X, X, 47, 50, X, X, X, 58, 66, X, X, X,
+    59, 67, X, X, X, 60, 68, X, X, X, 71, 73, X, X, X, 61, 69, X, X, X,
+    119, 159, 139, 187, X, 120, 160, 140, 188, X, 121, 161, 141, 177, X, 122, 162, 142, 178, X,
+    123, 163, 143, 179, X, 124, 164, 144, 180, X, 125, 165, 145, 181, X, 126, 166, 146, 182, X,
+    127, 167, 147, 183, X, 128, 168, 148, 184, X, 190, X, 193, X, 194, 97, X, X, X, X,
+    99, X, X, X, X, 101, X, X, X, X, 103, X, X, X, X, 105, X, X, X, X,
+    106, X, X, X, X, 107, X, X, X, X, 0, X, X, X, X, 107, X, X, X, X,
+    108, X, X, X, X, 216, X, X, X, X, 217, X, X, X, X, 218, X, X, X, X,
+    219, X, X, X, X, 220, X, X, X, X, 221, X, X, X, X, 228, X, X, X, X,
+    230, X, X, X, X, 231, X, X, X, X, 232, X, X, X, X, 235, X, X, X, X,
+    234, X, X, X, X, 236, X, X, X, X, 233, X, X, X, X, 244, X, X, X, X,
+    246, X, 258, X, 259, 247, X, 259, X, 258, 248, X, 262, X, 270, 250, X, 264, X, 272,
+    249, X, 263, X, 271, 251, X, 265, X, 273, 222, X, X, X, X, 223, X, X, X, X,
+    224, X, X, X, X, 225, X, X, X, X, 226, X, X, X, X, 227, X, X, X, X,
+    229, X, X, X, X, 237, X, X, X, X, 238, X, X, X, X, 239, X, X, X, X,
+    242, X, X, X, X, 241, X, X, X, X, 243, X, X, X, X, 240, X, X, X, X,
+    245, X, X, X, X, 252, X, 260, X, 261, 253, X, 261, X, 260, 254, X, 266, X, 274,
+    256, X, 268, X, 276, 255, X, 267, X, 275, 257, X, 269, X, 277, 288, X, X, X, X,
+    289, X, X, X, X, 290, X, X, X, X, 291, X, X, X, X, 292, X, X, X, X,
+    293, X, X, X, X, 294, X, X, X, X, 295, X, X, X, X, 280, X, X, X, X,
+    281, X, X, X, X, 282, X, X, X, X, 283, X, X, X, X, 284, X, X, X, X,
+    285, X, X, X, X, 286, X, X, X, X, 287, X, X, X, X, 278, X, X, X, X,
+    279, X, X, X, X, 7, X, X, X, X, 8, X, X, X, X, 9, X, X, X, X,
+    10, X, X, X, X, 0, X, X, X, X, 0, X, X, X, X, 78, 82, X, X, X,
+    79, 83, X, X, X, 86, X, X, X, X, 88, X, X, X, X, 89, X, X, X, X,
+    92, X, X, X, X, 93, X, X, X, X, 80, 84, X, X, X, 81, 85, X, X, X,
+    87, X, X, X, X, 90, X, X, X, X, 91, X, X, X, X, 94, X, X, X, X,
+    95, X, X, X, X, 296, X, X, X, X, 297, X, X, X, X, 298, X, X, X, X,
+    299, X, X, X, X, 300, X, X, X, X, 302, X, X, X, X, 301, X, X, X, X,
+    303, X, X, X, X, 317, 310, X, X, X, 312, 305, X, X, X, 313, 306, X, X, X,
+    314, 307, X, X, X, 315, 308, X, X, X, 318, 311, X, X, X, 312, 305, X, X, X,
     313, 306, X, X, X, 314, 307, X, X, X, 315, 308, X, X, X, 316, 309, X, X, X,
-    320, 318, X, X, X, 321, 319, X, X, X, 332, 328, X, X, X, 330, 326, X, X, X,
-    331, 327, X, X, X, 333, 329, X, X, X, 330, 326, X, X, X, 331, 327, X, X, X,
-    332, 328, X, X, X, 324, 322, X, X, X, 325, 323, X, X, X, X, 335, X, X, X,
-    X, 337, X, X, X, X, 343, X, X, X, X, 347, X, X, X, X, 348, X, X, X,
-    X, 344, X, X, X, X, 339, X, X, X, X, 341, X, X, X, X, 336, X, X, X,
-    X, 338, X, X, X, X, 345, X, X, X, X, 349, X, X, X, X, 350, X, X, X,
-    X, 346, X, X, X, X, 340, X, X, X, X, 342, X, X, X, X, X, X, X, X,
+    317, 310, X, X, X, 321, 319, X, X, X, 322, 320, X, X, X, 333, 329, X, X, X,
+    331, 327, X, X, X, 332, 328, X, X, X, 334, 330, X, X, X, 331, 327, X, X, X,
+    332, 328, X, X, X, 333, 329, X, X, X, 325, 323, X, X, X, 326, 324, X, X, X,
+    317, 310, X, X, X, 312, 305, X, X, X, 313, 306, X, X, X, 314, 307, X, X, X,
+    315, 308, X, X, X, 318, 311, X, X, X, 312, 305, X, X, X, 313, 306, X, X, X,
+    314, 307, X, X, X, 315, 308, X, X, X, 316, 309, X, X, X, 317, 310, X, X, X,
+    321, 319, X, X, X, 322, 320, X, X, X, 333, 329, X, X, X, 331, 327, X, X, X,
+    332, 328, X, X, X, 334, 330, X, X, X, 331, 327, X, X, X, 332, 328, X, X, X,
+    333, 329, X, X, X, 325, 323, X, X, X, 326, 324, X, X, X, X, 336, X, X, X,
+    X, 338, X, X, X, X, 344, X, X, X, X, 348, X, X, X, X, 349, X, X, X,
+    X, 345, X, X, X, X, 340, X, X, X, X, 342, X, X, X, X, 337, X, X, X,
+    X, 339, X, X, X, X, 346, X, X, X, X, 350, X, X, X, X, 351, X, X, X,
+    X, 347, X, X, X, X, 341, X, X, X, X, 343, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, 194, X, X, X, X, 194, X, X, X, X, 195, X, X, X, X,
-    195, X, X, X, X, 194, X, X, X, X, 334, X, X, X, X, X, X, X, X, X,
+    X, X, X, X, X, 195, X, X, X, X, 195, X, X, X, X, 196, X, X, X, X,
+    196, X, X, X, X, 195, X, X, X, X, 335, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
-    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 191, X, 190,
+    X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 192, X, 191,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, X,
     X, X, X, X, X, X, X, X, X, X, X, X, X, X, X, 0, 1, 2, 3, 4,
-    5, 6, 11, 12, 13, 14, 303, 32, 33, 30, 31, 28, 29, 15, 16, 19, 20, 17, 18, 21,
-    22, 23, 24, 25, 26, 27, 36, 37, 38, 39, 34, 35, 196, 197, 198, 199, 200, 201, 202, 203,
-    204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, X,
+    5, 6, 11, 12, 13, 14, 304, 33, 34, 30, 31, 28, 29, 15, 16, 19, 20, 17, 18, 21,
+    22, 23, 24, 25, 26, 27, 37, 38, 39, 40, 35, 36, 197, 198, 199, 200, 201, 202, 203, 204,
+    205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, X, 32,
 ];
 
 #[rustfmt::skip]
-static FAMILIES: [Family; 351] = settle([
+static FAMILIES: [Family; 352] = settle([
     family(0, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveInt
     family(1, 1, 1, b"ff--", [0xbfffffff, 0xbfffffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.MoveFloat
     family(2, 1, 1, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.ConstZero
@@ -123,329 +123,330 @@ static FAMILIES: [Family; 351] = settle([
     family(47, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // machine.Unreachable
     family(48, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // machine.Jump
     family(49, 1, 1, b"ii--", [0xff8ffff, 0xff8ffff, ALL, ALL], N, 0, 0x20000, I0, 1), // machine.JumpTable
-    family(50, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 1), // machine.JumpBitsSet
-    family(51, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 1), // machine.JumpBitsClear
-    family(52, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 1), // machine.JumpByteEq
-    family(53, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 1), // machine.JumpByteNe
-    family(54, 2, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x20000, Immediate::PiecesBits32, 0), // machine.StoreStatus
-    family(56, 2, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x20000, Immediate::PiecesBits32, 0), // machine.StoreExitNumber
-    family(58, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x20000, I0, 1), // machine.ChargeFuel
-    family(59, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x20000, I0, 1), // machine.Poll
-    family(60, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
-    family(61, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
-    family(62, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
-    family(63, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.add.Immediate
-    family(67, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
-    family(68, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
-    family(69, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
-    family(70, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.and.Immediate
-    family(72, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.or.Immediate
-    family(74, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.xor.Immediate
-    family(76, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.and.Immediate
-    family(78, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.or.Immediate
-    family(80, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.xor.Immediate
-    family(82, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.shl.Registers
-    family(83, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.shr_s.Registers
-    family(84, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.shr_u.Registers
-    family(85, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.rotr.Registers
-    family(86, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.shl.Registers
-    family(87, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.shr_s.Registers
-    family(88, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.shr_u.Registers
-    family(89, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.rotr.Registers
-    family(90, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Left32, 0), // i32.shl.Immediate
-    family(91, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Shift, 0), // i32.shr_s.Immediate
-    family(92, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Shift, 0), // i32.shr_u.Immediate
-    family(93, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Rotation, 0), // i32.rotr.Immediate
-    family(94, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Left64, 0), // i64.shl.Immediate
-    family(95, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Shift, 0), // i64.shr_s.Immediate
-    family(96, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Shift, 0), // i64.shr_u.Immediate
-    family(97, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Rotation, 0), // i64.rotr.Immediate
-    family(98, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i32.rotl.Registers
-    family(99, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i64.rotl.Registers
-    family(100, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::RotationLeft32, 0), // i32.rotl.Immediate
-    family(101, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::RotationLeft64, 0), // i64.rotl.Immediate
-    family(102, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.mul_high_s.Registers
-    family(103, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.mul_high_u.Registers
-    family(104, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.mul_high_s.Registers
-    family(105, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.mul_high_u.Registers
-    family(106, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
-    family(107, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 1), // i32.sub_checked.Registers
-    family(108, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
-    family(109, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 1), // i64.sub_checked.Registers
-    family(110, 3, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.add_checked.Immediate
-    family(113, 3, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.sub_checked.Immediate
-    family(116, 3, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.add_checked.Immediate
-    family(119, 3, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.sub_checked.Immediate
-    family(122, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 1), // i32.mul_checked.Registers
-    family(123, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x40020000, I0, 1), // i64.mul_checked.Registers
-    family(124, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.div_s.Registers
-    family(125, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.div_u.Registers
-    family(126, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.div_s.Registers
-    family(127, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.div_u.Registers
-    family(128, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i32.rem_s.Registers
-    family(129, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i32.rem_u.Registers
-    family(130, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i64.rem_s.Registers
-    family(131, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i64.rem_u.Registers
-    family(132, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.clz.Registers
-    family(133, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.clz.Registers
-    family(134, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.ctz.Registers
-    family(135, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.ctz.Registers
-    family(136, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x4000000000000000, I0, 0), // i32.popcnt.Registers
-    family(137, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x4000000000000000, I0, 0), // i64.popcnt.Registers
-    family(138, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
-    family(139, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
-    family(140, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
-    family(141, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
-    family(142, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
-    family(143, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
-    family(144, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
-    family(145, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
-    family(146, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
-    family(147, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
-    family(148, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
-    family(149, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
-    family(150, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
-    family(151, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
-    family(152, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
-    family(153, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
-    family(154, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
-    family(155, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
-    family(156, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
-    family(157, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
-    family(158, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
-    family(159, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
-    family(160, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
-    family(161, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
-    family(162, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
-    family(163, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
-    family(164, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
-    family(165, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
-    family(166, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
-    family(167, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
-    family(168, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
-    family(169, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
-    family(170, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
-    family(171, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
-    family(172, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
-    family(173, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
-    family(174, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
-    family(175, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
-    family(176, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
-    family(177, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
-    family(178, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
-    family(179, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
-    family(180, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
-    family(181, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
-    family(182, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
-    family(183, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
-    family(184, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
-    family(185, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.eq.Immediate
-    family(189, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.ne.Immediate
-    family(193, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.lt_s.Immediate
-    family(197, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.lt_u.Immediate
-    family(201, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.gt_s.Immediate
-    family(205, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.gt_u.Immediate
-    family(209, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.le_s.Immediate
-    family(213, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.le_u.Immediate
-    family(217, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.ge_s.Immediate
-    family(221, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.ge_u.Immediate
-    family(225, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.eq.Immediate
-    family(229, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.ne.Immediate
-    family(233, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.lt_s.Immediate
-    family(237, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.lt_u.Immediate
-    family(241, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.gt_s.Immediate
-    family(245, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.gt_u.Immediate
-    family(249, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.le_s.Immediate
-    family(253, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.le_u.Immediate
-    family(257, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.ge_s.Immediate
-    family(261, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.ge_u.Immediate
-    family(265, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.lt_s.JumpImmediate
-    family(269, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.lt_u.JumpImmediate
-    family(273, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.gt_s.JumpImmediate
-    family(277, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.gt_u.JumpImmediate
-    family(281, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.le_s.JumpImmediate
-    family(285, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.le_u.JumpImmediate
-    family(289, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.ge_s.JumpImmediate
-    family(293, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.ge_u.JumpImmediate
-    family(297, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.lt_s.JumpImmediate
-    family(301, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.lt_u.JumpImmediate
-    family(305, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.gt_s.JumpImmediate
-    family(309, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.gt_u.JumpImmediate
-    family(313, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.le_s.JumpImmediate
-    family(317, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.le_u.JumpImmediate
-    family(321, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.ge_s.JumpImmediate
-    family(325, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.ge_u.JumpImmediate
-    family(329, 5, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.eq.JumpImmediate
-    family(334, 5, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.ne.JumpImmediate
-    family(339, 5, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.eq.JumpImmediate
-    family(344, 5, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.ne.JumpImmediate
-    family(349, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
-    family(350, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
-    family(351, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
-    family(352, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
-    family(353, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
-    family(354, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
-    family(355, 1, 1, b"iiii", [0xff9ffff, 0xff9ffff, 0xff9ffff, 0xff9ffff], N, 0, 0x0, I0, 0), // i64.select.Registers
-    family(356, 1, 1, b"fiff", [0x3fffffff, 0xff9ffff, 0x3fffffff, 0x3fffffff], N, 0, 0x0, I0, 0), // f64.select.Registers
-    family(357, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareI32
-    family(358, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareI64
-    family(359, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // machine.CompareI32Immediate
-    family(363, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // machine.CompareI64Immediate
-    family(367, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareF32
-    family(368, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareF64
-    family(369, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 0), // machine.CompareBits
-    family(370, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseEq
-    family(371, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseNe
-    family(372, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLtS
-    family(373, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLtU
-    family(374, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtS
-    family(375, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtU
-    family(376, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeS
-    family(377, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeU
-    family(378, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeS
-    family(379, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeU
-    family(380, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtF
-    family(381, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeF
-    family(382, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
-    family(383, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.sub.Registers
-    family(384, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
-    family(385, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.div.Registers
-    family(386, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
-    family(387, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
-    family(388, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
-    family(389, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.sub.Registers
-    family(390, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
-    family(391, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.div.Registers
-    family(392, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
-    family(393, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
-    family(394, 3, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x4000000000000000, I0, 0), // f32.copysign.Registers
-    family(397, 3, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x4000000000000000, I0, 0), // f64.copysign.Registers
-    family(400, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.abs.Registers
-    family(401, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.neg.Registers
-    family(402, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
-    family(403, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
-    family(404, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
-    family(405, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
-    family(406, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
-    family(407, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.abs.Registers
-    family(408, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.neg.Registers
-    family(409, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
-    family(410, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
-    family(411, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
-    family(412, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
-    family(413, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
-    family(414, 1, 1, b"ff--", [0xbfffffff, 0xbfffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 0), // f32.canonicalize.Registers
-    family(415, 1, 1, b"ff--", [0xbfffffff, 0xbfffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 0), // f64.canonicalize.Registers
-    family(416, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.eq.Registers
-    family(417, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.ne.Registers
-    family(418, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
-    family(419, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
-    family(420, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
-    family(421, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
-    family(422, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.eq.Registers
-    family(423, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.ne.Registers
-    family(424, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
-    family(425, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
-    family(426, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
-    family(427, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
-    family(428, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
-    family(429, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
-    family(430, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
-    family(431, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
-    family(432, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
-    family(433, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
-    family(434, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
-    family(435, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
-    family(436, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
-    family(437, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
-    family(438, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
-    family(439, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
-    family(440, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
-    family(441, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
-    family(442, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
-    family(443, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
-    family(444, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
-    family(445, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
-    family(446, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
-    family(447, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
-    family(448, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
-    family(449, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
-    family(450, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
-    family(451, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_u.Registers
-    family(452, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
-    family(453, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_u.Registers
-    family(454, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
-    family(455, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_u.Registers
-    family(456, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
-    family(457, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_u.Registers
-    family(458, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.trunc_sat_f32_s.Registers
-    family(459, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.trunc_sat_f32_u.Registers
-    family(460, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.trunc_sat_f64_s.Registers
-    family(461, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.trunc_sat_f64_u.Registers
-    family(462, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.trunc_sat_f32_s.Registers
-    family(463, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.trunc_sat_f32_u.Registers
-    family(464, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.trunc_sat_f64_s.Registers
-    family(465, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.trunc_sat_f64_u.Registers
-    family(466, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x20000, I0, 1), // i32.trunc_f32_s.Registers
-    family(467, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x20000, I0, 1), // i32.trunc_f32_u.Registers
-    family(468, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x20000, I0, 1), // i32.trunc_f64_s.Registers
-    family(469, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x20000, I0, 1), // i32.trunc_f64_u.Registers
-    family(470, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 1), // i64.trunc_f32_s.Registers
-    family(471, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 1), // i64.trunc_f64_s.Registers
-    family(472, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 1), // i64.trunc_f32_u.Registers
-    family(473, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 1), // i64.trunc_f64_u.Registers
-    family(474, 5, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // machine.Address
-    family(479, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load8_s.Immediate
-    family(482, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load8_u.Immediate
-    family(485, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load16_s.Immediate
-    family(488, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load16_u.Immediate
-    family(491, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load32_s.Immediate
-    family(494, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load32_u.Immediate
-    family(497, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load.Immediate
-    family(500, 5, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load8_s.Registers
-    family(505, 5, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load8_u.Registers
-    family(510, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load16_s.Registers
-    family(516, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load16_u.Registers
-    family(522, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load32_s.Registers
-    family(528, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load32_u.Registers
-    family(534, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load.Registers
-    family(540, 3, 1, b"fi--", [0xbfffffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // f32.load.Immediate
-    family(543, 3, 1, b"fi--", [0xbfffffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // f64.load.Immediate
-    family(546, 6, 1, b"fiis", [0xbfffffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // f32.load.Registers
-    family(552, 6, 1, b"fiis", [0xbfffffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // f64.load.Registers
-    family(558, 3, 0, b"if--", [0x1ff9ffff, 0xbfffffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // f32.store.Immediate
-    family(561, 3, 0, b"if--", [0x1ff9ffff, 0xbfffffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // f64.store.Immediate
-    family(564, 6, 0, b"iisf", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xbfffffff], N, 0, 0x20000, Immediate::Pieces32, 0), // f32.store.Registers
-    family(570, 6, 0, b"iisf", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xbfffffff], N, 0, 0x20000, Immediate::Pieces32, 0), // f64.store.Registers
-    family(576, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store8.Immediate
-    family(579, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store16.Immediate
-    family(582, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store32.Immediate
-    family(585, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store.Immediate
-    family(588, 5, 0, b"iisi", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xff9ffff], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store8.Registers
-    family(593, 6, 0, b"iisi", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xff9ffff], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store16.Registers
-    family(599, 6, 0, b"iisi", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xff9ffff], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store32.Registers
-    family(605, 6, 0, b"iisi", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xff9ffff], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store.Registers
-    family(611, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
-    family(612, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.atomic_load.Immediate
-    family(615, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.atomic_load.Immediate
-    family(618, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.atomic_store.Immediate
-    family(621, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.atomic_store.Immediate
-    family(624, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i32.atomic_xchg.Immediate
-    family(627, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i64.atomic_xchg.Immediate
-    family(630, 3, 1, b"iiii", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0xff9ffff], N, 14, 0x40020000, Immediate::Pieces32, 0), // i32.atomic_cmpxchg.Immediate
-    family(633, 3, 1, b"iiii", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0xff9ffff], N, 14, 0x40020000, Immediate::Pieces32, 0), // i64.atomic_cmpxchg.Immediate
-    family(636, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i32.atomic_add.Immediate
-    family(639, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i32.atomic_xor.Immediate
-    family(642, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i64.atomic_add.Immediate
-    family(645, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i64.atomic_xor.Immediate
-    family(648, 3, 1, b"iii-", [0xff97fff, 0x1ff97fff, 0xff97fff, ALL], N, 6, 0x40028000, Immediate::Pieces32, 0), // i32.atomic_and.Immediate
-    family(651, 3, 1, b"iii-", [0xff97fff, 0x1ff97fff, 0xff97fff, ALL], N, 6, 0x40028000, Immediate::Pieces32, 0), // i32.atomic_or.Immediate
-    family(654, 3, 1, b"iii-", [0xff97fff, 0x1ff97fff, 0xff97fff, ALL], N, 6, 0x40028000, Immediate::Pieces32, 0), // i64.atomic_and.Immediate
-    family(657, 3, 1, b"iii-", [0xff97fff, 0x1ff97fff, 0xff97fff, ALL], N, 6, 0x40028000, Immediate::Pieces32, 0), // i64.atomic_or.Immediate
+    family(50, 1, 1, b"ii--", [0xff8ffff, 0xff8ffff, ALL, ALL], N, 0, 0x40020000, I0, 1), // machine.JumpTableFar
+    family(51, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 1), // machine.JumpBitsSet
+    family(52, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 1), // machine.JumpBitsClear
+    family(53, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 1), // machine.JumpByteEq
+    family(54, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 1), // machine.JumpByteNe
+    family(55, 2, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x20000, Immediate::PiecesBits32, 0), // machine.StoreStatus
+    family(57, 2, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x20000, Immediate::PiecesBits32, 0), // machine.StoreExitNumber
+    family(59, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x20000, I0, 1), // machine.ChargeFuel
+    family(60, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x20000, I0, 1), // machine.Poll
+    family(61, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.add.Registers
+    family(62, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.sub.Registers
+    family(63, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.mul.Registers
+    family(64, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.add.Immediate
+    family(68, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.and.Registers
+    family(69, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.or.Registers
+    family(70, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.xor.Registers
+    family(71, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.and.Immediate
+    family(73, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.or.Immediate
+    family(75, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.xor.Immediate
+    family(77, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.and.Immediate
+    family(79, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.or.Immediate
+    family(81, 2, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.xor.Immediate
+    family(83, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.shl.Registers
+    family(84, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.shr_s.Registers
+    family(85, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.shr_u.Registers
+    family(86, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.rotr.Registers
+    family(87, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.shl.Registers
+    family(88, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.shr_s.Registers
+    family(89, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.shr_u.Registers
+    family(90, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.rotr.Registers
+    family(91, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Left32, 0), // i32.shl.Immediate
+    family(92, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Shift, 0), // i32.shr_s.Immediate
+    family(93, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Shift, 0), // i32.shr_u.Immediate
+    family(94, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Rotation, 0), // i32.rotr.Immediate
+    family(95, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Left64, 0), // i64.shl.Immediate
+    family(96, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Shift, 0), // i64.shr_s.Immediate
+    family(97, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Shift, 0), // i64.shr_u.Immediate
+    family(98, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::Rotation, 0), // i64.rotr.Immediate
+    family(99, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i32.rotl.Registers
+    family(100, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i64.rotl.Registers
+    family(101, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::RotationLeft32, 0), // i32.rotl.Immediate
+    family(102, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, Immediate::RotationLeft64, 0), // i64.rotl.Immediate
+    family(103, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.mul_high_s.Registers
+    family(104, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.mul_high_u.Registers
+    family(105, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.mul_high_s.Registers
+    family(106, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.mul_high_u.Registers
+    family(107, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 1), // i32.add_checked.Registers
+    family(108, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 1), // i32.sub_checked.Registers
+    family(109, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 1), // i64.add_checked.Registers
+    family(110, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 1), // i64.sub_checked.Registers
+    family(111, 3, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.add_checked.Immediate
+    family(114, 3, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.sub_checked.Immediate
+    family(117, 3, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.add_checked.Immediate
+    family(120, 3, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.sub_checked.Immediate
+    family(123, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 1), // i32.mul_checked.Registers
+    family(124, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x40020000, I0, 1), // i64.mul_checked.Registers
+    family(125, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.div_s.Registers
+    family(126, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.div_u.Registers
+    family(127, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.div_s.Registers
+    family(128, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.div_u.Registers
+    family(129, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i32.rem_s.Registers
+    family(130, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i32.rem_u.Registers
+    family(131, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i64.rem_s.Registers
+    family(132, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x20000, I0, 0), // i64.rem_u.Registers
+    family(133, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.clz.Registers
+    family(134, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.clz.Registers
+    family(135, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.ctz.Registers
+    family(136, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.ctz.Registers
+    family(137, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x4000000000000000, I0, 0), // i32.popcnt.Registers
+    family(138, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x4000000000000000, I0, 0), // i64.popcnt.Registers
+    family(139, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap.Registers
+    family(140, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.bswap.Registers
+    family(141, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.bswap16.Registers
+    family(142, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend8_s.Registers
+    family(143, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend16_s.Registers
+    family(144, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend32_s.Registers
+    family(145, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.extend_i32_u.Registers
+    family(146, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.eq.Registers
+    family(147, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.ne.Registers
+    family(148, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.lt_s.Registers
+    family(149, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.lt_u.Registers
+    family(150, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.gt_s.Registers
+    family(151, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.gt_u.Registers
+    family(152, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.le_s.Registers
+    family(153, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.le_u.Registers
+    family(154, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.ge_s.Registers
+    family(155, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i32.ge_u.Registers
+    family(156, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.eq.Registers
+    family(157, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.ne.Registers
+    family(158, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.lt_s.Registers
+    family(159, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.lt_u.Registers
+    family(160, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.gt_s.Registers
+    family(161, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.gt_u.Registers
+    family(162, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.le_s.Registers
+    family(163, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.le_u.Registers
+    family(164, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.ge_s.Registers
+    family(165, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // i64.ge_u.Registers
+    family(166, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eq.Jump
+    family(167, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ne.Jump
+    family(168, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_s.Jump
+    family(169, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.lt_u.Jump
+    family(170, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_s.Jump
+    family(171, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.gt_u.Jump
+    family(172, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_s.Jump
+    family(173, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.le_u.Jump
+    family(174, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_s.Jump
+    family(175, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i32.ge_u.Jump
+    family(176, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eq.Jump
+    family(177, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ne.Jump
+    family(178, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_s.Jump
+    family(179, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.lt_u.Jump
+    family(180, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_s.Jump
+    family(181, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.gt_u.Jump
+    family(182, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_s.Jump
+    family(183, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.le_u.Jump
+    family(184, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_s.Jump
+    family(185, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 1), // i64.ge_u.Jump
+    family(186, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.eq.Immediate
+    family(190, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.ne.Immediate
+    family(194, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.lt_s.Immediate
+    family(198, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.lt_u.Immediate
+    family(202, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.gt_s.Immediate
+    family(206, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.gt_u.Immediate
+    family(210, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.le_s.Immediate
+    family(214, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.le_u.Immediate
+    family(218, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.ge_s.Immediate
+    family(222, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.ge_u.Immediate
+    family(226, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.eq.Immediate
+    family(230, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.ne.Immediate
+    family(234, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.lt_s.Immediate
+    family(238, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.lt_u.Immediate
+    family(242, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.gt_s.Immediate
+    family(246, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.gt_u.Immediate
+    family(250, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.le_s.Immediate
+    family(254, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.le_u.Immediate
+    family(258, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.ge_s.Immediate
+    family(262, 4, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.ge_u.Immediate
+    family(266, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.lt_s.JumpImmediate
+    family(270, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.lt_u.JumpImmediate
+    family(274, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.gt_s.JumpImmediate
+    family(278, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.gt_u.JumpImmediate
+    family(282, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.le_s.JumpImmediate
+    family(286, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.le_u.JumpImmediate
+    family(290, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.ge_s.JumpImmediate
+    family(294, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.ge_u.JumpImmediate
+    family(298, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.lt_s.JumpImmediate
+    family(302, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.lt_u.JumpImmediate
+    family(306, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.gt_s.JumpImmediate
+    family(310, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.gt_u.JumpImmediate
+    family(314, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.le_s.JumpImmediate
+    family(318, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.le_u.JumpImmediate
+    family(322, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.ge_s.JumpImmediate
+    family(326, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.ge_u.JumpImmediate
+    family(330, 5, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.eq.JumpImmediate
+    family(335, 5, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i32.ne.JumpImmediate
+    family(340, 5, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.eq.JumpImmediate
+    family(345, 5, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 1), // i64.ne.JumpImmediate
+    family(350, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.eqz.Registers
+    family(351, 1, 1, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.eqz.Registers
+    family(352, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.Jump
+    family(353, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i32.eqz.JumpNot
+    family(354, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.Jump
+    family(355, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x0, I0, 1), // i64.eqz.JumpNot
+    family(356, 1, 1, b"iiii", [0xff9ffff, 0xff9ffff, 0xff9ffff, 0xff9ffff], N, 0, 0x0, I0, 0), // i64.select.Registers
+    family(357, 1, 1, b"fiff", [0x3fffffff, 0xff9ffff, 0x3fffffff, 0x3fffffff], N, 0, 0x0, I0, 0), // f64.select.Registers
+    family(358, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareI32
+    family(359, 1, 0, b"ii--", [0xff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareI64
+    family(360, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // machine.CompareI32Immediate
+    family(364, 4, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // machine.CompareI64Immediate
+    family(368, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareF32
+    family(369, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // machine.CompareF64
+    family(370, 1, 0, b"i---", [0xff9ffff, ALL, ALL, ALL], N, 0, 0x20000, Immediate::Byte, 0), // machine.CompareBits
+    family(371, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseEq
+    family(372, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseNe
+    family(373, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLtS
+    family(374, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLtU
+    family(375, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtS
+    family(376, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtU
+    family(377, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeS
+    family(378, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseLeU
+    family(379, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeS
+    family(380, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeU
+    family(381, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGtF
+    family(382, 1, 1, b"iii-", [0xff9ffff, 0xff9ffff, 0xff9ffff, ALL], N, 0, 0x0, I0, 0), // machine.ChooseGeF
+    family(383, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.add.Registers
+    family(384, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.sub.Registers
+    family(385, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.mul.Registers
+    family(386, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.div.Registers
+    family(387, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.min.Registers
+    family(388, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.max.Registers
+    family(389, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.add.Registers
+    family(390, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.sub.Registers
+    family(391, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.mul.Registers
+    family(392, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.div.Registers
+    family(393, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.min.Registers
+    family(394, 1, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.max.Registers
+    family(395, 3, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x4000000000000000, I0, 0), // f32.copysign.Registers
+    family(398, 3, 1, b"fff-", [0x3fffffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x4000000000000000, I0, 0), // f64.copysign.Registers
+    family(401, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.abs.Registers
+    family(402, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.neg.Registers
+    family(403, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.sqrt.Registers
+    family(404, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.nearest.Registers
+    family(405, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.floor.Registers
+    family(406, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.ceil.Registers
+    family(407, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.trunc.Registers
+    family(408, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.abs.Registers
+    family(409, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.neg.Registers
+    family(410, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.sqrt.Registers
+    family(411, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.nearest.Registers
+    family(412, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.floor.Registers
+    family(413, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.ceil.Registers
+    family(414, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.trunc.Registers
+    family(415, 1, 1, b"ff--", [0xbfffffff, 0xbfffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 0), // f32.canonicalize.Registers
+    family(416, 1, 1, b"ff--", [0xbfffffff, 0xbfffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 0), // f64.canonicalize.Registers
+    family(417, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.eq.Registers
+    family(418, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.ne.Registers
+    family(419, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.lt.Registers
+    family(420, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.le.Registers
+    family(421, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.gt.Registers
+    family(422, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f32.ge.Registers
+    family(423, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.eq.Registers
+    family(424, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.ne.Registers
+    family(425, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.lt.Registers
+    family(426, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.le.Registers
+    family(427, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.gt.Registers
+    family(428, 1, 1, b"iff-", [0xff9ffff, 0x3fffffff, 0x3fffffff, ALL], N, 0, 0x0, I0, 0), // f64.ge.Registers
+    family(429, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.eq.Jump
+    family(430, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ne.Jump
+    family(431, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.eq.Jump
+    family(432, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ne.Jump
+    family(433, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.Jump
+    family(434, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.Jump
+    family(435, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.Jump
+    family(436, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.Jump
+    family(437, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.Jump
+    family(438, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.Jump
+    family(439, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.Jump
+    family(440, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.Jump
+    family(441, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.lt.JumpNot
+    family(442, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.le.JumpNot
+    family(443, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.gt.JumpNot
+    family(444, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f32.ge.JumpNot
+    family(445, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.lt.JumpNot
+    family(446, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.le.JumpNot
+    family(447, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.gt.JumpNot
+    family(448, 1, 0, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 1), // f64.ge.JumpNot
+    family(449, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.demote_f64.Registers
+    family(450, 1, 1, b"ff--", [0x3fffffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.promote_f32.Registers
+    family(451, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_s.Registers
+    family(452, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i32_u.Registers
+    family(453, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_s.Registers
+    family(454, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f32.convert_i64_u.Registers
+    family(455, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_s.Registers
+    family(456, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i32_u.Registers
+    family(457, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_s.Registers
+    family(458, 1, 1, b"fi--", [0x3fffffff, 0xff9ffff, ALL, ALL], N, 0, 0x0, I0, 0), // f64.convert_i64_u.Registers
+    family(459, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.trunc_sat_f32_s.Registers
+    family(460, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.trunc_sat_f32_u.Registers
+    family(461, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.trunc_sat_f64_s.Registers
+    family(462, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i32.trunc_sat_f64_u.Registers
+    family(463, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.trunc_sat_f32_s.Registers
+    family(464, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.trunc_sat_f32_u.Registers
+    family(465, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.trunc_sat_f64_s.Registers
+    family(466, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x0, I0, 0), // i64.trunc_sat_f64_u.Registers
+    family(467, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x20000, I0, 1), // i32.trunc_f32_s.Registers
+    family(468, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x20000, I0, 1), // i32.trunc_f32_u.Registers
+    family(469, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x20000, I0, 1), // i32.trunc_f64_s.Registers
+    family(470, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x20000, I0, 1), // i32.trunc_f64_u.Registers
+    family(471, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 1), // i64.trunc_f32_s.Registers
+    family(472, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 1), // i64.trunc_f64_s.Registers
+    family(473, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 1), // i64.trunc_f32_u.Registers
+    family(474, 1, 1, b"if--", [0xff9ffff, 0x3fffffff, ALL, ALL], N, 0, 0x4000000000020000, I0, 1), // i64.trunc_f64_u.Registers
+    family(475, 5, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // machine.Address
+    family(480, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load8_s.Immediate
+    family(483, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load8_u.Immediate
+    family(486, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load16_s.Immediate
+    family(489, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load16_u.Immediate
+    family(492, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load32_s.Immediate
+    family(495, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load32_u.Immediate
+    family(498, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load.Immediate
+    family(501, 5, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load8_s.Registers
+    family(506, 5, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load8_u.Registers
+    family(511, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load16_s.Registers
+    family(517, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load16_u.Registers
+    family(523, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load32_s.Registers
+    family(529, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load32_u.Registers
+    family(535, 6, 1, b"iiis", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.load.Registers
+    family(541, 3, 1, b"fi--", [0xbfffffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // f32.load.Immediate
+    family(544, 3, 1, b"fi--", [0xbfffffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // f64.load.Immediate
+    family(547, 6, 1, b"fiis", [0xbfffffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // f32.load.Registers
+    family(553, 6, 1, b"fiis", [0xbfffffff, 0x1ff9ffff, 0xff9ffff, 0x000f], N, 0, 0x20000, Immediate::Pieces32, 0), // f64.load.Registers
+    family(559, 3, 0, b"if--", [0x1ff9ffff, 0xbfffffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // f32.store.Immediate
+    family(562, 3, 0, b"if--", [0x1ff9ffff, 0xbfffffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // f64.store.Immediate
+    family(565, 6, 0, b"iisf", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xbfffffff], N, 0, 0x20000, Immediate::Pieces32, 0), // f32.store.Registers
+    family(571, 6, 0, b"iisf", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xbfffffff], N, 0, 0x20000, Immediate::Pieces32, 0), // f64.store.Registers
+    family(577, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store8.Immediate
+    family(580, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store16.Immediate
+    family(583, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store32.Immediate
+    family(586, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store.Immediate
+    family(589, 5, 0, b"iisi", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xff9ffff], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store8.Registers
+    family(594, 6, 0, b"iisi", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xff9ffff], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store16.Registers
+    family(600, 6, 0, b"iisi", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xff9ffff], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store32.Registers
+    family(606, 6, 0, b"iisi", [0x1ff9ffff, 0xff9ffff, 0x000f, 0xff9ffff], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.store.Registers
+    family(612, 1, 0, b"----", [ALL, ALL, ALL, ALL], N, 0, 0x0, I0, 0), // fence.Registers
+    family(613, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.atomic_load.Immediate
+    family(616, 3, 1, b"ii--", [0xff9ffff, 0x1ff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.atomic_load.Immediate
+    family(619, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i32.atomic_store.Immediate
+    family(622, 3, 0, b"ii--", [0x1ff9ffff, 0xff9ffff, ALL, ALL], N, 0, 0x20000, Immediate::Pieces32, 0), // i64.atomic_store.Immediate
+    family(625, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i32.atomic_xchg.Immediate
+    family(628, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i64.atomic_xchg.Immediate
+    family(631, 3, 1, b"iiii", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0xff9ffff], N, 14, 0x40020000, Immediate::Pieces32, 0), // i32.atomic_cmpxchg.Immediate
+    family(634, 3, 1, b"iiii", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, 0xff9ffff], N, 14, 0x40020000, Immediate::Pieces32, 0), // i64.atomic_cmpxchg.Immediate
+    family(637, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i32.atomic_add.Immediate
+    family(640, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i32.atomic_xor.Immediate
+    family(643, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i64.atomic_add.Immediate
+    family(646, 3, 1, b"iii-", [0xff9ffff, 0x1ff9ffff, 0xff9ffff, ALL], N, 6, 0x40020000, Immediate::Pieces32, 0), // i64.atomic_xor.Immediate
+    family(649, 3, 1, b"iii-", [0xff97fff, 0x1ff97fff, 0xff97fff, ALL], N, 6, 0x40028000, Immediate::Pieces32, 0), // i32.atomic_and.Immediate
+    family(652, 3, 1, b"iii-", [0xff97fff, 0x1ff97fff, 0xff97fff, ALL], N, 6, 0x40028000, Immediate::Pieces32, 0), // i32.atomic_or.Immediate
+    family(655, 3, 1, b"iii-", [0xff97fff, 0x1ff97fff, 0xff97fff, ALL], N, 6, 0x40028000, Immediate::Pieces32, 0), // i64.atomic_and.Immediate
+    family(658, 3, 1, b"iii-", [0xff97fff, 0x1ff97fff, 0xff97fff, ALL], N, 6, 0x40028000, Immediate::Pieces32, 0), // i64.atomic_or.Immediate
 ], &TEMPLATES);
 
 #[rustfmt::skip]
-static TEMPLATES: [Template; 660] = [
+static TEMPLATES: [Template; 661] = [
     // machine.MoveInt
     template(0xe00300aa000000000000000000000000, [2, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // machine.MoveFloat
@@ -528,20 +529,22 @@ static TEMPLATES: [Template; 660] = [
     template(0x00000014000000000000000000000000, [0, 0, 0, 0], 0, 0, 4, I0, N, [0, N], 0, 0, 0),
     // machine.JumpTable
     template(0x11000010205aa0b83102008b20021fd6, [12, 14, 0, 0], 46, 1, 16, I0, N, [0, N], 0, 0, 0),
+    // machine.JumpTableFar
+    template(0x110080521100a072deffff10d1c3318b, [0, 0, 0, 0], 47, 3, 28, I0, N, [0, N], 0, 0, 0),
     // machine.JumpBitsSet
-    template(0x110080521f00116a0100005400000000, [16, 0, 0, 0], 47, 1, 12, Immediate::Byte, 0, [8, N], 0, 0, 0),
+    template(0x110080521f00116a0100005400000000, [18, 0, 0, 0], 50, 1, 12, Immediate::Byte, 0, [8, N], 0, 0, 0),
     // machine.JumpBitsClear
-    template(0x110080521f00116a0000005400000000, [16, 0, 0, 0], 48, 1, 12, Immediate::Byte, 0, [8, N], 0, 0, 0),
+    template(0x110080521f00116a0000005400000000, [18, 0, 0, 0], 51, 1, 12, Immediate::Byte, 0, [8, N], 0, 0, 0),
     // machine.JumpByteEq
-    template(0x110080523102004a3f1e007200000054, [14, 0, 0, 0], 49, 1, 16, Immediate::Byte, 0, [12, N], 0, 0, 0),
+    template(0x110080523102004a3f1e007200000054, [14, 0, 0, 0], 52, 1, 16, Immediate::Byte, 0, [12, N], 0, 0, 0),
     // machine.JumpByteNe
-    template(0x110080523102004a3f1e007201000054, [14, 0, 0, 0], 50, 1, 16, Immediate::Byte, 0, [12, N], 0, 0, 0),
+    template(0x110080523102004a3f1e007201000054, [14, 0, 0, 0], 53, 1, 16, Immediate::Byte, 0, [12, N], 0, 0, 0),
     // machine.StoreStatus
     template(0x11008052913700b90000000000000000, [0, 0, 0, 0], 0, 1, 8, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a072913700b900000000, [0, 0, 0, 0], 51, 1, 12, Immediate::PiecesBits32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a072913700b900000000, [0, 0, 0, 0], 54, 1, 12, Immediate::PiecesBits32, 0, [N, N], 0, 0, 0),
     // machine.StoreExitNumber
     template(0x11008052913b00b90000000000000000, [0, 0, 0, 0], 0, 1, 8, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a072913b00b900000000, [0, 0, 0, 0], 52, 1, 12, Immediate::PiecesBits32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a072913b00b900000000, [0, 0, 0, 0], 55, 1, 12, Immediate::PiecesBits32, 0, [N, N], 0, 0, 0),
     // machine.ChargeFuel
     template(0x911340f9310600f1911300f904000054, [0, 0, 0, 0], 0, 0, 16, I0, N, [12, N], 0, 0, 0),
     // machine.Poll
@@ -556,7 +559,7 @@ static TEMPLATES: [Template; 660] = [
     template(0x00000091000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x000000d1000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Negated12, 0, [N, N], 0, 0, 0),
     template(0x00004091000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::High12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c0318b00000000, [0, 0, 0, 0], 53, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c0318b00000000, [0, 0, 0, 0], 56, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.and.Registers
     template(0x0000008a000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.or.Registers
@@ -565,22 +568,22 @@ static TEMPLATES: [Template; 660] = [
     template(0x000000ca000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.and.Immediate
     template(0x00000092000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Logical64, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a072317e40930000118a, [0, 0, 0, 0], 54, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a072317e40930000118a, [0, 0, 0, 0], 57, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.or.Immediate
     template(0x000000b2000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Logical64, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a072317e4093000011aa, [0, 0, 0, 0], 55, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a072317e4093000011aa, [0, 0, 0, 0], 58, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.xor.Immediate
     template(0x000000d2000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Logical64, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a072317e4093000011ca, [0, 0, 0, 0], 56, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a072317e4093000011ca, [0, 0, 0, 0], 59, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.and.Immediate
     template(0x00000012000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Logical32, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0720000110a00000000, [0, 0, 0, 0], 57, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0720000110a00000000, [0, 0, 0, 0], 60, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.or.Immediate
     template(0x00000032000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Logical32, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0720000112a00000000, [0, 0, 0, 0], 58, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0720000112a00000000, [0, 0, 0, 0], 61, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.xor.Immediate
     template(0x00000052000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Logical32, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0720000114a00000000, [0, 0, 0, 0], 59, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0720000114a00000000, [0, 0, 0, 0], 62, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.shl.Registers
     template(0x0020c01a000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i32.shr_s.Registers
@@ -604,7 +607,7 @@ static TEMPLATES: [Template; 660] = [
     // i32.shr_u.Immediate
     template(0x007c0053000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Shift, 0, [N, N], 0, 0, 0),
     // i32.rotr.Immediate
-    template(0x00008013000000000000000000000000, [2, 18, 0, 0], 0, 1, 4, Immediate::Rotation, 0, [N, N], 0, 0, 0),
+    template(0x00008013000000000000000000000000, [2, 20, 0, 0], 0, 1, 4, Immediate::Rotation, 0, [N, N], 0, 0, 0),
     // i64.shl.Immediate
     template(0x000040d3000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Left64, 0, [N, N], 0, 0, 0),
     // i64.shr_s.Immediate
@@ -612,19 +615,19 @@ static TEMPLATES: [Template; 660] = [
     // i64.shr_u.Immediate
     template(0x00fc40d3000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Shift, 0, [N, N], 0, 0, 0),
     // i64.rotr.Immediate
-    template(0x0000c093000000000000000000000000, [2, 18, 0, 0], 0, 1, 4, Immediate::Rotation, 0, [N, N], 0, 0, 0),
+    template(0x0000c093000000000000000000000000, [2, 20, 0, 0], 0, 1, 4, Immediate::Rotation, 0, [N, N], 0, 0, 0),
     // i32.rotl.Registers
-    template(0xf103004b002cd11a0000000000000000, [12, 16, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0xf103004b002cd11a0000000000000000, [12, 18, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i64.rotl.Registers
-    template(0xf103004b002cd19a0000000000000000, [12, 16, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0xf103004b002cd19a0000000000000000, [12, 18, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i32.rotl.Immediate
-    template(0x00008013000000000000000000000000, [2, 18, 0, 0], 0, 1, 4, Immediate::RotationLeft32, 0, [N, N], 0, 0, 0),
+    template(0x00008013000000000000000000000000, [2, 20, 0, 0], 0, 1, 4, Immediate::RotationLeft32, 0, [N, N], 0, 0, 0),
     // i64.rotl.Immediate
-    template(0x0000c093000000000000000000000000, [2, 18, 0, 0], 0, 1, 4, Immediate::RotationLeft64, 0, [N, N], 0, 0, 0),
+    template(0x0000c093000000000000000000000000, [2, 20, 0, 0], 0, 1, 4, Immediate::RotationLeft64, 0, [N, N], 0, 0, 0),
     // i32.mul_high_s.Registers
-    template(0x007c209b00fc60d30000000000000000, [20, 6, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x007c209b00fc60d30000000000000000, [22, 6, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i32.mul_high_u.Registers
-    template(0x007ca09b00fc60d30000000000000000, [20, 6, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x007ca09b00fc60d30000000000000000, [22, 6, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i64.mul_high_s.Registers
     template(0x007c409b000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.mul_high_u.Registers
@@ -640,23 +643,23 @@ static TEMPLATES: [Template; 660] = [
     // i32.add_checked.Immediate
     template(0x00000031060000540000000000000000, [2, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x00000071060000540000000000000000, [2, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521100a07200c0312b06000054, [0, 0, 0, 0], 60, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521100a07200c0312b06000054, [0, 0, 0, 0], 63, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.sub_checked.Immediate
     template(0x00000071060000540000000000000000, [2, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x00000031060000540000000000000000, [2, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521100a07200c0316b06000054, [0, 0, 0, 0], 61, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521100a07200c0316b06000054, [0, 0, 0, 0], 64, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.add_checked.Immediate
     template(0x000000b1060000540000000000000000, [2, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x000000f1060000540000000000000000, [2, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521100a07200c031ab06000054, [0, 0, 0, 0], 62, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521100a07200c031ab06000054, [0, 0, 0, 0], 65, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.sub_checked.Immediate
     template(0x000000f1060000540000000000000000, [2, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x000000b1060000540000000000000000, [2, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521100a07200c031eb06000054, [0, 0, 0, 0], 63, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521100a07200c031eb06000054, [0, 0, 0, 0], 66, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.mul_checked.Registers
     template(0x117c209be003112a3fc231eb01000054, [12, 6, 4, 0], 0, 0, 16, I0, N, [12, N], 0, 0, 0),
     // i64.mul_checked.Registers
-    template(0x117c409b1e7c009be0031eaa3ffe9eeb, [0, 22, 24, 0], 64, 2, 20, I0, N, [16, N], 0, 0, 0),
+    template(0x117c409b1e7c009be0031eaa3ffe9eeb, [0, 24, 26, 0], 67, 2, 20, I0, N, [16, N], 0, 0, 0),
     // i32.div_s.Registers
     template(0x000cc01a000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i32.div_u.Registers
@@ -666,31 +669,31 @@ static TEMPLATES: [Template; 660] = [
     // i64.div_u.Registers
     template(0x0008c09a000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i32.rem_s.Registers
-    template(0x110cc01a2082001b0000000000000000, [12, 26, 24, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x110cc01a2082001b0000000000000000, [12, 28, 26, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i32.rem_u.Registers
-    template(0x1108c01a2082001b0000000000000000, [12, 26, 24, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x1108c01a2082001b0000000000000000, [12, 28, 26, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i64.rem_s.Registers
-    template(0x110cc09a2082009b0000000000000000, [12, 26, 24, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x110cc09a2082009b0000000000000000, [12, 28, 26, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i64.rem_u.Registers
-    template(0x1108c09a2082009b0000000000000000, [12, 26, 24, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x1108c09a2082009b0000000000000000, [12, 28, 26, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i32.clz.Registers
     template(0x0010c05a000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.clz.Registers
     template(0x0010c0da000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i32.ctz.Registers
-    template(0x0000c05a0010c05a0000000000000000, [20, 6, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x0000c05a0010c05a0000000000000000, [22, 6, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i64.ctz.Registers
-    template(0x0000c0da0010c0da0000000000000000, [20, 6, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x0000c0da0010c0da0000000000000000, [22, 6, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i32.popcnt.Registers
-    template(0x1e00271ede5b200edebb310ec003261e, [0, 6, 0, 0], 66, 1, 16, I0, N, [N, N], 0, 0, 0),
+    template(0x1e00271ede5b200edebb310ec003261e, [0, 6, 0, 0], 69, 1, 16, I0, N, [N, N], 0, 0, 0),
     // i64.popcnt.Registers
-    template(0x1e00679ede5b200edebb310ec003261e, [0, 6, 0, 0], 66, 1, 16, I0, N, [N, N], 0, 0, 0),
+    template(0x1e00679ede5b200edebb310ec003261e, [0, 6, 0, 0], 69, 1, 16, I0, N, [N, N], 0, 0, 0),
     // i32.bswap.Registers
     template(0x0008c05a000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.bswap.Registers
     template(0x000cc0da000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i32.bswap16.Registers
-    template(0x0008c05a007c10530000000000000000, [20, 6, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x0008c05a007c10530000000000000000, [22, 6, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i64.extend8_s.Registers
     template(0x001c4093000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i64.extend16_s.Registers
@@ -782,207 +785,207 @@ static TEMPLATES: [Template; 660] = [
     // i32.eq.Immediate
     template(0x1f000071e0179f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0179f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0179f1a00000000, [0, 16, 0, 0], 67, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0179f1a, [0, 0, 0, 0], 68, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0179f1a00000000, [0, 18, 0, 0], 70, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0179f1a, [0, 0, 0, 0], 71, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.ne.Immediate
     template(0x1f000071e0079f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0079f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0079f1a00000000, [0, 16, 0, 0], 69, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0079f1a, [0, 0, 0, 0], 70, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0079f1a00000000, [0, 18, 0, 0], 72, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0079f1a, [0, 0, 0, 0], 73, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.lt_s.Immediate
     template(0x1f000071e0a79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0a79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0a79f1a00000000, [0, 16, 0, 0], 71, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0a79f1a, [0, 0, 0, 0], 72, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0a79f1a00000000, [0, 18, 0, 0], 74, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0a79f1a, [0, 0, 0, 0], 75, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.lt_u.Immediate
     template(0x1f000071e0279f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0279f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0279f1a00000000, [0, 16, 0, 0], 73, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0279f1a, [0, 0, 0, 0], 74, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0279f1a00000000, [0, 18, 0, 0], 76, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0279f1a, [0, 0, 0, 0], 77, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.gt_s.Immediate
     template(0x1f000071e0d79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0d79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0d79f1a00000000, [0, 16, 0, 0], 75, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0d79f1a, [0, 0, 0, 0], 76, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0d79f1a00000000, [0, 18, 0, 0], 78, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0d79f1a, [0, 0, 0, 0], 79, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.gt_u.Immediate
     template(0x1f000071e0979f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0979f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0979f1a00000000, [0, 16, 0, 0], 77, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0979f1a, [0, 0, 0, 0], 78, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0979f1a00000000, [0, 18, 0, 0], 80, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0979f1a, [0, 0, 0, 0], 81, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.le_s.Immediate
     template(0x1f000071e0c79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0c79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0c79f1a00000000, [0, 16, 0, 0], 79, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0c79f1a, [0, 0, 0, 0], 80, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0c79f1a00000000, [0, 18, 0, 0], 82, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0c79f1a, [0, 0, 0, 0], 83, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.le_u.Immediate
     template(0x1f000071e0879f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0879f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0879f1a00000000, [0, 16, 0, 0], 81, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0879f1a, [0, 0, 0, 0], 82, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0879f1a00000000, [0, 18, 0, 0], 84, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0879f1a, [0, 0, 0, 0], 85, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.ge_s.Immediate
     template(0x1f000071e0b79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0b79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0b79f1a00000000, [0, 16, 0, 0], 83, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0b79f1a, [0, 0, 0, 0], 84, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0b79f1a00000000, [0, 18, 0, 0], 86, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0b79f1a, [0, 0, 0, 0], 87, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.ge_u.Immediate
     template(0x1f000071e0379f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031e0379f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316be0379f1a00000000, [0, 16, 0, 0], 85, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316be0379f1a, [0, 0, 0, 0], 86, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316be0379f1a00000000, [0, 18, 0, 0], 88, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316be0379f1a, [0, 0, 0, 0], 89, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.eq.Immediate
     template(0x1f0000f1e0179f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0179f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0179f1a00000000, [0, 16, 0, 0], 67, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0179f1a, [0, 0, 0, 0], 87, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0179f1a00000000, [0, 18, 0, 0], 70, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0179f1a, [0, 0, 0, 0], 90, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.ne.Immediate
     template(0x1f0000f1e0079f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0079f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0079f1a00000000, [0, 16, 0, 0], 69, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0079f1a, [0, 0, 0, 0], 88, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0079f1a00000000, [0, 18, 0, 0], 72, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0079f1a, [0, 0, 0, 0], 91, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.lt_s.Immediate
     template(0x1f0000f1e0a79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0a79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0a79f1a00000000, [0, 16, 0, 0], 71, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0a79f1a, [0, 0, 0, 0], 89, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0a79f1a00000000, [0, 18, 0, 0], 74, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0a79f1a, [0, 0, 0, 0], 92, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.lt_u.Immediate
     template(0x1f0000f1e0279f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0279f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0279f1a00000000, [0, 16, 0, 0], 73, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0279f1a, [0, 0, 0, 0], 90, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0279f1a00000000, [0, 18, 0, 0], 76, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0279f1a, [0, 0, 0, 0], 93, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.gt_s.Immediate
     template(0x1f0000f1e0d79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0d79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0d79f1a00000000, [0, 16, 0, 0], 75, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0d79f1a, [0, 0, 0, 0], 91, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0d79f1a00000000, [0, 18, 0, 0], 78, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0d79f1a, [0, 0, 0, 0], 94, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.gt_u.Immediate
     template(0x1f0000f1e0979f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0979f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0979f1a00000000, [0, 16, 0, 0], 77, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0979f1a, [0, 0, 0, 0], 92, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0979f1a00000000, [0, 18, 0, 0], 80, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0979f1a, [0, 0, 0, 0], 95, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.le_s.Immediate
     template(0x1f0000f1e0c79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0c79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0c79f1a00000000, [0, 16, 0, 0], 79, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0c79f1a, [0, 0, 0, 0], 93, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0c79f1a00000000, [0, 18, 0, 0], 82, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0c79f1a, [0, 0, 0, 0], 96, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.le_u.Immediate
     template(0x1f0000f1e0879f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0879f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0879f1a00000000, [0, 16, 0, 0], 81, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0879f1a, [0, 0, 0, 0], 94, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0879f1a00000000, [0, 18, 0, 0], 84, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0879f1a, [0, 0, 0, 0], 97, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.ge_s.Immediate
     template(0x1f0000f1e0b79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0b79f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0b79f1a00000000, [0, 16, 0, 0], 83, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0b79f1a, [0, 0, 0, 0], 95, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0b79f1a00000000, [0, 18, 0, 0], 86, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0b79f1a, [0, 0, 0, 0], 98, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.ge_u.Immediate
     template(0x1f0000f1e0379f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1e0379f1a0000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031ebe0379f1a00000000, [0, 16, 0, 0], 85, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031ebe0379f1a, [0, 0, 0, 0], 96, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031ebe0379f1a00000000, [0, 18, 0, 0], 88, 1, 12, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031ebe0379f1a, [0, 0, 0, 0], 99, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.lt_s.JumpImmediate
     template(0x1f0000710b0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000310b0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0b00005400000000, [16, 0, 0, 0], 97, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b0b000054, [0, 0, 0, 0], 98, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0b00005400000000, [18, 0, 0, 0], 100, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b0b000054, [0, 0, 0, 0], 101, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.lt_u.JumpImmediate
     template(0x1f000071030000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f000031030000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0300005400000000, [16, 0, 0, 0], 99, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b03000054, [0, 0, 0, 0], 100, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0300005400000000, [18, 0, 0, 0], 102, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b03000054, [0, 0, 0, 0], 103, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.gt_s.JumpImmediate
     template(0x1f0000710c0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000310c0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0c00005400000000, [16, 0, 0, 0], 101, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b0c000054, [0, 0, 0, 0], 102, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0c00005400000000, [18, 0, 0, 0], 104, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b0c000054, [0, 0, 0, 0], 105, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.gt_u.JumpImmediate
     template(0x1f000071080000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f000031080000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0800005400000000, [16, 0, 0, 0], 103, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b08000054, [0, 0, 0, 0], 104, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0800005400000000, [18, 0, 0, 0], 106, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b08000054, [0, 0, 0, 0], 107, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.le_s.JumpImmediate
     template(0x1f0000710d0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000310d0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0d00005400000000, [16, 0, 0, 0], 105, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b0d000054, [0, 0, 0, 0], 106, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0d00005400000000, [18, 0, 0, 0], 108, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b0d000054, [0, 0, 0, 0], 109, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.le_u.JumpImmediate
     template(0x1f000071090000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f000031090000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0900005400000000, [16, 0, 0, 0], 107, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b09000054, [0, 0, 0, 0], 108, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0900005400000000, [18, 0, 0, 0], 110, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b09000054, [0, 0, 0, 0], 111, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.ge_s.JumpImmediate
     template(0x1f0000710a0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000310a0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0a00005400000000, [16, 0, 0, 0], 109, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b0a000054, [0, 0, 0, 0], 110, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0a00005400000000, [18, 0, 0, 0], 112, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b0a000054, [0, 0, 0, 0], 113, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.ge_u.JumpImmediate
     template(0x1f000071020000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f000031020000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0200005400000000, [16, 0, 0, 0], 111, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b02000054, [0, 0, 0, 0], 112, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0200005400000000, [18, 0, 0, 0], 114, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b02000054, [0, 0, 0, 0], 115, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.lt_s.JumpImmediate
     template(0x1f0000f10b0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b10b0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0b00005400000000, [16, 0, 0, 0], 97, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb0b000054, [0, 0, 0, 0], 113, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0b00005400000000, [18, 0, 0, 0], 100, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb0b000054, [0, 0, 0, 0], 116, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.lt_u.JumpImmediate
     template(0x1f0000f1030000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b1030000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0300005400000000, [16, 0, 0, 0], 99, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb03000054, [0, 0, 0, 0], 114, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0300005400000000, [18, 0, 0, 0], 102, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb03000054, [0, 0, 0, 0], 117, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.gt_s.JumpImmediate
     template(0x1f0000f10c0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b10c0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0c00005400000000, [16, 0, 0, 0], 101, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb0c000054, [0, 0, 0, 0], 115, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0c00005400000000, [18, 0, 0, 0], 104, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb0c000054, [0, 0, 0, 0], 118, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.gt_u.JumpImmediate
     template(0x1f0000f1080000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b1080000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0800005400000000, [16, 0, 0, 0], 103, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb08000054, [0, 0, 0, 0], 116, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0800005400000000, [18, 0, 0, 0], 106, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb08000054, [0, 0, 0, 0], 119, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.le_s.JumpImmediate
     template(0x1f0000f10d0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b10d0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0d00005400000000, [16, 0, 0, 0], 105, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb0d000054, [0, 0, 0, 0], 117, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0d00005400000000, [18, 0, 0, 0], 108, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb0d000054, [0, 0, 0, 0], 120, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.le_u.JumpImmediate
     template(0x1f0000f1090000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b1090000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0900005400000000, [16, 0, 0, 0], 107, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb09000054, [0, 0, 0, 0], 118, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0900005400000000, [18, 0, 0, 0], 110, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb09000054, [0, 0, 0, 0], 121, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.ge_s.JumpImmediate
     template(0x1f0000f10a0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b10a0000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0a00005400000000, [16, 0, 0, 0], 109, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb0a000054, [0, 0, 0, 0], 119, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0a00005400000000, [18, 0, 0, 0], 112, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb0a000054, [0, 0, 0, 0], 122, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.ge_u.JumpImmediate
     template(0x1f0000f1020000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b1020000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0200005400000000, [16, 0, 0, 0], 111, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb02000054, [0, 0, 0, 0], 120, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0200005400000000, [18, 0, 0, 0], 114, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb02000054, [0, 0, 0, 0], 123, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.eq.JumpImmediate
     template(0x00000034000000000000000000000000, [2, 0, 0, 0], 0, 0, 4, I0, N, [0, N], 0, 0, 0),
     template(0x1f000071000000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f000031000000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0000005400000000, [16, 0, 0, 0], 48, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b00000054, [0, 0, 0, 0], 121, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0000005400000000, [18, 0, 0, 0], 51, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b00000054, [0, 0, 0, 0], 124, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.ne.JumpImmediate
     template(0x00000035000000000000000000000000, [2, 0, 0, 0], 0, 0, 4, I0, N, [0, N], 0, 0, 0),
     template(0x1f000071010000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f000031010000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc0316b0100005400000000, [16, 0, 0, 0], 47, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b01000054, [0, 0, 0, 0], 122, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc0316b0100005400000000, [18, 0, 0, 0], 50, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b01000054, [0, 0, 0, 0], 125, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.eq.JumpImmediate
     template(0x000000b4000000000000000000000000, [2, 0, 0, 0], 0, 0, 4, I0, N, [0, N], 0, 0, 0),
     template(0x1f0000f1000000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b1000000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0000005400000000, [16, 0, 0, 0], 48, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb00000054, [0, 0, 0, 0], 123, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0000005400000000, [18, 0, 0, 0], 51, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb00000054, [0, 0, 0, 0], 126, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i64.ne.JumpImmediate
     template(0x000000b5000000000000000000000000, [2, 0, 0, 0], 0, 0, 4, I0, N, [0, N], 0, 0, 0),
     template(0x1f0000f1010000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [4, N], 0, 0, 0),
     template(0x1f0000b1010000540000000000000000, [6, 0, 0, 0], 0, 1, 8, Immediate::Negated12, 0, [4, N], 0, 0, 0),
-    template(0x110080521fc031eb0100005400000000, [16, 0, 0, 0], 47, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb01000054, [0, 0, 0, 0], 124, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
+    template(0x110080521fc031eb0100005400000000, [18, 0, 0, 0], 50, 1, 12, Immediate::Piece0, 0, [8, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb01000054, [0, 0, 0, 0], 127, 1, 16, Immediate::Pieces32, 0, [12, N], 0, 0, 0),
     // i32.eqz.Registers
     template(0x1f000071e0179f1a0000000000000000, [12, 6, 0, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // i64.eqz.Registers
@@ -996,9 +999,9 @@ static TEMPLATES: [Template; 660] = [
     // i64.eqz.JumpNot
     template(0x000000b5000000000000000000000000, [2, 0, 0, 0], 0, 0, 4, I0, N, [0, N], 0, 0, 0),
     // i64.select.Registers
-    template(0x1f0000710010809a0000000000000000, [12, 6, 16, 14], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x1f0000710010809a0000000000000000, [12, 6, 18, 14], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // f64.select.Registers
-    template(0x1f000071001c601e0000000000000000, [12, 6, 16, 14], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x1f000071001c601e0000000000000000, [12, 6, 18, 14], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // machine.CompareI32
     template(0x1f00006b000000000000000000000000, [6, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // machine.CompareI64
@@ -1006,19 +1009,19 @@ static TEMPLATES: [Template; 660] = [
     // machine.CompareI32Immediate
     template(0x1f000071000000000000000000000000, [6, 0, 0, 0], 0, 1, 4, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f000031000000000000000000000000, [6, 0, 0, 0], 0, 1, 4, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc0316b0000000000000000, [16, 0, 0, 0], 0, 1, 8, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc0316b00000000, [0, 0, 0, 0], 125, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc0316b0000000000000000, [18, 0, 0, 0], 0, 1, 8, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc0316b00000000, [0, 0, 0, 0], 128, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // machine.CompareI64Immediate
     template(0x1f0000f1000000000000000000000000, [6, 0, 0, 0], 0, 1, 4, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x1f0000b1000000000000000000000000, [6, 0, 0, 0], 0, 1, 4, Immediate::Negated12, 0, [N, N], 0, 0, 0),
-    template(0x110080521fc031eb0000000000000000, [16, 0, 0, 0], 0, 1, 8, Immediate::Piece0, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a0721fc031eb00000000, [0, 0, 0, 0], 126, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521fc031eb0000000000000000, [18, 0, 0, 0], 0, 1, 8, Immediate::Piece0, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a0721fc031eb00000000, [0, 0, 0, 0], 129, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // machine.CompareF32
     template(0x0020201e000000000000000000000000, [6, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // machine.CompareF64
     template(0x0020601e000000000000000000000000, [6, 4, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // machine.CompareBits
-    template(0x110080521f00116a0000000000000000, [16, 0, 0, 0], 0, 1, 8, Immediate::Byte, 0, [N, N], 0, 0, 0),
+    template(0x110080521f00116a0000000000000000, [18, 0, 0, 0], 0, 1, 8, Immediate::Byte, 0, [N, N], 0, 0, 0),
     // machine.ChooseEq
     template(0x0000809a000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // machine.ChooseNe
@@ -1068,13 +1071,13 @@ static TEMPLATES: [Template; 660] = [
     // f64.max.Registers
     template(0x0048601e000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // f32.copysign.Registers
-    template(0x1ee4002fde43211e001cbe2e00000000, [0, 0, 0, 0], 127, 1, 12, I0, N, [N, N], 2, 0, 0),
-    template(0x1ee4002fde43211e001cfe2e00000000, [0, 0, 0, 0], 128, 1, 12, I0, N, [N, N], 4, 2, 0),
-    template(0x1ee4002fde43211e1e1c602ec043601e, [0, 0, 0, 0], 129, 1, 16, I0, N, [N, N], 0, 6, 0),
+    template(0x1ee4002fde43211e001cbe2e00000000, [0, 0, 0, 0], 130, 1, 12, I0, N, [N, N], 2, 0, 0),
+    template(0x1ee4002fde43211e001cfe2e00000000, [0, 0, 0, 0], 131, 1, 12, I0, N, [N, N], 4, 2, 0),
+    template(0x1ee4002fde43211e1e1c602ec043601e, [0, 0, 0, 0], 132, 1, 16, I0, N, [N, N], 0, 6, 0),
     // f64.copysign.Registers
-    template(0x1ee4002fde43611e001cbe2e00000000, [0, 0, 0, 0], 127, 1, 12, I0, N, [N, N], 2, 0, 0),
-    template(0x1ee4002fde43611e001cfe2e00000000, [0, 0, 0, 0], 128, 1, 12, I0, N, [N, N], 4, 2, 0),
-    template(0x1ee4002fde43611e1e1c602ec043601e, [0, 0, 0, 0], 129, 1, 16, I0, N, [N, N], 0, 6, 0),
+    template(0x1ee4002fde43611e001cbe2e00000000, [0, 0, 0, 0], 130, 1, 12, I0, N, [N, N], 2, 0, 0),
+    template(0x1ee4002fde43611e001cfe2e00000000, [0, 0, 0, 0], 131, 1, 12, I0, N, [N, N], 4, 2, 0),
+    template(0x1ee4002fde43611e1e1c602ec043601e, [0, 0, 0, 0], 132, 1, 16, I0, N, [N, N], 0, 6, 0),
     // f32.abs.Registers
     template(0x00c0201e000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // f32.neg.Registers
@@ -1104,9 +1107,9 @@ static TEMPLATES: [Template; 660] = [
     // f64.trunc.Registers
     template(0x00c0651e000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // f32.canonicalize.Registers
-    template(0x11f8af523e02271e0020201e007c3e1e, [0, 0, 0, 0], 130, 1, 16, I0, N, [N, N], 0, 0, 0),
+    template(0x11f8af523e02271e0020201e007c3e1e, [0, 0, 0, 0], 133, 1, 16, I0, N, [N, N], 0, 0, 0),
     // f64.canonicalize.Registers
-    template(0x11ffefd23e02679e0020601e007c7e1e, [0, 0, 0, 0], 131, 1, 16, I0, N, [N, N], 0, 0, 0),
+    template(0x11ffefd23e02679e0020601e007c7e1e, [0, 0, 0, 0], 134, 1, 16, I0, N, [N, N], 0, 0, 0),
     // f32.eq.Registers
     template(0x0020201ee0179f1a0000000000000000, [12, 6, 4, 0], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
     // f32.ne.Registers
@@ -1208,255 +1211,255 @@ static TEMPLATES: [Template; 660] = [
     // i64.trunc_sat_f64_u.Registers
     template(0x0000799e000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i32.trunc_f32_s.Registers
-    template(0x0020201e060000541100389ee003112a, [0, 18, 0, 0], 132, 2, 24, I0, N, [4, 20], 0, 0, 0),
+    template(0x0020201e060000541100389ee003112a, [0, 20, 0, 0], 135, 2, 24, I0, N, [4, 20], 0, 0, 0),
     // i32.trunc_f32_u.Registers
-    template(0x0020201e060000541100389ee003112a, [0, 18, 0, 0], 134, 2, 24, I0, N, [4, 20], 0, 0, 0),
+    template(0x0020201e060000541100389ee003112a, [0, 20, 0, 0], 137, 2, 24, I0, N, [4, 20], 0, 0, 0),
     // i32.trunc_f64_s.Registers
-    template(0x0020601e060000541100789ee003112a, [0, 18, 0, 0], 136, 2, 24, I0, N, [4, 20], 0, 0, 0),
+    template(0x0020601e060000541100789ee003112a, [0, 20, 0, 0], 139, 2, 24, I0, N, [4, 20], 0, 0, 0),
     // i32.trunc_f64_u.Registers
-    template(0x0020601e060000541100789ee003112a, [0, 18, 0, 0], 138, 2, 24, I0, N, [4, 20], 0, 0, 0),
+    template(0x0020601e060000541100789ee003112a, [0, 20, 0, 0], 141, 2, 24, I0, N, [4, 20], 0, 0, 0),
     // i64.trunc_f32_s.Registers
-    template(0x11e0ab523e02271e00203e1e05000054, [0, 0, 0, 0], 140, 3, 32, I0, N, [12, 24], 0, 0, 0),
+    template(0x11e0ab523e02271e00203e1e05000054, [0, 0, 0, 0], 143, 3, 32, I0, N, [12, 24], 0, 0, 0),
     // i64.trunc_f64_s.Registers
-    template(0x117ce8d23e02679e00207e1e05000054, [0, 0, 0, 0], 143, 3, 32, I0, N, [12, 24], 0, 0, 0),
+    template(0x117ce8d23e02679e00207e1e05000054, [0, 0, 0, 0], 146, 3, 32, I0, N, [12, 24], 0, 0, 0),
     // i64.trunc_f32_u.Registers
-    template(0x11f0ab523e02271e00203e1e05000054, [0, 0, 0, 0], 146, 3, 32, I0, N, [12, 24], 0, 0, 0),
+    template(0x11f0ab523e02271e00203e1e05000054, [0, 0, 0, 0], 149, 3, 32, I0, N, [12, 24], 0, 0, 0),
     // i64.trunc_f64_u.Registers
-    template(0x117ee8d23e02679e00207e1e05000054, [0, 0, 0, 0], 149, 3, 32, I0, N, [12, 24], 0, 0, 0),
+    template(0x117ee8d23e02679e00207e1e05000054, [0, 0, 0, 0], 152, 3, 32, I0, N, [12, 24], 0, 0, 0),
     // machine.Address
-    template(0x0000008b000000000000000000000000, [2, 6, 4, 30], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
-    template(0x1100008b200200910000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Unsigned12, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200200d10000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Negated12, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200240910000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::High12, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b2002008b, [0, 0, 0, 0], 152, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x0000008b000000000000000000000000, [2, 6, 4, 32], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
+    template(0x1100008b200200910000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Unsigned12, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200200d10000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Negated12, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200240910000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::High12, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b2002008b, [0, 0, 0, 0], 155, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load8_s.Immediate
     template(0x00008039000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x00008038000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c8b13800000000, [0, 0, 0, 0], 153, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c8b13800000000, [0, 0, 0, 0], 156, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load8_u.Immediate
     template(0x00004039000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x00004038000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c8713800000000, [0, 0, 0, 0], 154, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c8713800000000, [0, 0, 0, 0], 157, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load16_s.Immediate
     template(0x00008079000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Scaled12By2, 0, [N, N], 0, 0, 0),
     template(0x00008078000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c8b17800000000, [0, 0, 0, 0], 155, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c8b17800000000, [0, 0, 0, 0], 158, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load16_u.Immediate
     template(0x00004079000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Scaled12By2, 0, [N, N], 0, 0, 0),
     template(0x00004078000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c8717800000000, [0, 0, 0, 0], 156, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c8717800000000, [0, 0, 0, 0], 159, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load32_s.Immediate
     template(0x000080b9000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Scaled12By4, 0, [N, N], 0, 0, 0),
     template(0x000080b8000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c8b1b800000000, [0, 0, 0, 0], 157, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c8b1b800000000, [0, 0, 0, 0], 160, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load32_u.Immediate
     template(0x000040b9000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Scaled12By4, 0, [N, N], 0, 0, 0),
     template(0x000040b8000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c871b800000000, [0, 0, 0, 0], 158, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c871b800000000, [0, 0, 0, 0], 161, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load.Immediate
     template(0x000040f9000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Scaled12By8, 0, [N, N], 0, 0, 0),
     template(0x000040f8000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c871f800000000, [0, 0, 0, 0], 159, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c871f800000000, [0, 0, 0, 0], 162, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load8_s.Registers
     template(0x0068a038000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 1),
-    template(0x1100008b200280390000000000000000, [12, 6, 4, 30], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
-    template(0x1100008b200280390000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Unsigned12, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200280380000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 160, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1100008b200280390000000000000000, [12, 6, 4, 32], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x1100008b200280390000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Unsigned12, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200280380000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 163, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load8_u.Registers
     template(0x00686038000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 1),
-    template(0x1100008b200240390000000000000000, [12, 6, 4, 30], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
-    template(0x1100008b200240390000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Unsigned12, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200240380000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 162, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1100008b200240390000000000000000, [12, 6, 4, 32], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x1100008b200240390000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Unsigned12, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200240380000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 165, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load16_s.Registers
     template(0x0078a078000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 2),
     template(0x0068a078000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 1),
-    template(0x1108008b200280790000000000000000, [12, 6, 4, 34], 0, 0, 8, I0, N, [N, N], 0, 0, 3),
-    template(0x1100008b200280790000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Scaled12By2, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200280780000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 164, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1108008b200280790000000000000000, [12, 6, 4, 36], 0, 0, 8, I0, N, [N, N], 0, 0, 3),
+    template(0x1100008b200280790000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Scaled12By2, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200280780000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 167, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load16_u.Registers
     template(0x00786078000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 2),
     template(0x00686078000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 1),
-    template(0x1108008b200240790000000000000000, [12, 6, 4, 34], 0, 0, 8, I0, N, [N, N], 0, 0, 3),
-    template(0x1100008b200240790000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Scaled12By2, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200240780000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 166, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1108008b200240790000000000000000, [12, 6, 4, 36], 0, 0, 8, I0, N, [N, N], 0, 0, 3),
+    template(0x1100008b200240790000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Scaled12By2, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200240780000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 169, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load32_s.Registers
     template(0x0078a0b8000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 4),
     template(0x0068a0b8000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 1),
-    template(0x1104008b200280b90000000000000000, [12, 6, 4, 36], 0, 0, 8, I0, N, [N, N], 0, 0, 5),
-    template(0x1100008b200280b90000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200280b80000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 168, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200280b90000000000000000, [12, 6, 4, 38], 0, 0, 8, I0, N, [N, N], 0, 0, 5),
+    template(0x1100008b200280b90000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200280b80000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 171, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load32_u.Registers
     template(0x007860b8000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 4),
     template(0x006860b8000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 1),
-    template(0x1104008b200240b90000000000000000, [12, 6, 4, 36], 0, 0, 8, I0, N, [N, N], 0, 0, 5),
-    template(0x1100008b200240b90000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200240b80000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 170, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200240b90000000000000000, [12, 6, 4, 38], 0, 0, 8, I0, N, [N, N], 0, 0, 5),
+    template(0x1100008b200240b90000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200240b80000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 173, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.load.Registers
     template(0x007860f8000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 6),
     template(0x006860f8000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 1),
-    template(0x1104008b200240f90000000000000000, [12, 6, 4, 38], 0, 0, 8, I0, N, [N, N], 0, 0, 7),
-    template(0x1100008b200240f90000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Scaled12By8, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200240f80000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 172, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200240f90000000000000000, [12, 6, 4, 40], 0, 0, 8, I0, N, [N, N], 0, 0, 7),
+    template(0x1100008b200240f90000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Scaled12By8, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200240f80000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 175, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // f32.load.Immediate
     template(0x000040bd000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Scaled12By4, 0, [N, N], 0, 0, 0),
     template(0x000040bc000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c871bc00000000, [0, 0, 0, 0], 174, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c871bc00000000, [0, 0, 0, 0], 177, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // f64.load.Immediate
     template(0x000040fd000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Scaled12By8, 0, [N, N], 0, 0, 0),
     template(0x000040fc000000000000000000000000, [2, 6, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c871fc00000000, [0, 0, 0, 0], 175, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c871fc00000000, [0, 0, 0, 0], 178, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // f32.load.Registers
     template(0x007860bc000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 8),
     template(0x006860bc000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 9),
-    template(0x1104008b200240bd0000000000000000, [12, 6, 4, 36], 0, 0, 8, I0, N, [N, N], 0, 0, 10),
-    template(0x1100008b200240bd0000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200240bc0000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 176, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200240bd0000000000000000, [12, 6, 4, 38], 0, 0, 8, I0, N, [N, N], 0, 0, 10),
+    template(0x1100008b200240bd0000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200240bc0000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 179, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // f64.load.Registers
     template(0x007860fc000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 11),
     template(0x006860fc000000000000000000000000, [2, 6, 4, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 9),
-    template(0x1104008b200240fd0000000000000000, [12, 6, 4, 38], 0, 0, 8, I0, N, [N, N], 0, 0, 12),
-    template(0x1100008b200240fd0000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Scaled12By8, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200240fc0000000000000000, [12, 6, 4, 30], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 178, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200240fd0000000000000000, [12, 6, 4, 40], 0, 0, 8, I0, N, [N, N], 0, 0, 12),
+    template(0x1100008b200240fd0000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Scaled12By8, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200240fc0000000000000000, [12, 6, 4, 32], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 181, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // f32.store.Immediate
     template(0x000000bd000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Scaled12By4, 0, [N, N], 0, 0, 0),
     template(0x000000bc000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c831bc00000000, [0, 0, 0, 0], 180, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c831bc00000000, [0, 0, 0, 0], 183, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // f64.store.Immediate
     template(0x000000fd000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Scaled12By8, 0, [N, N], 0, 0, 0),
     template(0x000000fc000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c831fc00000000, [0, 0, 0, 0], 181, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c831fc00000000, [0, 0, 0, 0], 184, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // f32.store.Registers
     template(0x007820bc000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 13),
     template(0x006820bc000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 14),
-    template(0x1104008b200200bd0000000000000000, [6, 4, 36, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 15),
-    template(0x1100008b200200bd0000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200200bc0000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 182, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200200bd0000000000000000, [6, 4, 38, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 15),
+    template(0x1100008b200200bd0000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200200bc0000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 185, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // f64.store.Registers
     template(0x007820fc000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 16),
     template(0x006820fc000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 14),
-    template(0x1104008b200200fd0000000000000000, [6, 4, 38, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 17),
-    template(0x1100008b200200fd0000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Scaled12By8, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200200fc0000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 184, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200200fd0000000000000000, [6, 4, 40, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 17),
+    template(0x1100008b200200fd0000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Scaled12By8, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200200fc0000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 187, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.store8.Immediate
     template(0x00000039000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
     template(0x00000038000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c8313800000000, [0, 0, 0, 0], 186, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c8313800000000, [0, 0, 0, 0], 189, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.store16.Immediate
     template(0x00000079000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Scaled12By2, 0, [N, N], 0, 0, 0),
     template(0x00000078000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c8317800000000, [0, 0, 0, 0], 187, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c8317800000000, [0, 0, 0, 0], 190, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.store32.Immediate
     template(0x000000b9000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Scaled12By4, 0, [N, N], 0, 0, 0),
     template(0x000000b8000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c831b800000000, [0, 0, 0, 0], 188, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c831b800000000, [0, 0, 0, 0], 191, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.store.Immediate
     template(0x000000f9000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Scaled12By8, 0, [N, N], 0, 0, 0),
     template(0x000000f8000000000000000000000000, [6, 2, 0, 0], 0, 1, 4, Immediate::Signed9, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07200c831f800000000, [0, 0, 0, 0], 189, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07200c831f800000000, [0, 0, 0, 0], 192, 1, 12, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.store8.Registers
     template(0x00682038000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 18),
-    template(0x1100008b200200390000000000000000, [6, 4, 30, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
-    template(0x1100008b200200390000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Unsigned12, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200200380000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 190, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1100008b200200390000000000000000, [6, 4, 32, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 0),
+    template(0x1100008b200200390000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Unsigned12, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200200380000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 193, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.store16.Registers
     template(0x00782078000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 19),
     template(0x00682078000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 18),
-    template(0x1108008b200200790000000000000000, [6, 4, 34, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 20),
-    template(0x1100008b200200790000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Scaled12By2, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200200780000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 192, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1108008b200200790000000000000000, [6, 4, 36, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 20),
+    template(0x1100008b200200790000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Scaled12By2, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200200780000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 195, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.store32.Registers
     template(0x007820b8000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 21),
     template(0x006820b8000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 18),
-    template(0x1104008b200200b90000000000000000, [6, 4, 36, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 22),
-    template(0x1100008b200200b90000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200200b80000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 194, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200200b90000000000000000, [6, 4, 38, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 22),
+    template(0x1100008b200200b90000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Scaled12By4, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200200b80000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 197, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.store.Registers
     template(0x007820f8000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 23),
     template(0x006820f8000000000000000000000000, [6, 4, 0, 2], 0, 0, 4, I0, N, [N, N], 0, 0, 18),
-    template(0x1104008b200200f90000000000000000, [6, 4, 38, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 24),
-    template(0x1100008b200200f90000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Scaled12By8, 4, [N, N], 0, 0, 0),
-    template(0x1100008b200200f80000000000000000, [6, 4, 30, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 196, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1104008b200200f90000000000000000, [6, 4, 40, 12], 0, 0, 8, I0, N, [N, N], 0, 0, 24),
+    template(0x1100008b200200f90000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Scaled12By8, 4, [N, N], 0, 0, 0),
+    template(0x1100008b200200f80000000000000000, [6, 4, 32, 12], 0, 1, 8, Immediate::Signed9, 4, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3102008b, [0, 0, 0, 0], 199, 2, 20, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // fence.Registers
     template(0xbf3b03d5000000000000000000000000, [0, 0, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     // i32.atomic_load.Immediate
     template(0x00fcdf88000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     template(0x1100009120fedf880000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fedf88, [0, 0, 0, 0], 198, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fedf88, [0, 0, 0, 0], 201, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.atomic_load.Immediate
     template(0x00fcdfc8000000000000000000000000, [2, 6, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     template(0x1100009120fedfc80000000000000000, [12, 6, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fedfc8, [0, 0, 0, 0], 199, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fedfc8, [0, 0, 0, 0], 202, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.atomic_store.Immediate
     template(0x00fc9f88000000000000000000000000, [6, 2, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     template(0x1100009120fe9f880000000000000000, [6, 12, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe9f88, [0, 0, 0, 0], 200, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe9f88, [0, 0, 0, 0], 203, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.atomic_store.Immediate
     template(0x00fc9fc8000000000000000000000000, [6, 2, 0, 0], 0, 0, 4, I0, N, [N, N], 0, 0, 0),
     template(0x1100009120fe9fc80000000000000000, [6, 12, 0, 0], 0, 1, 8, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe9fc8, [0, 0, 0, 0], 201, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe9fc8, [0, 0, 0, 0], 204, 1, 16, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.atomic_xchg.Immediate
-    template(0x00fc5f8800fc1e88deffff3500000000, [2, 22, 12, 0], 0, 0, 12, I0, N, [N, N], 0, 0, 0),
-    template(0x1100009120fe5f8820fe1e88deffff35, [12, 6, 0, 0], 202, 1, 16, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe5f88, [0, 0, 0, 0], 203, 2, 24, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x00fc5f8800fc1e88deffff3500000000, [2, 24, 12, 0], 0, 0, 12, I0, N, [N, N], 0, 0, 0),
+    template(0x1100009120fe5f8820fe1e88deffff35, [12, 6, 0, 0], 205, 1, 16, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe5f88, [0, 0, 0, 0], 206, 2, 24, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.atomic_xchg.Immediate
-    template(0x00fc5fc800fc1ec8deffff3500000000, [2, 22, 12, 0], 0, 0, 12, I0, N, [N, N], 0, 0, 0),
-    template(0x1100009120fe5fc820fe1ec8deffff35, [12, 6, 0, 0], 205, 1, 16, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe5fc8, [0, 0, 0, 0], 206, 2, 24, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x00fc5fc800fc1ec8deffff3500000000, [2, 24, 12, 0], 0, 0, 12, I0, N, [N, N], 0, 0, 0),
+    template(0x1100009120fe5fc820fe1ec8deffff35, [12, 6, 0, 0], 208, 1, 16, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe5fc8, [0, 0, 0, 0], 209, 2, 24, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.atomic_cmpxchg.Immediate
-    template(0x00fc5f881f00006b6100005400fc1e88, [40, 6, 14, 0], 208, 2, 20, I0, N, [N, N], 0, 0, 0),
-    template(0x1100009120fe5f881f00006b61000054, [12, 6, 0, 0], 210, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe5f88, [0, 0, 0, 0], 212, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x00fc5f881f00006b6100005400fc1e88, [42, 6, 14, 0], 211, 2, 20, I0, N, [N, N], 0, 0, 0),
+    template(0x1100009120fe5f881f00006b61000054, [12, 6, 0, 0], 213, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe5f88, [0, 0, 0, 0], 215, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.atomic_cmpxchg.Immediate
-    template(0x00fc5fc81f0000eb6100005400fc1ec8, [40, 6, 14, 0], 215, 2, 20, I0, N, [N, N], 0, 0, 0),
-    template(0x1100009120fe5fc81f0000eb61000054, [12, 6, 0, 0], 217, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe5fc8, [0, 0, 0, 0], 219, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x00fc5fc81f0000eb6100005400fc1ec8, [42, 6, 14, 0], 218, 2, 20, I0, N, [N, N], 0, 0, 0),
+    template(0x1100009120fe5fc81f0000eb61000054, [12, 6, 0, 0], 220, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe5fc8, [0, 0, 0, 0], 222, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.atomic_add.Immediate
-    template(0x1efc5f88de03000b1efc0088a0ffff35, [0, 6, 14, 0], 222, 2, 20, I0, N, [N, N], 0, 0, 0),
-    template(0x110000913efe5f88de03000b3efe0088, [0, 6, 0, 0], 224, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3efe5f88, [0, 0, 0, 0], 226, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1efc5f88de03000b1efc0088a0ffff35, [0, 6, 14, 0], 225, 2, 20, I0, N, [N, N], 0, 0, 0),
+    template(0x110000913efe5f88de03000b3efe0088, [0, 6, 0, 0], 227, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3efe5f88, [0, 0, 0, 0], 229, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.atomic_xor.Immediate
-    template(0x1efc5f88de03004a1efc0088a0ffff35, [0, 6, 14, 0], 229, 2, 20, I0, N, [N, N], 0, 0, 0),
-    template(0x110000913efe5f88de03004a3efe0088, [0, 6, 0, 0], 231, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3efe5f88, [0, 0, 0, 0], 233, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1efc5f88de03004a1efc0088a0ffff35, [0, 6, 14, 0], 232, 2, 20, I0, N, [N, N], 0, 0, 0),
+    template(0x110000913efe5f88de03004a3efe0088, [0, 6, 0, 0], 234, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3efe5f88, [0, 0, 0, 0], 236, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.atomic_add.Immediate
-    template(0x1efc5fc8de03008b1efc00c8a0ffff35, [0, 6, 14, 0], 236, 2, 20, I0, N, [N, N], 0, 0, 0),
-    template(0x110000913efe5fc8de03008b3efe00c8, [0, 6, 0, 0], 238, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3efe5fc8, [0, 0, 0, 0], 240, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1efc5fc8de03008b1efc00c8a0ffff35, [0, 6, 14, 0], 239, 2, 20, I0, N, [N, N], 0, 0, 0),
+    template(0x110000913efe5fc8de03008b3efe00c8, [0, 6, 0, 0], 241, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3efe5fc8, [0, 0, 0, 0], 243, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.atomic_xor.Immediate
-    template(0x1efc5fc8de0300ca1efc00c8a0ffff35, [0, 6, 14, 0], 243, 2, 20, I0, N, [N, N], 0, 0, 0),
-    template(0x110000913efe5fc8de0300ca3efe00c8, [0, 6, 0, 0], 245, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b3efe5fc8, [0, 0, 0, 0], 247, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x1efc5fc8de0300ca1efc00c8a0ffff35, [0, 6, 14, 0], 246, 2, 20, I0, N, [N, N], 0, 0, 0),
+    template(0x110000913efe5fc8de0300ca3efe00c8, [0, 6, 0, 0], 248, 2, 24, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b3efe5fc8, [0, 0, 0, 0], 250, 3, 32, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.atomic_and.Immediate
-    template(0x00fc5f881e00000a1efc0f88afffff35, [40, 6, 14, 0], 250, 1, 16, I0, N, [N, N], 0, 0, 0),
-    template(0x1100009120fe5f881e00000a3efe0f88, [12, 6, 0, 0], 251, 2, 20, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe5f88, [0, 0, 0, 0], 253, 3, 28, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x00fc5f881e00000a1efc0f88afffff35, [42, 6, 14, 0], 253, 1, 16, I0, N, [N, N], 0, 0, 0),
+    template(0x1100009120fe5f881e00000a3efe0f88, [12, 6, 0, 0], 254, 2, 20, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe5f88, [0, 0, 0, 0], 256, 3, 28, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i32.atomic_or.Immediate
-    template(0x00fc5f881e00002a1efc0f88afffff35, [40, 6, 14, 0], 250, 1, 16, I0, N, [N, N], 0, 0, 0),
-    template(0x1100009120fe5f881e00002a3efe0f88, [12, 6, 0, 0], 256, 2, 20, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe5f88, [0, 0, 0, 0], 258, 3, 28, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x00fc5f881e00002a1efc0f88afffff35, [42, 6, 14, 0], 253, 1, 16, I0, N, [N, N], 0, 0, 0),
+    template(0x1100009120fe5f881e00002a3efe0f88, [12, 6, 0, 0], 259, 2, 20, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe5f88, [0, 0, 0, 0], 261, 3, 28, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.atomic_and.Immediate
-    template(0x00fc5fc81e00008a1efc0fc8afffff35, [40, 6, 14, 0], 261, 1, 16, I0, N, [N, N], 0, 0, 0),
-    template(0x1100009120fe5fc81e00008a3efe0fc8, [12, 6, 0, 0], 262, 2, 20, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe5fc8, [0, 0, 0, 0], 264, 3, 28, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x00fc5fc81e00008a1efc0fc8afffff35, [42, 6, 14, 0], 264, 1, 16, I0, N, [N, N], 0, 0, 0),
+    template(0x1100009120fe5fc81e00008a3efe0fc8, [12, 6, 0, 0], 265, 2, 20, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe5fc8, [0, 0, 0, 0], 267, 3, 28, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
     // i64.atomic_or.Immediate
-    template(0x00fc5fc81e0000aa1efc0fc8afffff35, [40, 6, 14, 0], 261, 1, 16, I0, N, [N, N], 0, 0, 0),
-    template(0x1100009120fe5fc81e0000aa3efe0fc8, [12, 6, 0, 0], 267, 2, 20, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
-    template(0x110080521100a07211c0318b20fe5fc8, [0, 0, 0, 0], 269, 3, 28, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
+    template(0x00fc5fc81e0000aa1efc0fc8afffff35, [42, 6, 14, 0], 264, 1, 16, I0, N, [N, N], 0, 0, 0),
+    template(0x1100009120fe5fc81e0000aa3efe0fc8, [12, 6, 0, 0], 270, 2, 20, Immediate::Unsigned12, 0, [N, N], 0, 0, 0),
+    template(0x110080521100a07211c0318b20fe5fc8, [0, 0, 0, 0], 272, 3, 28, Immediate::Pieces32, 0, [N, N], 0, 0, 0),
 ];
 
 #[rustfmt::skip]
@@ -1489,7 +1492,7 @@ static RESTRICTIONS: [[u32; 4]; 25] = [
 ];
 
 #[rustfmt::skip]
-static WORDS: [Word; 272] = [
+static WORDS: [Word; 275] = [
     word(0x0000000000000000, [0, 0, 0, 0]),
     word(0x007c409300000000, [10, 0, 0, 0]),
     word(0x0000c0f20000e0f2, [8, 0, 0, 0]),
@@ -1537,6 +1540,9 @@ static WORDS: [Word; 272] = [
     word(0xf96b42a9fb7341a9, [0, 0, 0, 0]),
     word(0xfd7bcba8c0035fd6, [0, 0, 0, 0]),
     word(0x3102008b20021fd6, [4, 0, 0, 0]),
+    word(0xdeffff10d1c3318b, [0, 0, 0, 0]),
+    word(0x205aa0b83102008b, [16, 4, 0, 0]),
+    word(0x20021fd600000000, [0, 0, 0, 0]),
     word(0x0100005400000000, [0, 0, 0, 0]),
     word(0x0000005400000000, [0, 0, 0, 0]),
     word(0x3f1e007200000054, [0, 0, 0, 0]),
@@ -1544,9 +1550,9 @@ static WORDS: [Word; 272] = [
     word(0x913700b900000000, [0, 0, 0, 0]),
     word(0x913b00b900000000, [0, 0, 0, 0]),
     word(0x00c0318b00000000, [2, 6, 0, 0]),
-    word(0x317e40930000118a, [12, 16, 0, 0]),
-    word(0x317e4093000011aa, [12, 16, 0, 0]),
-    word(0x317e4093000011ca, [12, 16, 0, 0]),
+    word(0x317e40930000118a, [12, 18, 0, 0]),
+    word(0x317e4093000011aa, [12, 18, 0, 0]),
+    word(0x317e4093000011ca, [12, 18, 0, 0]),
     word(0x0000110a00000000, [2, 6, 0, 0]),
     word(0x0000112a00000000, [2, 6, 0, 0]),
     word(0x0000114a00000000, [2, 6, 0, 0]),
@@ -1620,8 +1626,8 @@ static WORDS: [Word; 272] = [
     word(0x001cbe2e00000000, [2, 0, 6, 0]),
     word(0x001cfe2e00000000, [2, 6, 0, 0]),
     word(0x1e1c602ec043601e, [12, 4, 6, 0]),
-    word(0x0020201e007c3e1e, [12, 28, 0, 0]),
-    word(0x0020601e007c7e1e, [12, 28, 0, 0]),
+    word(0x0020201e007c3e1e, [12, 30, 0, 0]),
+    word(0x0020601e007c7e1e, [12, 30, 0, 0]),
     word(0x1100389ee003112a, [12, 6, 0, 0]),
     word(0x3fc231eb01000054, [0, 0, 0, 0]),
     word(0x1100389ee003112a, [12, 6, 0, 0]),
@@ -1631,18 +1637,18 @@ static WORDS: [Word; 272] = [
     word(0x1100789ee003112a, [12, 6, 0, 0]),
     word(0x3f4231eb01000054, [0, 0, 0, 0]),
     word(0x00203e1e05000054, [0, 6, 0, 0]),
-    word(0xde43211e00203e1e, [0, 16, 0, 0]),
-    word(0x0b0000540000389e, [12, 16, 0, 0]),
+    word(0xde43211e00203e1e, [0, 18, 0, 0]),
+    word(0x0b0000540000389e, [12, 18, 0, 0]),
     word(0x00207e1e05000054, [0, 6, 0, 0]),
-    word(0xde43611e00207e1e, [0, 16, 0, 0]),
-    word(0x0b0000540000789e, [12, 16, 0, 0]),
+    word(0xde43611e00207e1e, [0, 18, 0, 0]),
+    word(0x0b0000540000789e, [12, 18, 0, 0]),
     word(0x00203e1e05000054, [0, 6, 0, 0]),
-    word(0x1e103e1e00203e1e, [0, 16, 0, 0]),
-    word(0x090000540000399e, [12, 16, 0, 0]),
+    word(0x1e103e1e00203e1e, [0, 18, 0, 0]),
+    word(0x090000540000399e, [12, 18, 0, 0]),
     word(0x00207e1e05000054, [0, 6, 0, 0]),
-    word(0x1e107e1e00207e1e, [0, 16, 0, 0]),
-    word(0x090000540000799e, [12, 16, 0, 0]),
-    word(0x11c0318b2002008b, [12, 6, 14, 32]),
+    word(0x1e107e1e00207e1e, [0, 18, 0, 0]),
+    word(0x090000540000799e, [12, 18, 0, 0]),
+    word(0x11c0318b2002008b, [12, 6, 14, 34]),
     word(0x00c8b13800000000, [2, 6, 0, 0]),
     word(0x00c8713800000000, [2, 6, 0, 0]),
     word(0x00c8b17800000000, [2, 6, 0, 0]),
@@ -1650,43 +1656,43 @@ static WORDS: [Word; 272] = [
     word(0x00c8b1b800000000, [2, 6, 0, 0]),
     word(0x00c871b800000000, [2, 6, 0, 0]),
     word(0x00c871f800000000, [2, 6, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x2002803900000000, [2, 0, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x2002403900000000, [2, 0, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x2002807900000000, [2, 0, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x2002407900000000, [2, 0, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x200280b900000000, [2, 0, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x200240b900000000, [2, 0, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x200240f900000000, [2, 0, 0, 0]),
     word(0x00c871bc00000000, [2, 6, 0, 0]),
     word(0x00c871fc00000000, [2, 6, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x200240bd00000000, [2, 0, 0, 0]),
-    word(0x11c0318b3102008b, [0, 6, 14, 32]),
+    word(0x11c0318b3102008b, [0, 6, 14, 34]),
     word(0x200240fd00000000, [2, 0, 0, 0]),
     word(0x00c831bc00000000, [6, 2, 0, 0]),
     word(0x00c831fc00000000, [6, 2, 0, 0]),
-    word(0x11c0318b3102008b, [6, 14, 32, 0]),
+    word(0x11c0318b3102008b, [6, 14, 34, 0]),
     word(0x200200bd00000000, [0, 0, 0, 2]),
-    word(0x11c0318b3102008b, [6, 14, 32, 0]),
+    word(0x11c0318b3102008b, [6, 14, 34, 0]),
     word(0x200200fd00000000, [0, 0, 0, 2]),
     word(0x00c8313800000000, [6, 2, 0, 0]),
     word(0x00c8317800000000, [6, 2, 0, 0]),
     word(0x00c831b800000000, [6, 2, 0, 0]),
     word(0x00c831f800000000, [6, 2, 0, 0]),
-    word(0x11c0318b3102008b, [6, 14, 32, 0]),
+    word(0x11c0318b3102008b, [6, 14, 34, 0]),
     word(0x2002003900000000, [0, 0, 0, 2]),
-    word(0x11c0318b3102008b, [6, 14, 32, 0]),
+    word(0x11c0318b3102008b, [6, 14, 34, 0]),
     word(0x2002007900000000, [0, 0, 0, 2]),
-    word(0x11c0318b3102008b, [6, 14, 32, 0]),
+    word(0x11c0318b3102008b, [6, 14, 34, 0]),
     word(0x200200b900000000, [0, 0, 0, 2]),
-    word(0x11c0318b3102008b, [6, 14, 32, 0]),
+    word(0x11c0318b3102008b, [6, 14, 34, 0]),
     word(0x200200f900000000, [0, 0, 0, 2]),
     word(0x11c0318b20fedf88, [12, 6, 0, 0]),
     word(0x11c0318b20fedfc8, [12, 6, 0, 0]),
@@ -1698,42 +1704,42 @@ static WORDS: [Word; 272] = [
     word(0x20fe1ec8deffff35, [0, 0, 2, 0]),
     word(0x11c0318b20fe5fc8, [12, 6, 0, 0]),
     word(0x20fe1ec8deffff35, [0, 0, 2, 0]),
-    word(0x6100005400fc1e88, [0, 16, 0, 12]),
+    word(0x6100005400fc1e88, [0, 18, 0, 12]),
     word(0x9effff3500000000, [0, 0, 0, 0]),
     word(0x1f00006b61000054, [6, 0, 4, 0]),
     word(0x20fe1e889effff35, [0, 0, 0, 2]),
     word(0x11c0318b20fe5f88, [12, 6, 0, 0]),
     word(0x1f00006b61000054, [6, 0, 4, 0]),
     word(0x20fe1e889effff35, [0, 0, 0, 2]),
-    word(0x6100005400fc1ec8, [0, 16, 0, 12]),
+    word(0x6100005400fc1ec8, [0, 18, 0, 12]),
     word(0x9effff3500000000, [0, 0, 0, 0]),
     word(0x1f0000eb61000054, [6, 0, 4, 0]),
     word(0x20fe1ec89effff35, [0, 0, 0, 2]),
     word(0x11c0318b20fe5fc8, [12, 6, 0, 0]),
     word(0x1f0000eb61000054, [6, 0, 4, 0]),
     word(0x20fe1ec89effff35, [0, 0, 0, 2]),
-    word(0x1efc0088a0ffff35, [42, 6, 0, 0]),
+    word(0x1efc0088a0ffff35, [44, 6, 0, 0]),
     word(0xc003004b00000000, [2, 0, 4, 0]),
     word(0xde03000b3efe0088, [14, 0, 4, 0]),
     word(0xa0ffff35c003004b, [8, 0, 14, 0]),
     word(0x11c0318b3efe5f88, [0, 6, 0, 0]),
     word(0xde03000b3efe0088, [14, 0, 4, 0]),
     word(0xa0ffff35c003004b, [8, 0, 14, 0]),
-    word(0x1efc0088a0ffff35, [42, 6, 0, 0]),
+    word(0x1efc0088a0ffff35, [44, 6, 0, 0]),
     word(0xc003004a00000000, [2, 0, 4, 0]),
     word(0xde03004a3efe0088, [14, 0, 4, 0]),
     word(0xa0ffff35c003004a, [8, 0, 14, 0]),
     word(0x11c0318b3efe5f88, [0, 6, 0, 0]),
     word(0xde03004a3efe0088, [14, 0, 4, 0]),
     word(0xa0ffff35c003004a, [8, 0, 14, 0]),
-    word(0x1efc00c8a0ffff35, [42, 6, 0, 0]),
+    word(0x1efc00c8a0ffff35, [44, 6, 0, 0]),
     word(0xc00300cb00000000, [2, 0, 4, 0]),
     word(0xde03008b3efe00c8, [14, 0, 4, 0]),
     word(0xa0ffff35c00300cb, [8, 0, 14, 0]),
     word(0x11c0318b3efe5fc8, [0, 6, 0, 0]),
     word(0xde03008b3efe00c8, [14, 0, 4, 0]),
     word(0xa0ffff35c00300cb, [8, 0, 14, 0]),
-    word(0x1efc00c8a0ffff35, [42, 6, 0, 0]),
+    word(0x1efc00c8a0ffff35, [44, 6, 0, 0]),
     word(0xc00300ca00000000, [2, 0, 4, 0]),
     word(0xde0300ca3efe00c8, [14, 0, 4, 0]),
     word(0xa0ffff35c00300ca, [8, 0, 14, 0]),
@@ -1774,6 +1780,7 @@ static ROWS: [u64; MASKS] = rows([
     [0x2100000000000000, 0x4200000000000000, 0x8400000000000000, 0x0801000000000000, 0x1002000000000000],
     [0x0000000001000000, 0x0000000002000000, 0x0000000004000000, 0x0000000008000000, 0x0000000010000000],
     [0x0000000000000100, 0x0000000000000200, 0x0000000000000400, 0x0000000000000800, 0x0000000000001000],
+    [0x0100000000000100, 0x0200000000000200, 0x0400000000000400, 0x0800000000000800, 0x1000000000001000],
     [0x0000000020000000, 0x0000000040000000, 0x0000000080000000, 0x0000000000010000, 0x0000000000020000],
     [0x2000010000000000, 0x4000020000000000, 0x8000040000000000, 0x0001080000000000, 0x0002100000000000],
     [0x0100000021000000, 0x0200000042000000, 0x0400000084000000, 0x0800000008010000, 0x1000000010020000],

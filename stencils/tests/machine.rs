@@ -13,7 +13,7 @@ mod common;
 use common::*;
 use patchjit::ops::Opcode;
 use patchjit::runtime::{Context, EntryCell, HostCode, Status, offset};
-use patchjit::stencil::{Form, FormKind, Machine, OperandKind, Template};
+use patchjit::stencil::{Family, Form, FormKind, Machine, OperandKind, Template};
 use std::ffi::c_void;
 
 /// The register of the context.
@@ -498,7 +498,14 @@ fn functions_return_and_say_how() {
 
 #[test]
 fn jump_tables_go_to_their_entries() {
-    let family = family(Form::machine(Machine::JumpTable));
+    for machine in [Machine::JumpTable, Machine::JumpTableFar] {
+        if let Some(family) = SET.family(Form::machine(machine)) {
+            tables_lead(family);
+        }
+    }
+}
+
+fn tables_lead(family: &Family) {
     let mut pages = Pages::new(1 << 16);
     let mut numbers = Numbers(10);
     for (template, list) in cases(family, 60) {

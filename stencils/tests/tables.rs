@@ -85,12 +85,13 @@ fn has_forms(set: &StencilSet) {
     }
     assert!(has(Opcode::Branch, FormKind::Jump) && has(Opcode::Branch, FormKind::JumpNot));
     assert!(has(Opcode::Fence, FormKind::Registers));
-    // RISC-V has no flags, and is the only one whose jumps do not reach across all code.
+    // RISC-V has no flags, and is the only one whose jumps do not reach across all code; on AArch64 jump tables do not.
     let is_riscv = set.distances == Distances::Scattered;
     let flags = Machine::CompareI32 as usize..=Machine::ChooseGeF as usize;
     for machine in Machine::ALL {
         let is_there = match machine {
             Machine::JumpFar => is_riscv,
+            Machine::JumpTableFar => set.distances == Distances::Fields,
             machine => !is_riscv || !flags.contains(&(machine as usize)),
         };
         let family = set.family(Form::machine(machine));

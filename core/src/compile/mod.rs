@@ -160,7 +160,7 @@ fn longest(verified: &Verified, index: usize) -> usize {
 ///
 /// `Full` if the workspace ([`workspace_words`]), the code buffer or `functions` is too small; `Unsupported` if the
 /// stencil set lacks a form, a signature has more arguments or results than travel in registers, a frame grows
-/// beyond what templates reach, or code beyond what jumps do: on AArch64 128 MiB, and 1 MiB in functions with jump tables; on RISC-V 2 GiB.
+/// beyond what templates reach, or code beyond what jumps do: on AArch64 128 MiB, on RISC-V 2 GiB.
 pub fn compile(
     verified: &Verified,
     set: &'static StencilSet,

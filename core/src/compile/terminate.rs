@@ -134,7 +134,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let out_of_range = self.patcher.extended(out_of_range)?;
         if count > 0 {
             let mut table = Label::UNUSED;
-            let holes = self.machine(Machine::JumpTable, [temporary, register, 0, 0], 0)?;
+            let machine = self.patcher.jump_table();
+            let holes = self.machine(machine, [temporary, register, 0, 0], 0)?;
             self.patcher.link(holes, &mut table)?;
             self.falls_through = false;
             for &at in cases.iter().rev() {

@@ -13,7 +13,7 @@ pub enum Distances {
     #[default]
     Bytes32,
     /// Fields of instructions that count from the instruction, in units of four bytes but for `adr`: AArch64 (Arm ARM, C6.2: B, BL,
-    /// B.cond, CBZ, CBNZ, ADR).
+    /// B.cond, CBZ, CBNZ, ADR); or two constants of 16 bits, MOVZ with MOVK right behind it, which count from the first.
     Fields,
     /// Scattered bits of instructions that count from the instruction: RISC-V (Unprivileged ISA, 2.5: JAL, branches, and AUIPC with
     /// the instruction behind it).
@@ -29,6 +29,8 @@ enum Field {
     Short,
     /// AArch64: `adr`.
     Address,
+    /// AArch64: `movz`, and `movk` right behind it.
+    Pieces,
     /// RISC-V: `jal`.
     Jump,
     /// RISC-V: `beq` and the like.
@@ -44,6 +46,7 @@ impl Field {
             (Distances::Fields, 0x14..=0x17 | 0x94..=0x97, _) => Field::Long,
             (Distances::Fields, 0x54 | 0x34 | 0x35 | 0xb4 | 0xb5, _) => Field::Short,
             (Distances::Fields, 0x10 | 0x30 | 0x50 | 0x70, _) => Field::Address,
+            (Distances::Fields, 0x52, _) => Field::Pieces,
             (Distances::Scattered, _, 0x6f) => Field::Jump,
             (Distances::Scattered, _, 0x63) => Field::Branch,
             (Distances::Scattered, _, 0x17) => Field::Pair,
@@ -59,7 +62,16 @@ impl Field {
             Field::Address => (21, 0),
             Field::Jump => (20, 1),
             Field::Branch => (12, 1),
-            Field::Pair => (32, 0),
+            Field::Pieces | Field::Pair => (32, 0),
+        }
+    }
+
+    /// The kind of the immediate in its bits, if it is in two instructions.
+    const fn halves(self) -> Option<Immediate> {
+        match self {
+            Field::Pieces => Some(Immediate::PiecesBits32),
+            Field::Pair => Some(Immediate::SumBits32),
+            _ => None,
         }
     }
 
@@ -76,6 +88,13 @@ impl Field {
 
     /// The code with other bits in the field.
     const fn set(self, code: u64, bits: u32) -> u64 {
+        if let Some(kind) = self.halves() {
+            let value = match kind.encode(bits as i64) {
+                Some(value) => value as u64,
+                None => 0,
+            };
+            return code & !(kind.field() as u64) | value;
+        }
         let word = code as u32;
         let word = match self {
             Field::Long => word & !0x03ff_ffff | bits & 0x03ff_ffff,
@@ -93,18 +112,9 @@ impl Field {
                     | low << 8
                     | (bits >> 10 & 1) << 7
             }
-            Field::Pair => return Field::set_sum(code, bits),
+            Field::Pieces | Field::Pair => word,
         };
         code & !0xffff_ffff | word as u64
-    }
-
-    /// The code with another sum in two instructions.
-    const fn set_sum(code: u64, value: u32) -> u64 {
-        let bits = match Immediate::SumBits32.encode(value as i64) {
-            Some(bits) => bits as u64,
-            None => 0,
-        };
-        code & !(Immediate::SumBits32.field() as u64) | bits
     }
 
     const fn get(self, code: u64) -> u32 {
@@ -121,6 +131,7 @@ impl Field {
                 let (low, high) = (word >> 8 & 0xf, word >> 25 & 0x3f);
                 word >> 31 << 11 | (word >> 7 & 1) << 10 | high << 4 | low
             }
+            Field::Pieces => Immediate::PiecesBits32.decode(code as u128) as u32,
             Field::Pair => Immediate::SumBits32.decode(code as u128) as u32,
         }
     }
@@ -241,6 +252,14 @@ impl Distances {
         }
     }
 
+    /// How far [`Machine::JumpTable`](super::Machine::JumpTable) leads to its table, in bytes.
+    pub(crate) const fn table_reach(self) -> u32 {
+        match self {
+            Distances::Fields => Field::Address.reach() as u32,
+            Distances::Bytes32 | Distances::Scattered => u32::MAX,
+        }
+    }
+
     /// The hole of a jump that leads from its own address to another one.
     pub(crate) const fn jump(self, at: u64, target: u64) -> Option<u32> {
         let jump = match self {
@@ -283,8 +302,10 @@ impl Distances {
     pub const fn field(self, code: u64) -> u64 {
         match (self, Field::of(self, code)) {
             (Distances::Bytes32, _) => 0xffff_ffff,
-            (_, Some(Field::Pair)) => Immediate::SumBits32.field() as u64,
-            (_, Some(field)) => field.set(0, u32::MAX),
+            (_, Some(field)) => match field.halves() {
+                Some(kind) => kind.field() as u64,
+                None => field.set(0, u32::MAX),
+            },
             (_, None) => 0,
         }
     }
@@ -318,7 +339,7 @@ impl Distances {
             Some(Field::Jump) => code >> 7 & 31,
             // `jalr x0` is what is behind it.
             Some(Field::Pair) => code >> 32 & 0xfff ^ 0x67,
-            Some(Field::Address) | None => 1,
+            Some(Field::Address | Field::Pieces) | None => 1,
         };
         links == 0
     }
@@ -349,13 +370,14 @@ mod tests {
     use super::Distances::{self, Bytes32, Fields, Scattered};
 
     /// Instructions with the farthest distances back and ahead, and what distances are multiples of.
-    const ENDS: [(Distances, u64, i64, i64, i64); 13] = [
-        // b, bl, b.ne, cbz, adr
+    const ENDS: [(Distances, u64, i64, i64, i64); 14] = [
+        // b, bl, b.ne, cbz, adr; movz w17 and movk w17
         (Fields, 0x1400_0000, -(1 << 27), (1 << 27) - 4, 4),
         (Fields, 0x9400_0000, -(1 << 27), (1 << 27) - 4, 4),
         (Fields, 0x5400_0001, -(1 << 20), (1 << 20) - 4, 4),
         (Fields, 0xb400_0003, -(1 << 20), (1 << 20) - 4, 4),
         (Fields, 0x1000_0011, -(1 << 20), (1 << 20) - 1, 1),
+        (Fields, 0x72a0_0011_5280_0011, -(1 << 31), (1 << 31) - 1, 1),
         // jal x0; bne, blt, bgeu x5, x6; auipc x7 and jalr x0, 0(x7); auipc x28 and addi x28, x28
         (Scattered, 0x0000_006f, -(1 << 20), (1 << 20) - 4, 4),
         (Scattered, 0x0062_9063, -(1 << 12), (1 << 12) - 4, 4),
@@ -407,6 +429,10 @@ mod tests {
         assert_eq!(Fields.lead(0x5400_0001, 16, 8), Some(0x54ff_ffc1));
         assert_eq!(Fields.lead(0x1400_0000, 0, 32), Some(0x1400_0008));
         assert_eq!(Fields.lead(0x1000_0011, 8, 5), Some(0x30ff_fff1));
+        assert_eq!(
+            Fields.lead(0x72a0_0011_5280_0011, 8, 0x1234_5680),
+            Some(0x72a2_4691_528a_cf11)
+        );
         assert_eq!(Scattered.lead(0x0062_9063, 16, 8), Some(0xfe62_9ce3));
         assert_eq!(Scattered.lead(0x6f, 0, 0x12_3454), None);
         assert_eq!(Scattered.lead(0x6f, 0, 0x5_a1b4), Some(0x1b45_a06f));
@@ -523,9 +549,10 @@ mod tests {
         for other in [0xef, 0x0000_80e7_0000_0097, 0x000e_0e13_0000_0e17] {
             assert!(!Scattered.is_jump(other));
         }
-        // cbz, b; bl, adr
+        // cbz, b; bl, adr; movz and movk
         assert!(Fields.is_jump(0xb400_0003) && Fields.is_short(0xb400_0003));
         assert!(Fields.is_jump(0x1400_0000) && !Fields.is_short(0x1400_0000));
         assert!(!Fields.is_jump(0x9400_0000) && !Fields.is_jump(0x1000_0011));
+        assert!(!Fields.is_jump(0x72a0_0011_5280_0011));
     }
 }

@@ -123,6 +123,7 @@ impl Architecture for Aarch64 {
             elf::R_AARCH64_CALL26,
             elf::R_AARCH64_CONDBR19,
             elf::R_AARCH64_ADR_PREL_LO21,
+            elf::R_AARCH64_MOVW_PREL_G0,
         ];
         known.contains(&kind) && addend == 0
     }
