@@ -47,6 +47,7 @@ static MEMORY: Mutex<Memory> = Mutex::new(Memory {
         entry: 0,
         body: 0,
         data: 0,
+        faults: 0,
         end: 0,
     }],
 });

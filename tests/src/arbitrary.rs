@@ -185,7 +185,10 @@ fn judge(module: &Module) {
     let compiled = compile::compile_observed(
         &verified,
         host_set(),
-        &Options { fuel: true },
+        &Options {
+            fuel: true,
+            ..Options::default()
+        },
         &mut workspace,
         CodeBuffer {
             write: &mut code,
@@ -278,7 +281,10 @@ pub fn compile_in(
     let result = compile::compile(
         verified,
         host_set(),
-        &Options { fuel: true },
+        &Options {
+            fuel: true,
+            ..Options::default()
+        },
         &mut workspace,
         CodeBuffer {
             write: &mut code[MARGIN..MARGIN + bytes],

@@ -256,7 +256,10 @@ impl Laboratory {
         verified: &Verified,
         fuel: bool,
     ) -> Result<Code, String> {
-        let options = Options { fuel };
+        let options = Options {
+            fuel,
+            ..Options::default()
+        };
         let program = *verified.program();
         let room = compile::code_bytes(verified);
         let needed = compile::workspace_words(verified);

@@ -4,8 +4,8 @@ use crate::random::Random;
 use patchjit::error::Error as CoreError;
 use patchjit::verify;
 use patchjit_wasm::{
-    Code, Engine, Error, ExportKind, Extern, Global, ImportType, Instance, InstantiateError,
-    Linker, Memory, Module, Options, PAGE, Store, Table, Trap, Value, ValueType,
+    Bounds, Code, CodeOptions, Engine, Error, ExportKind, Extern, Global, ImportType, Instance,
+    InstantiateError, Linker, Memory, Module, Options, PAGE, Store, Table, Trap, Value, ValueType,
 };
 use std::rc::Rc;
 
@@ -47,12 +47,16 @@ pub fn check(bytes: &[u8]) -> usize {
     let mut words = vec![0; verify::workspace_words(&program)];
     let verified = verify::verify(program, &mut words).expect("a valid program");
     assert!(verified.is_contained());
-    let Some(oracle) = see(&module, Engine::Interpreter) else {
+    let Some(oracle) = see(&module, Engine::Interpreter, Bounds::Comparisons) else {
         return 0;
     };
-    for engine in [Engine::Jit, Engine::JitOptimized] {
-        if let Some(seen) = see(&module, engine) {
-            assert_eq!(oracle, seen, "{engine:?}");
+    for (engine, bounds) in [
+        (Engine::Jit, Bounds::Faults),
+        (Engine::Jit, Bounds::Comparisons),
+        (Engine::JitOptimized, Bounds::Faults),
+    ] {
+        if let Some(seen) = see(&module, engine, bounds) {
+            assert_eq!(oracle, seen, "{engine:?}, {bounds:?}");
         }
     }
     oracle.calls.iter().filter(|call| call.0.is_ok()).count()
@@ -91,8 +95,9 @@ fn zero(ty: ValueType) -> Value {
 }
 
 /// Runs a module on an engine; `None` if the engine has no code for it, or there is no memory for what it imports.
-fn see(module: &Rc<Module>, engine: Engine) -> Option<Seen> {
-    let code = match Code::new(module.clone(), engine, true) {
+fn see(module: &Rc<Module>, engine: Engine, bounds: Bounds) -> Option<Seen> {
+    let options = CodeOptions { fuel: true, bounds };
+    let code = match Code::new(module.clone(), engine, options) {
         Ok(code) => Rc::new(code),
         Err(Error::Core(CoreError::Unsupported { .. })) => return None,
         Err(error) => panic!("{engine:?}: {error}"),

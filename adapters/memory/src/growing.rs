@@ -3,6 +3,7 @@
 //! Address space for the greatest size is reserved at first, without access; what is grown into becomes readable and writable, and holds
 //! zeros. Reserving costs address space alone; growing costs a call of the system.
 
+use crate::faults::Known;
 use crate::{Error, Step, pages};
 use region::{Allocation, Protection};
 use std::cell::Cell;
@@ -11,6 +12,8 @@ use std::fmt;
 /// Memory of a size between two bounds. Compiled code writes there through [`Growing::base`] while it runs; whoever reads or writes it
 /// through this value does so between two steps of that code, in a host function or after the run.
 pub struct Growing {
+    /// Goes before the address space does, which may be something else's then.
+    known: Option<Known>,
     /// None where the greatest size is 0.
     allocation: Option<Allocation>,
     base: *mut u8,
@@ -40,24 +43,36 @@ impl Growing {
     ///
     /// If there is no address space or no memory.
     pub fn new(size: u64, most: u64) -> Result<Growing, Error> {
+        Growing::reserved(size, most, 0)
+    }
+
+    /// The same in at least so many bytes of address space. Accesses in it that are beyond the size, rounded up to whole pages, fault;
+    /// [`crate::faults`] leads them on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Growing::new`].
+    pub fn reserved(size: u64, most: u64, reserved: u64) -> Result<Growing, Error> {
         let too_large = |_| Error::System {
             step: Step::Reserve,
             code: 0,
         };
         let size = usize::try_from(size).map_err(too_large)?;
         let most = usize::try_from(most).map_err(too_large)?.max(size);
-        let mut allocation = match most {
+        let reserved = usize::try_from(reserved).map_err(too_large)?;
+        let mut allocation = match most.max(reserved) {
             0 => None,
-            _ => Some(
-                region::alloc(most, Protection::NONE)
+            length => Some(
+                region::alloc(length, Protection::NONE)
                     .map_err(|error| pages::system(Step::Reserve, &error))?,
             ),
         };
-        let base = match &mut allocation {
+        let base: *mut u8 = match &mut allocation {
             Some(allocation) => allocation.as_mut_ptr(),
             None => std::ptr::without_provenance_mut(NOWHERE),
         };
         let memory = Growing {
+            known: (reserved > 0).then(|| Known::new(base.addr()..base.addr() + reserved)),
             allocation,
             base,
             size: Cell::new(0),
@@ -81,6 +96,11 @@ impl Growing {
     /// What it may grow to, in bytes.
     pub fn most(&self) -> u64 {
         self.most as u64
+    }
+
+    /// How many bytes of address space are reserved for it so that accesses in them fault; 0 if it was not asked for.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.known.as_ref().map_or(0, Known::bytes)
     }
 
     /// Makes it this long; what comes to it are zeros.

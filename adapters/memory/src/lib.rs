@@ -41,10 +41,13 @@
 //! **Processes.** With two views the pages are shared: after a `fork` the child sees what the parent writes
 //! and the other way round. A child that goes on to compile needs an arena of its own.
 //!
+//! **Memory of programs.** [`Growing`] is memory for a region that grows; [`faults`] leads accesses on that fault beyond its end.
+//!
 //! **Costs.** A reservation is logarithmic in the number of free ranges; storage grows in steps of 64 KiB, each
 //! with two system calls; with one view, each [`Writing`] and release has two more.
 
 mod cache;
+pub mod faults;
 mod growing;
 mod pages;
 mod space;
@@ -88,6 +91,8 @@ pub enum Step {
     Map,
     /// Another protection of mapped pages.
     Protect,
+    /// To tell of faults.
+    Handle,
 }
 
 /// Why there is no memory.
@@ -135,6 +140,7 @@ impl fmt::Display for Error {
                     Step::Share => "creating memory to map twice",
                     Step::Map => "mapping memory",
                     Step::Protect => "changing the protection of memory",
+                    Step::Handle => "setting a handler of faults",
                 };
                 let error = std::io::Error::from_raw_os_error(code);
                 write!(f, "{what}: {error}")

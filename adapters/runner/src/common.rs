@@ -218,6 +218,7 @@ fn native(
     };
     let options = Options {
         fuel: limits.fuel.is_some(),
+        ..Options::default()
     };
     match Native::new(verified, set, options) {
         Ok(native) => Ok(Some(native)),

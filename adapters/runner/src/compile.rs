@@ -34,7 +34,14 @@ pub fn to_bytes(
     fuel: bool,
     observer: &mut impl Observer,
 ) -> Result<Code, Failure> {
-    let mut compilation = Compilation::new(verified, set, Options { fuel });
+    let mut compilation = Compilation::new(
+        verified,
+        set,
+        Options {
+            fuel,
+            ..Options::default()
+        },
+    );
     let mut bytes = vec![0; compilation.code_bytes()];
     let buffer = CodeBuffer {
         write: &mut bytes,
@@ -100,7 +107,7 @@ fn listing(module: &Module, code: &Code, set: &StencilSet) -> String {
         let name = module.function_name(index);
         headings.push((function.entry, format!("@{name}: entry"), true));
         headings.push((function.body, format!("@{name}: body"), true));
-        if function.data < function.end {
+        if function.data < function.faults {
             headings.push((function.data, format!("@{name}: jump tables"), false));
         }
     }

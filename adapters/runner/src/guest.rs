@@ -10,8 +10,8 @@ use patchjit::verify;
 use patchjit_cli::module::wasm_bytes;
 use patchjit_cli::value;
 use patchjit_wasm::{
-    Code, ExportKind, FuncType, Instance, Linker, Module, Store, Trap, Value, ValueType, script,
-    wasi,
+    Code, CodeOptions, ExportKind, FuncType, Instance, Linker, Module, Store, Trap, Value,
+    ValueType, script, wasi,
 };
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -212,7 +212,11 @@ impl Guest<'_> {
         let arguments = self.arguments;
         let start = Instant::now();
         let fuel = arguments.fuel;
-        let code = Code::new(self.module.clone(), engine, fuel.is_some());
+        let options = CodeOptions {
+            fuel: fuel.is_some(),
+            ..CodeOptions::default()
+        };
+        let code = Code::new(self.module.clone(), engine, options);
         let code = Rc::new(code.map_err(|error| error.to_string())?);
         let compile = start.elapsed();
         let store = Store::new();

@@ -1,17 +1,20 @@
 //! A module made ready to run: decoded for the interpreter, or compiled.
 
 use crate::error::Error;
+use crate::memory::RESERVED;
 use crate::module::Module;
 use crate::records::Records;
 use patchjit::code::CodeBuffer;
-use patchjit::compile::{self, FunctionCode};
+use patchjit::compile::{self, FunctionCode, Reserved};
 use patchjit::interp::{self, Decoded};
 use patchjit::ir::Program;
 use patchjit::optimize;
 use patchjit::verify::{self, Verified};
-use patchjit_memory::{Arena, Block};
+use patchjit_memory::faults::{self, Handled};
+use patchjit_memory::{Arena, Block, Growing};
 use self_cell::{MutBorrow, self_cell};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 /// What executes a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +42,30 @@ self_cell!(
     }
 );
 
+/// How code keeps accesses within a memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bounds {
+    /// By faults where they can be handled ([`patchjit_memory::faults`]), which sets the process's handler of `SIGSEGV`; else by
+    /// comparisons.
+    #[default]
+    Faults,
+    /// By comparisons.
+    Comparisons,
+}
+
+/// What code is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CodeOptions {
+    /// Whether runs charge run fuel.
+    pub fuel: bool,
+    /// How machine code keeps accesses within a memory. The interpreter compares.
+    pub bounds: Bounds,
+}
+
 /// Machine code.
 struct Native {
+    /// Goes before the code.
+    faults: Option<Handled>,
     _arena: Arena,
     block: Block,
     functions: Vec<FunctionCode>,
@@ -50,7 +75,7 @@ struct Native {
 
 enum Kind {
     Interpreted(Interpreted),
-    Native(Native),
+    Native(Box<Native>),
 }
 
 /// A module, ready to be instantiated as often as is asked for.
@@ -61,28 +86,35 @@ pub struct Code {
 }
 
 impl Code {
-    /// Makes a module ready for an engine; `fuel` says whether runs charge run fuel.
+    /// Makes a module ready for an engine.
     ///
     /// # Errors
     ///
     /// What the core refuses; if there is no executable memory, or no target for this machine.
-    pub fn new(module: Rc<Module>, engine: Engine, fuel: bool) -> Result<Code, Error> {
+    pub fn new(module: Rc<Module>, engine: Engine, options: CodeOptions) -> Result<Code, Error> {
         let kind = match engine {
             Engine::Interpreter => Kind::Interpreted(interpret(module.clone())?),
             Engine::Jit | Engine::JitOptimized => {
                 let program = module.program();
                 let mut facts = vec![0; verify::workspace_words(&program)];
                 let verified = verify::verify(program, &mut facts)?;
-                Kind::Native(match engine {
+                let options = compile_options(&module, options);
+                Kind::Native(Box::new(match engine {
                     Engine::JitOptimized => {
                         let mut records = Records::default();
-                        with_optimized(&verified, &mut records, |verified| native(verified, fuel))?
+                        with_optimized(&verified, &mut records, |verified| {
+                            native(verified, &options)
+                        })?
                     }
-                    _ => native(&verified, fuel)?,
-                })
+                    _ => native(&verified, &options)?,
+                }))
             }
         };
-        Ok(Code { module, kind, fuel })
+        Ok(Code {
+            module,
+            kind,
+            fuel: options.fuel,
+        })
     }
 
     /// The module.
@@ -95,6 +127,14 @@ impl Code {
         match &self.kind {
             Kind::Interpreted(_) => None,
             Kind::Native(native) => Some(native.code_bytes as usize),
+        }
+    }
+
+    /// How much address space its memory must have reserved.
+    pub(crate) fn reserved_bytes(&self) -> u64 {
+        match &self.kind {
+            Kind::Native(native) if native.faults.is_some() => RESERVED,
+            _ => 0,
         }
     }
 
@@ -176,7 +216,29 @@ fn with_optimized<R>(
     look(&optimized.verify(&mut facts)?)
 }
 
-fn native(verified: &Verified<'_>, fuel: bool) -> Result<Native, Error> {
+/// What the compiler is asked for.
+fn compile_options(module: &Module, options: CodeOptions) -> compile::Options {
+    let mut reserved = Reserved::default();
+    if options.bounds == Bounds::Faults && module.declared.memory.is_some() && can_reserve() {
+        // The memory is the first region.
+        reserved = Reserved {
+            regions: 1,
+            bytes: RESERVED,
+        };
+    }
+    compile::Options {
+        fuel: options.fuel,
+        reserved,
+    }
+}
+
+/// Whether faults are handled here, and this process gets the address space that it takes: asked once.
+fn can_reserve() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| Growing::reserved(0, 0, RESERVED).is_ok() && faults::are_handled())
+}
+
+fn native(verified: &Verified<'_>, options: &compile::Options) -> Result<Native, Error> {
     let set = patchjit_stencils::native().ok_or(Error::NoTarget)?;
     // Room for the longest code that there could be, whose pages come as they are touched; what the code takes of it goes into the arena,
     // as it is the same wherever it stands.
@@ -187,15 +249,23 @@ fn native(verified: &Verified<'_>, fuel: bool) -> Result<Native, Error> {
     };
     let mut words = vec![0; compile::workspace_words(verified)];
     let mut functions = vec![FunctionCode::default(); verified.program().functions.len()];
-    let options = compile::Options { fuel };
-    let compiled = compile::compile(verified, set, &options, &mut words, buffer, &mut functions)?;
+    let compiled = compile::compile(verified, set, options, &mut words, buffer, &mut functions)?;
     let length = compiled.code_length as usize;
     let mut arena = Arena::new(length)?;
     let mut block = arena.reserve(length)?;
     let mut writing = arena.write(&mut block)?;
     writing.buffer().write[..length].copy_from_slice(&bytes[..length]);
-    writing.publish(length)?;
+    let address = writing.publish(length)?;
+    let sites = functions.iter().flat_map(|code| code.fault_sites(&bytes));
+    let faults = match sites.collect::<Vec<_>>() {
+        sites if sites.is_empty() => None,
+        sites => {
+            // SAFETY: the code was published there, and the arena goes after this.
+            Some(unsafe { Handled::new(address..address + length as u64, sites) }?)
+        }
+    };
     Ok(Native {
+        faults,
         _arena: arena,
         block,
         functions,

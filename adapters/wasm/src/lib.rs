@@ -4,7 +4,7 @@
 //! interpreter, or machine code with the optimizer off or on), and instantiated in a [`Store`] with what a [`Linker`] has for its imports.
 //!
 //! ```
-//! use patchjit_wasm::{Code, Engine, Linker, Module, Store, Value};
+//! use patchjit_wasm::{Code, CodeOptions, Engine, Linker, Module, Store, Value};
 //! use std::rc::Rc;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,7 +13,7 @@
 //!         (i32.add (local.get 0) (local.get 1))))"#,
 //! )?;
 //! let module = Rc::new(Module::translate(&bytes)?);
-//! let code = Rc::new(Code::new(module, Engine::JitOptimized, false)?);
+//! let code = Rc::new(Code::new(module, Engine::JitOptimized, CodeOptions::default())?);
 //! let instance = Store::new().instantiate(&code, &Linker::new())?;
 //! let add = instance.function("add").ok_or("no such function")?;
 //! assert_eq!(add.call(&[Value::I32(20), Value::I32(22)])?, [Value::I32(42)]);
@@ -24,8 +24,8 @@
 //! **What there is.** WebAssembly 1.0 with sign extension, saturating conversions, several values, mutable globals, bulk memory and
 //! reference types: what 2.0 has, but for vectors. What a module uses beyond that is [`Error::Unsupported`], with its name and byte offset.
 //!
-//! **How it maps.** A linear memory is a region that grows, of addresses that are zero-extended; every access is checked unless the
-//! optimizer proves it in bounds. A table is a region of references. Globals are guest slots. A trap is a `trap` exit, an import or an op
+//! **How it maps.** A linear memory is a region that grows, of addresses that are zero-extended; an access out of bounds
+//! faults, or is found by a comparison ([`Bounds`]). A table is a region of references. Globals are guest slots. A trap is a `trap` exit, an import or an op
 //! on a whole memory or table a host call.
 //!
 //! **Bounds.** A run may be bounded by fuel ([`Store::set_fuel`]) and is by depth. What a module makes this crate do is linear in its
@@ -49,7 +49,7 @@ mod translate;
 mod types;
 pub mod wasi;
 
-pub use code::{Code, Engine};
+pub use code::{Bounds, Code, CodeOptions, Engine};
 pub use error::{Error, Trap};
 pub use instance::{Extern, Instance};
 pub use memory::{Memory, PAGE};

@@ -10,6 +10,9 @@ use std::rc::{Rc, Weak};
 /// Bytes of a page.
 pub const PAGE: u64 = 1 << 16;
 
+/// How much address space every memory has where there is that much: what an address and an offset can say, and an access.
+pub(crate) const RESERVED: u64 = (1 << 33) + PAGE;
+
 /// How many bytes the region of a memory has at least and at most.
 pub(crate) fn bytes(limits: &Limits) -> (u64, u64) {
     let most = limits.most.unwrap_or(MOST_PAGES).min(MOST_PAGES);
@@ -58,8 +61,9 @@ impl Memory {
                 code: 0,
             });
         }
+        let bytes = Growing::reserved(least, most, RESERVED);
         Ok(Memory(Rc::new(Shared {
-            bytes: Growing::new(least, most)?,
+            bytes: bytes.or_else(|_| Growing::new(least, most))?,
             limits,
             users: Users::default(),
         })))

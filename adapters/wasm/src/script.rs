@@ -8,7 +8,9 @@
 use crate::error::{Error, Trap};
 use crate::store::{InstantiateError, Linker};
 use crate::types::{FuncType, Limits, TableType, Value, ValueType};
-use crate::{Code, Engine, Extern, Function, Global, Instance, Memory, Module, Store, Table};
+use crate::{
+    Code, CodeOptions, Engine, Extern, Function, Global, Instance, Memory, Module, Store, Table,
+};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -247,7 +249,8 @@ impl Run {
 
     fn instantiate(&self, bytes: &[u8]) -> Result<Instance, Refused> {
         let module = Module::translate(bytes).map_err(Refused::Module)?;
-        let code = Code::new(Rc::new(module), self.engine, false).map_err(Refused::Module)?;
+        let code = Code::new(Rc::new(module), self.engine, CodeOptions::default())
+            .map_err(Refused::Module)?;
         let instance = self.store.instantiate(&Rc::new(code), &self.linker);
         instance.map_err(Refused::Instance)
     }

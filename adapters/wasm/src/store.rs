@@ -300,6 +300,14 @@ impl Store {
         if let (Some(limits), None) = (declared.memory, &parts.memory) {
             parts.memory = Some(Memory::within(limits, self.data.pages.get())?);
         }
+        if let Some(memory) = &parts.memory
+            && memory.0.bytes.reserved_bytes() < code.reserved_bytes()
+        {
+            return Err(InstantiateError::Memory(patchjit_memory::Error::System {
+                step: patchjit_memory::Step::Reserve,
+                code: 0,
+            }));
+        }
         for &ty in &declared.tables[parts.tables.len()..] {
             parts.tables.push(Table::new(ty)?);
         }

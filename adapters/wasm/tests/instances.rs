@@ -1,8 +1,8 @@
 //! Instances through the public interface, on every engine: limits, sharing, host functions, what is refused.
 
 use patchjit_wasm::{
-    Code, Engine, Error, Extern, FuncType, Global, Instance, InstantiateError, Limits, Linker,
-    Memory, Module, Options, Store, Trap, Value, ValueType, script,
+    Code, CodeOptions, Engine, Error, Extern, FuncType, Global, Instance, InstantiateError, Limits,
+    Linker, Memory, Module, Options, Store, Trap, Value, ValueType, script,
 };
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -13,7 +13,11 @@ const ENGINES: [Engine; 3] = [Engine::Interpreter, Engine::Jit, Engine::JitOptim
 fn code(text: &str, engine: Engine, fuel: bool) -> Rc<Code> {
     let bytes = script::binary(text).expect("a text");
     let module = Module::translate(&bytes).expect("a module");
-    Rc::new(Code::new(Rc::new(module), engine, fuel).expect("code"))
+    let options = CodeOptions {
+        fuel,
+        ..CodeOptions::default()
+    };
+    Rc::new(Code::new(Rc::new(module), engine, options).expect("code"))
 }
 
 fn instance(store: &Store, linker: &Linker, text: &str, engine: Engine) -> Instance {
@@ -191,7 +195,8 @@ fn canonical_nans_are_one() {
     };
     for engine in ENGINES {
         let module = Module::translate_with(&bytes, options).expect("a module");
-        let code = Rc::new(Code::new(Rc::new(module), engine, false).expect("code"));
+        let code =
+            Rc::new(Code::new(Rc::new(module), engine, CodeOptions::default()).expect("code"));
         let instance = Store::new()
             .instantiate(&code, &Linker::new())
             .expect("an instance");

@@ -1,6 +1,6 @@
 //! A command-line module that clang made (`tests/wasm/c/greet.c`), with a world of the test's own.
 
-use patchjit_wasm::{Code, Engine, Linker, Module, Store, Trap, wasi};
+use patchjit_wasm::{Code, CodeOptions, Engine, Linker, Module, Store, Trap, wasi};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -41,7 +41,8 @@ fn a_command_reads_its_arguments_and_input_and_writes() {
     let bytes = std::fs::read(path).expect("the module");
     let module = Rc::new(Module::translate(&bytes).expect("a module"));
     for engine in [Engine::Interpreter, Engine::Jit, Engine::JitOptimized] {
-        let code = Rc::new(Code::new(module.clone(), engine, false).expect("code"));
+        let code =
+            Rc::new(Code::new(module.clone(), engine, CodeOptions::default()).expect("code"));
         for arguments in [&["greet"][..], &["greet", "Ada", "Grace"]] {
             let world = World {
                 input: b"a line, and another one".to_vec(),

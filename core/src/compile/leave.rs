@@ -4,6 +4,8 @@
 //! path, and only there, they reach their guest slots. What must be remembered until the function's end stands at the
 //! far end of the code buffer, where the stubs will need more room than that. Exits without a snapshot share a stub.
 //!
+//! An access that may fault has a record, too: of it and of the exit's record, from which comes where its stub is in the end.
+//!
 //! Where exits are described (`core/src/compile/describe.rs`), the stub of an exit that can be linked begins with a jump to
 //! what stands behind it. Linking it is writing another distance into that jump.
 
@@ -21,7 +23,9 @@ use crate::types::Type;
 
 /// A record at the far end of the buffer, from its lowest word up: kind and length, label, then what the kind has. Of an
 /// exit: its index; if exits are described, the op, the loop around it, what values are kept for and how many, and a word for
-/// each; then a word for each entry of the snapshot. What comes in numbers has the last one first.
+/// each; then a word for each entry of the snapshot. What comes in numbers has the last one first. Of an access that may fault, there is
+/// no label: the exit's record and the access's place.
+const RECORD_FAULT: u32 = 0;
 const RECORD_EXIT: u32 = 1 << 30;
 const RECORD_CALL_EXIT: u32 = 2 << 30;
 const RECORD_TABLE: u32 = 3 << 30;
@@ -64,6 +68,22 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 
     fn leave(&mut self, holes: Holes, exit: u32, value: u32, kind: u32) -> Result<(), Fault> {
+        let at = self.push_exit(exit, value, kind)? + 4;
+        let mut label = Label(self.patcher.word(at)?);
+        self.patcher.link(holes, &mut label)?;
+        self.patcher.set_word(at, label.0)
+    }
+
+    /// Notes that the access that is written next may fault, and leaves through an exit without a snapshot then.
+    pub(super) fn leave_from_fault(&mut self, exit: u32, value: u32) -> Result<(), Fault> {
+        let record = self.push_exit(exit, value, RECORD_EXIT)?;
+        self.patcher.push_tail(self.patcher.offset())?;
+        self.patcher.push_tail(record)?;
+        self.patcher.push_tail(RECORD_FAULT | 2)
+    }
+
+    /// Remembers an exit, with the values where they are now; gives its record, an earlier one if that serves.
+    fn push_exit(&mut self, exit: u32, value: u32, kind: u32) -> Result<u32, Fault> {
         let program = self.program;
         let record = program.exits[exit as usize];
         let key = exit ^ kind;
@@ -71,10 +91,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let can_link = self.can_link(&record, kind, value);
         let can_share = record.entry_count == 0 && !can_link;
         if can_share && self.tables.shared_stubs[shared].0 == key {
-            let at = self.tables.shared_stubs[shared].1;
-            let mut label = Label(self.patcher.word(at)?);
-            self.patcher.link(holes, &mut label)?;
-            return self.patcher.set_word(at, label.0);
+            return Ok(self.tables.shared_stubs[shared].1);
         }
         for pair in program.snapshot(&record).chunks_exact(2) {
             let held = pair[1] - self.first_op;
@@ -112,15 +129,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             }
         }
         self.patcher.push_tail(exit)?;
-        let mut label = Label::UNUSED;
-        self.patcher.link(holes, &mut label)?;
-        self.patcher.push_tail(label.0)?;
-        let at = self.patcher.tail();
+        self.patcher.push_tail(Label::UNUSED.0)?;
         self.patcher.push_tail(kind | record.entry_count)?;
+        let at = self.patcher.tail();
         if can_share {
             self.tables.shared_stubs[shared] = (key, at);
         }
-        Ok(())
+        Ok(at)
     }
 
     /// Whether an exit's stub begins with a jump that can be led elsewhere. Polls must always be noticed, a trap is the
@@ -139,16 +154,28 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         self.patcher.push_tail(RECORD_TABLE | count)
     }
 
-    /// Emits all stubs, then all tables; gives where the tables begin.
-    pub(super) fn emit_stubs_and_tables(&mut self, end: u32) -> Result<u32, Fault> {
+    /// Where the record of a table or of an access that may fault ends; `None` if it is an exit's.
+    fn end_of_other(at: u32, header: u32) -> Option<u32> {
+        let count = header & RECORD_LENGTH;
+        match header & !RECORD_LENGTH {
+            RECORD_TABLE => Some(at + 4 * (2 + count)),
+            RECORD_FAULT => Some(at + 4 * (1 + count)),
+            _ => None,
+        }
+    }
+
+    /// Emits all stubs, then all tables, then the table of accesses that may fault; gives where these tables begin.
+    pub(super) fn emit_stubs_and_tables(&mut self, end: u32) -> Result<(u32, u32), Fault> {
         self.reserve_spare_slot(end)?;
         let mut at = self.patcher.tail();
-        let mut tables = false;
+        let (mut tables, mut faults) = (false, false);
         while at < end {
             let header = self.patcher.word(at)?;
-            if header & !RECORD_LENGTH == RECORD_TABLE {
-                tables = true;
-                at += 4 * (2 + (header & RECORD_LENGTH));
+            if let Some(next) = Self::end_of_other(at, header) {
+                let is_table = header & !RECORD_LENGTH == RECORD_TABLE;
+                tables |= is_table;
+                faults |= !is_table;
+                at = next;
                 continue;
             }
             let mut label = Label(self.patcher.word(at + 4)?);
@@ -157,6 +184,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 self.align_jump()?;
             }
             self.patcher.bind(&mut label)?;
+            self.patcher.set_word(at + 4, label.0)?;
             self.observe(Event::Stub { exit: stub.exit });
             if stub.kept_for != KeptFor::Never {
                 stub.jump = self.emit_link_jump()?;
@@ -172,8 +200,12 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         if tables {
             self.emit_tables(end)?;
         }
+        let faults_at = self.patcher.offset();
+        if faults {
+            self.emit_faults(end)?;
+        }
         self.patcher.drop_tail(end);
-        Ok(data)
+        Ok((data, faults_at))
     }
 
     /// Where exits are described, the frame's size must be known before the first stub: makes room for what stubs need.
@@ -181,8 +213,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         let mut at = self.patcher.tail();
         while self.linking.is_active() && at < end {
             let header = self.patcher.word(at)?;
-            if header & !RECORD_LENGTH == RECORD_TABLE {
-                at += 4 * (2 + (header & RECORD_LENGTH));
+            if let Some(next) = Self::end_of_other(at, header) {
+                at = next;
                 continue;
             }
             let stub = self.stub_at(at)?;
@@ -235,7 +267,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let header = self.patcher.word(at)?;
             let count = header & RECORD_LENGTH;
             if header & !RECORD_LENGTH != RECORD_TABLE {
-                at = self.stub_at(at)?.end();
+                at = self.next_record(at, header)?;
                 continue;
             }
             let mut table = Label(self.patcher.word(at + 4)?);
@@ -253,6 +285,30 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             at += 4 * (2 + count);
         }
         Ok(())
+    }
+
+    /// The accesses that may fault, the last one first.
+    fn emit_faults(&mut self, end: u32) -> Result<(), Fault> {
+        let mut at = self.patcher.tail();
+        while at < end {
+            let header = self.patcher.word(at)?;
+            if header & !RECORD_LENGTH == RECORD_FAULT {
+                let exit = self.patcher.word(at + 4)?;
+                let stub = Label(self.patcher.word(exit + 4)?).offset();
+                self.patcher.emit_word(self.patcher.word(at + 8)?)?;
+                self.patcher
+                    .emit_word(stub.ok_or(internal(Part::Patch, line!()))?)?;
+            }
+            at = self.next_record(at, header)?;
+        }
+        Ok(())
+    }
+
+    fn next_record(&self, at: u32, header: u32) -> Result<u32, Fault> {
+        match Self::end_of_other(at, header) {
+            Some(next) => Ok(next),
+            None => Ok(self.stub_at(at)?.end()),
+        }
     }
 
     /// Whether a stub needs a slot besides: every register is taken, and something is elsewhere or boxed.

@@ -4,6 +4,9 @@
 //! register, index scaled, offset as the displacement. A constant index in bounds needs no comparison; one out of
 //! bounds always leaves.
 //!
+//! Where a region is reserved ([`super::Reserved`]) and an index is so narrow that the access cannot get beyond, there is no comparison:
+//! the access faults.
+//!
 //! In a region that grows, the access's end is compared with the size, which is kept in a register like the base, but not
 //! across calls. What could wrap is compared first with the last index that the greatest size has.
 
@@ -32,10 +35,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// A load or store in a region: one comparison, then the bare access.
     pub(super) fn lower_access(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
-        let info = op.code.info();
         let access = self.access(op);
         let anchor = self.region_anchor(op.region());
-        let loads = info.shape == Shape::Load;
         let known = self.constant_bits(op.a);
         let within = |index| access.last_index.is_some_and(|last| index <= last);
         let checked = !op.is_in_bounds() && !known.is_some_and(within);
@@ -44,25 +45,38 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let holes = self.machine(Machine::Jump, [0; 4], 0)?;
             self.leave_from(holes, access.exit, value)?;
             let form = Form::op(op.code, FormKind::Immediate);
-            self.access_form(value, form, &[anchor], op, 0, loads)?;
+            self.access_form(value, form, &[anchor], op, 0, None)?;
         } else {
-            if checked {
+            let may_fault = checked && self.may_fault(op, &access);
+            let faults = may_fault.then_some(access.exit);
+            if checked && !may_fault {
                 self.check_bounds(value, op, &access)?;
             }
             if let Some(at) = known.and_then(|index| access.displacement(index)) {
                 let form = Form::op(op.code, FormKind::Immediate);
-                self.access_form(value, form, &[anchor], op, at, loads)?;
+                self.access_form(value, form, &[anchor], op, at, faults)?;
             } else {
                 let index = op.a - self.first_op;
                 let form = Form::op(op.code, FormKind::Registers);
-                self.access_form(value, form, &[anchor, index], op, access.offset, loads)?;
+                self.access_form(value, form, &[anchor, index], op, access.offset, faults)?;
             }
         }
         self.release_late(access.exit);
         Ok(())
     }
 
-    /// Emits a bare access whose address operands are the anchor of a region and perhaps an index.
+    /// Whether an access faults where it is out of bounds, in reserved address space, and that will do.
+    fn may_fault(&self, op: &Op, access: &Access) -> bool {
+        let region = op.region() as u32;
+        let is_reserved = region < u64::BITS && self.reserved.regions >> region & 1 == 1;
+        is_reserved
+            && self.is_narrow(op.a)
+            && (u64::from(u32::MAX) << access.scale) + access.end <= self.reserved.bytes
+            && self.program.exits[access.exit as usize].entry_count == 0
+    }
+
+    /// Emits a bare access whose address operands are the anchor of a region and perhaps an index. `faults` is the exit that it leaves
+    /// through if it faults.
     fn access_form(
         &mut self,
         value: u32,
@@ -70,9 +84,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         address: &[u32],
         op: &Op,
         displacement: i64,
-        loads: bool,
+        faults: Option<u32>,
     ) -> Result<(), Fault> {
         let family = self.set.family(form).ok_or(unsupported(Feature::Op))?;
+        let loads = op.result().is_some();
         let first = usize::from(loads);
         let mut registers: [Register; MAX_OPERANDS] = [0; MAX_OPERANDS];
         // The operands of the record are the index and the value; the anchor's next use stands third.
@@ -109,6 +124,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
         self.registers.pinned = 0;
         if !loads {
+            if let Some(exit) = faults {
+                self.leave_from_fault(exit, value)?;
+            }
             self.uniform(form, registers, displacement)?;
             return Ok(());
         }
@@ -123,6 +141,9 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             _ => self.choose(open),
         };
         registers[0] = to;
+        if let Some(exit) = faults {
+            self.leave_from_fault(exit, value)?;
+        }
         self.family(family, registers, displacement)?;
         self.define(value, to);
         Ok(())
@@ -392,7 +413,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         };
         let form = Form::op(code, FormKind::Immediate);
         let anchor = self.slots_anchor();
-        self.access_form(value, form, &[anchor], op, i64::from(op.c) * 8, true)
+        self.access_form(value, form, &[anchor], op, i64::from(op.c) * 8, None)
     }
 
     pub(super) fn lower_slot_set(&mut self, value: u32, op: &Op) -> Result<(), Fault> {

@@ -75,6 +75,32 @@ use workspace::{
 pub struct Options {
     /// Whether function entries and back-edges charge run fuel.
     pub fuel: bool,
+    /// Regions whose accesses may fault.
+    pub reserved: Reserved,
+}
+
+/// Regions that stand in address space reserved for them: what is accessed there beyond a region's size faults, and neither reads nor
+/// writes anything.
+///
+/// An access that cannot get beyond the reserved bytes, and whose exit has no snapshot, is not compared with the region's size. Where it
+/// faults, the embedder's handler must lead control on to [`FaultSite::to`], with all registers as they are. The sizes of such
+/// regions are multiples of the system's pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reserved {
+    /// Which regions: bit `n` stands for region `n`. Those from 64 on cannot be.
+    pub regions: u64,
+    /// How many bytes are reserved for each, from its base on.
+    pub bytes: u64,
+}
+
+/// An access that may fault: see [`Reserved`]. Places are byte offsets in the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultSite {
+    /// Where its instructions begin, [`MOST_TEMPLATE_BYTES`] at most. Of two that are so near each other, the one that begins last
+    /// before a faulting instruction is meant.
+    pub at: u32,
+    /// Where control goes on.
+    pub to: u32,
 }
 
 /// Where a function's code is, as offsets in the code.
@@ -86,8 +112,25 @@ pub struct FunctionCode {
     pub body: u32,
     /// Where its jump tables begin, data behind its code.
     pub data: u32,
-    /// Where they end.
+    /// Where they end, and the table of accesses that may fault begins.
+    pub faults: u32,
+    /// Where that ends.
     pub end: u32,
+}
+
+impl FunctionCode {
+    /// The function's accesses that may fault, in the order of their places. The code is the program's, as it was written.
+    pub fn fault_sites(&self, code: &[u8]) -> impl Iterator<Item = FaultSite> {
+        let table = code.get(self.faults as usize..self.end as usize);
+        let (records, _) = table.unwrap_or_default().as_chunks::<8>();
+        records.iter().rev().map(|record| {
+            let record = u64::from_le_bytes(*record);
+            FaultSite {
+                at: record as u32,
+                to: (record >> 32) as u32,
+            }
+        })
+    }
 }
 
 /// What compilation reports.
@@ -388,6 +431,7 @@ struct FunctionCompiler<'a, 'o, O: Observer> {
     block_count: u32,
     signature: u32,
     fuel: bool,
+    reserved: Reserved,
     may_deoptimize: bool,
     /// From the stencil set: registers for values, registers that host functions keep, and those with a fixed use.
     allocatable: u64,
@@ -465,6 +509,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
             block_count: function.block_count,
             signature: function.signature,
             fuel: options.fuel,
+            reserved: options.reserved,
             may_deoptimize: verified.may_deoptimize(index as u32),
             allocatable,
             preserved,
@@ -533,7 +578,7 @@ impl<'a, 'o, O: Observer> FunctionCompiler<'a, 'o, O> {
         for place in 0..self.workspace.block_count {
             self.compile_block(place)?;
         }
-        code.data = self.emit_stubs_and_tables(tail)?;
+        (code.data, code.faults) = self.emit_stubs_and_tables(tail)?;
         self.describe_heads()?;
         self.settle_side(&mut code)?;
         let frame_bytes = self.settle_frame()?;

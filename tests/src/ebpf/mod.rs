@@ -98,7 +98,10 @@ pub fn run_on(module: &Module, engine: &str, packet: &[u8], fuel: u64) -> Result
     let at = if packet.is_empty() { 0 } else { address_of(0) };
     let arguments = [at, 0, 0, 0, 0];
     let outcome: Outcome = if engine == "code" {
-        let options = compile::Options { fuel: true };
+        let options = compile::Options {
+            fuel: true,
+            ..compile::Options::default()
+        };
         let native = Native::new(verified, crate::host_set(), options);
         let native = native.map_err(|error| format!("{error:?}"))?;
         native.run(&mut instance, 0, &arguments, 1)?

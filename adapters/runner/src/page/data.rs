@@ -441,10 +441,10 @@ impl Gather<'_> {
     /// The entries of jump tables. A table begins where a stencil's target does, and holds distances from there.
     fn tables(&self, stages: &FunctionStages, code: &[CodeData]) -> Vec<(u32, u32)> {
         let mut starts: Vec<u32> = code.iter().filter_map(|stencil| stencil.g).collect();
-        starts.retain(|target| (stages.code.data..stages.code.end).contains(target));
+        starts.retain(|target| (stages.code.data..stages.code.faults).contains(target));
         starts.sort_unstable();
         let mut start = stages.code.data;
-        let words = self.code[stages.code.data as usize..stages.code.end as usize].as_chunks();
+        let words = self.code[stages.code.data as usize..stages.code.faults as usize].as_chunks();
         let entries = (stages.code.data..)
             .step_by(4)
             .zip(words.0)

@@ -45,7 +45,7 @@ pub fn listing(
             let _ = writeln!(text, "{line}");
         }
     }
-    let (data, end) = (stages.code.data, stages.code.end);
+    let (data, end) = (stages.code.data, stages.code.faults);
     if data < end {
         let _ = writeln!(text, "; {name}: jump tables, {} bytes", end - data);
         text += &disassemble::words(&code[data as usize..end as usize], u64::from(data));

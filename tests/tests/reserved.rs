@@ -1,0 +1,140 @@
+//! Accesses in reserved address space: which are compared all the same, and what the table says of those that are not, for every target.
+
+use patchjit::code::CodeBuffer;
+use patchjit::compile::{self, FaultSite, FunctionCode, Options, Reserved};
+use patchjit::stencil::StencilSet;
+use patchjit::verify;
+use patchjit_cli::disassemble;
+
+/// The first region is reserved. What is not compared is marked.
+const PROGRAM: &str = "\
+region @m 65536 to 4294967296
+region @other 65536 to 4294967296
+slots 1
+
+func @narrow(a: i32, b: i64, x: i64) -> i64 {
+e:
+    i = i64.extend_i32_u a
+    v = i64.load @m[i] else trap 1 ; not
+    w = i64.load8_u @m[i + 2147483583] else trap 1 ; not
+    i64.store @m[i + 8], x else trap 2 ; not
+    j = i64.load32_u @m[i + 16] else trap 1 ; not
+    y = i64.load @m[j * 2 + 8] else trap 1 ; not
+    p = i64.add v, w
+    q = i64.add p, y
+    jump next(q)
+next(t: i64):
+    mask = i64.const 4095
+    k = i64.and b, mask
+    z = f64.load @m[k] else trap 3 ; not
+    f64.store @m[k + 8], z else trap 3 ; not
+    return t
+}
+
+func @wide(a: i32, b: i64) -> i64 {
+e:
+    i = i64.extend_i32_u a
+    v = i64.load @m[b] else trap 1
+    w = i64.load @other[i] else trap 1
+    x = i64.load @m[i * 8] else trap 1
+    y = i64.load @m[i + 8] else exit 2 [0: b]
+    p = i64.add v, w
+    q = i64.add p, x
+    r = i64.add q, y
+    return r
+}
+";
+
+fn compiled(set: &'static StencilSet, reserved: Reserved) -> (Vec<u8>, Vec<FunctionCode>) {
+    let module = patchjit_text::parse(PROGRAM).unwrap_or_else(|error| panic!("{error}"));
+    let program = module.program();
+    let mut facts = vec![0; verify::workspace_words(&program)];
+    let verified = verify::verify(program, &mut facts).expect("a valid program");
+    let mut words = vec![0; compile::workspace_words(&verified)];
+    let mut code = vec![0; compile::code_bytes(&verified)];
+    let mut functions = vec![FunctionCode::default(); program.functions.len()];
+    let options = Options {
+        reserved,
+        ..Options::default()
+    };
+    let buffer = CodeBuffer {
+        write: &mut code,
+        execute_at: 0,
+    };
+    let done = compile::compile(&verified, set, &options, &mut words, buffer, &mut functions);
+    code.truncate(done.expect("it compiles").code_length as usize);
+    (code, functions)
+}
+
+fn sites(code: &[u8], function: &FunctionCode) -> Vec<FaultSite> {
+    function.fault_sites(code).collect()
+}
+
+#[test]
+fn narrow_accesses_of_reserved_regions_may_fault_and_no_others() {
+    let wanted = PROGRAM.matches("; not").count();
+    for set in patchjit_stencils::ALL {
+        let bytes = (1 << 33) + (1 << 16);
+        let (plain, without) = compiled(set, Reserved::default());
+        assert!(without.iter().all(|one| sites(&plain, one).is_empty()));
+        let (code, functions) = compiled(set, Reserved { regions: 1, bytes });
+        let found = sites(&code, &functions[0]);
+        assert_eq!(found.len(), wanted, "{}", set.target);
+        assert_eq!(sites(&code, &functions[1]), [], "{}", set.target);
+        assert!(code.len() < plain.len(), "{}", set.target);
+        let end = functions[0].data;
+        for pair in found.windows(2) {
+            assert!(pair[0].at < pair[1].at, "{}", set.target);
+        }
+        for site in found {
+            assert!((functions[0].body..end).contains(&site.at));
+            assert!((site.at..end).contains(&site.to), "{}", set.target);
+        }
+    }
+}
+
+#[test]
+fn accesses_that_get_beyond_what_is_reserved_are_compared() {
+    let set = patchjit_stencils::ALL[0];
+    for (bytes, count) in [
+        (0, 0),
+        // The mask alone keeps no index from being any of 32 bits, as far as the compiler knows: 8 bytes behind the last one.
+        ((1 << 32) + 6, 0),
+        ((1 << 32) + 7, 2),
+        ((1 << 32) + 15, 4),
+        ((1 << 32) + 19, 5),
+        ((1 << 32) + (1 << 31) - 65, 6),
+        ((1 << 33) + 13, 6),
+        ((1 << 33) + 14, 7),
+        (u64::MAX, 7),
+    ] {
+        let (code, functions) = compiled(set, Reserved { regions: 1, bytes });
+        assert_eq!(sites(&code, &functions[0]).len(), count, "{bytes}");
+    }
+    let nowhere = Reserved {
+        regions: !1,
+        bytes: u64::MAX,
+    };
+    let (code, functions) = compiled(set, nowhere);
+    assert_eq!(sites(&code, &functions[0]).len(), 0);
+    assert_eq!(sites(&code, &functions[1]).len(), 1);
+}
+
+/// Where an instruction of x86-64 is the access, it has a memory operand, and the exit that it goes to is the one that is named.
+#[test]
+fn sites_begin_with_the_access_and_lead_to_its_exit() {
+    let set = &patchjit_stencils::X86_64_SYSV;
+    let bytes = (1 << 33) + (1 << 16);
+    let (code, functions) = compiled(set, Reserved { regions: 1, bytes });
+    let mut exits = std::collections::BTreeMap::new();
+    for site in sites(&code, &functions[0]) {
+        let access = &code[site.at as usize..functions[0].data as usize];
+        let access = disassemble::instructions(set, access, 0).swap_remove(0);
+        assert!(access.text.contains('['), "{}", access.text);
+        *exits.entry(site.to).or_insert(0) += 1;
+    }
+    // Accesses without snapshots share the stubs of their exits: of traps 1, 2 and 3.
+    let mut counts: Vec<i32> = exits.into_values().collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [1, 2, 4]);
+}
