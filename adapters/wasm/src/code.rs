@@ -6,6 +6,7 @@ use crate::module::Module;
 use crate::records::Records;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, FunctionCode, Reserved};
+use patchjit::error::{Error as CoreError, Storage};
 use patchjit::interp::{self, Decoded};
 use patchjit::ir::Program;
 use patchjit::optimize;
@@ -238,18 +239,35 @@ fn can_reserve() -> bool {
     *CAN.get_or_init(|| Growing::reserved(0, 0, RESERVED).is_ok() && faults::are_handled())
 }
 
+/// Which part of the room for the longest code is tried first, besides so many bytes.
+const ROOM: usize = 8;
+const ROOM_LEAST: usize = 8 << 10;
+
 fn native(verified: &Verified<'_>, options: &compile::Options) -> Result<Native, Error> {
     let set = patchjit_stencils::native().ok_or(Error::NoTarget)?;
-    // Room for the longest code that there could be, whose pages come as they are touched; what the code takes of it goes into the arena,
-    // as it is the same wherever it stands.
-    let mut bytes = vec![0; compile::code_bytes(verified)];
-    let buffer = CodeBuffer {
-        write: &mut bytes,
-        execute_at: 0,
-    };
     let mut words = vec![0; compile::workspace_words(verified)];
     let mut functions = vec![FunctionCode::default(); verified.program().functions.len()];
-    let compiled = compile::compile(verified, set, options, &mut words, buffer, &mut functions)?;
+    // A fraction of the room for the longest code that there could be, as that is mostly enough; what the code takes of it goes into the
+    // arena, as it is the same wherever it stands.
+    let most = compile::code_bytes(verified);
+    let mut bytes = vec![0; most / ROOM + ROOM_LEAST];
+    let mut write = |bytes: &mut [u8]| {
+        let buffer = CodeBuffer {
+            write: bytes,
+            execute_at: 0,
+        };
+        compile::compile(verified, set, options, &mut words, buffer, &mut functions)
+    };
+    let compiled = match write(&mut bytes) {
+        Err(CoreError::Full {
+            storage: Storage::Code,
+            ..
+        }) => {
+            bytes = vec![0; most];
+            write(&mut bytes)?
+        }
+        compiled => compiled?,
+    };
     let length = compiled.code_length as usize;
     let mut arena = Arena::new(length)?;
     let mut block = arena.reserve(length)?;

@@ -288,3 +288,27 @@ fn a_memory_may_be_the_embedders() {
         assert_eq!(memory.write(65_536, &[1]), None);
     }
 }
+
+/// Code that takes more room than is tried first.
+#[test]
+fn dense_code_is_compiled() {
+    let mut text =
+        "(module (func (export \"f\") (param i32 i32) (result i32)\n(local.get 0)\n".to_owned();
+    for _ in 0..3000 {
+        text += "(i32.div_s (local.get 1))\n";
+    }
+    let bytes = script::binary(&(text + "))")).expect("a text");
+    let module = Rc::new(Module::translate(&bytes).expect("a module"));
+    let program = module.program();
+    let mut facts = vec![0; patchjit::verify::workspace_words(&program)];
+    let verified = patchjit::verify::verify(program, &mut facts).expect("a valid program");
+    let most = patchjit::compile::code_bytes(&verified);
+    let code = Code::new(module.clone(), Engine::Jit, CodeOptions::default()).expect("code");
+    let length = code.code_bytes().expect("it is compiled");
+    assert!(length > most / 8 + 8192, "{length} of {most} bytes");
+    let store = Store::new();
+    let instance = store.instantiate(&Rc::new(code), &Linker::new());
+    let arguments = [Value::I32(-77), Value::I32(-1)];
+    let results = call(&instance.expect("an instance"), "f", &arguments);
+    assert_eq!(results, Ok(vec![Value::I32(-77)]));
+}
