@@ -1,4 +1,4 @@
-//! eBPF programs in every engine: the tests that the crate `rbpf` ships for its own interpreter, read out of its sources; random
+//! eBPF programs in every engine: the tests that the crates `rbpf` and `solana-sbpf` ship for their own engines, read out of their sources; random
 //! programs against that interpreter; instructions that it has not, against what RFC 9669 says; hostile bytes.
 
 #![cfg(not(windows))]
@@ -10,22 +10,27 @@ use patchjit_tests::ebpf::{
     self, Assembly, PACKET_BYTES, Run, machine, regions, run, run_on, run_within,
 };
 use patchjit_tests::random::{Random, seeds};
+use solana_sbpf::memory_region::MemoryMapping;
+use solana_sbpf::program::{BuiltinProgram, SBPFVersion};
+use solana_sbpf::vm::{Config, ContextObject};
 use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::sync::Arc;
 
-/// The folder of the sources from which rbpf was built: where cargo keeps those of the version in the lock file.
-fn rbpf_sources() -> PathBuf {
+/// The folder of the sources from which a crate was built: where cargo keeps those of the version in the lock file.
+fn sources(name: &str) -> PathBuf {
     let lock = include_str!("../../Cargo.lock");
-    let version =
-        between(lock, "name = \"rbpf\"\nversion = \"", "\"").expect("rbpf in the lock file");
+    let version = between(lock, &format!("name = \"{name}\"\nversion = \""), "\"");
+    let version = version.expect("the crate in the lock file");
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.unwrap_or_else(|| std::env::home_dir().expect("a home").join(".cargo"));
     let registries = home.join("registry/src");
     let registries = registries.read_dir().expect("the registry's sources");
     let folders = registries.map(|registry| registry.expect("a registry").path());
-    let mut folders = folders.map(|registry| registry.join(format!("rbpf-{version}")));
+    let mut folders = folders.map(|registry| registry.join(format!("{name}-{version}")));
     folders
         .find(|folder| folder.is_dir())
-        .expect("the sources of rbpf")
+        .expect("the sources of the crate")
 }
 
 /// A test of rbpf's: its name, its assembly, the packet, what it gives.
@@ -104,7 +109,7 @@ fn borrowed(source: &str, common: &str) -> Option<Borrowed> {
 
 #[test]
 fn tests_of_rbpf_pass() {
-    let tests = rbpf_sources().join("tests");
+    let tests = sources("rbpf").join("tests");
     let read = |name: &str| std::fs::read_to_string(tests.join(name)).expect(name);
     let (source, common) = (read("ubpf_vm.rs"), read("common.rs"));
     let common = common + &source;
@@ -124,6 +129,117 @@ fn tests_of_rbpf_pass() {
     assert_eq!(passed, 137);
     assert_eq!(other, OTHER);
 }
+
+/// Assembles a program in the first version of solana-sbpf's instructions, those of the kernel but for two forms: its tests add to the frame
+/// pointer first, and a call of a function of the program says where that is, not how far away.
+fn assembled(text: &str) -> Option<Vec<u8>> {
+    let text = text.replacen("add64 r10, 0\n", "", 1);
+    let version = SBPFVersion::V0;
+    let config = Config {
+        enabled_sbpf_versions: version..=version,
+        ..Config::default()
+    };
+    let loader: BuiltinProgram<Budget> = BuiltinProgram::new_loader(config);
+    let executable = solana_sbpf::assembler::assemble(&text, Arc::new(loader)).ok()?;
+    let mut code = executable.get_text_bytes().1.to_vec();
+    let count = code.len() / 8;
+    for (at, bytes) in code.chunks_exact_mut(8).enumerate() {
+        let target = i32::from_le_bytes(bytes[4..].try_into().ok()?);
+        if bytes[0] == 0x85 && usize::try_from(target).is_ok_and(|target| target < count) {
+            bytes[1] = 0x10;
+            bytes[4..].copy_from_slice(&(target - at as i32 - 1).to_le_bytes());
+        }
+    }
+    Some(code)
+}
+
+/// What solana-sbpf asks for to run a program, which is not done here.
+struct Budget;
+
+impl ContextObject for Budget {
+    fn consume(&mut self, _amount: u64) {}
+    fn get_remaining(&self) -> u64 {
+        0
+    }
+    fn active_mapping_ptr(&mut self) -> NonNull<MemoryMapping> {
+        NonNull::dangling()
+    }
+}
+
+/// The tests in a source of solana-sbpf's: each macro that has a program, perhaps an input, and a number that comes out.
+fn borrowed_from_solana(source: &str) -> (Vec<Borrowed>, usize) {
+    let (mut tests, mut other) = (Vec::new(), 0);
+    for function in source.split("#[test]").skip(1) {
+        let name = between(function, "fn ", "(").unwrap_or("?");
+        let mut parts = function.split("test_interpreter_and_jit_asm!(");
+        let mut before = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let read = || {
+                let call = &part[..part.find(");")?];
+                let program = between(call, "\"", "\"")?;
+                let packet = match call.contains("input,") {
+                    true => bytes(between(before.rsplit_once("input")?.1, "[", "]")?)?,
+                    false => Vec::new(),
+                };
+                let expected = between(call, "ProgramResult::Ok(", ")")?;
+                Some(Borrowed {
+                    name: name.to_owned(),
+                    code: assembled(program)?,
+                    packet,
+                    expected: number(expected)?,
+                })
+            };
+            match read() {
+                Some(test) => tests.push(test),
+                None => other += 1,
+            }
+            before = part.to_owned();
+        }
+    }
+    (tests, other)
+}
+
+#[test]
+fn tests_of_solana_sbpf_pass() {
+    let path = sources("solana-sbpf").join("tests/execution.rs");
+    let source = std::fs::read_to_string(path).expect("its tests");
+    let (tests, other) = borrowed_from_solana(&source);
+    let (mut passed, mut unlike, mut failed) = (0, Vec::new(), Vec::new());
+    for test in &tests {
+        let name = test.name.as_str();
+        match run(&test.code, &test.packet) {
+            Ok(run) if run.results == [test.expected] => passed += 1,
+            _ if UNLIKE.contains(&name) => unlike.push(name),
+            Ok(run) => failed.push(format!("{name}: {run:x?}, not {:#x}", test.expected)),
+            Err(error) => failed.push(format!("{name}: {error}")),
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert_eq!(unlike, UNLIKE);
+    // The others end with errors of its own (its budget of instructions, its kinds of stack, its checks of calls), call its system calls, or are
+    // of later versions.
+    assert_eq!((passed, other), (89, 73));
+}
+
+/// Tests of solana-sbpf's whose programs are meant otherwise there.
+const UNLIKE: [&str; 9] = [
+    // An instruction of later versions.
+    "test_hor64",
+    // More instructions than are run here.
+    "test_noop_insertion",
+    // Calls of registers are not supported.
+    "test_callx",
+    "test_callx_unaligned_target",
+    // It begins in the middle.
+    "test_entrypoint_not_first",
+    // Calls of registers.
+    "test_far_jumps",
+    "test_callx_imm",
+    // Products of 32 bits are sign-extended there, which RFC 9669 does not do.
+    "test_mul",
+    // Frames have gaps between them.
+    "test_stack_gaps",
+];
 
 /// The frame pointer.
 const FRAME: u8 = 10;

@@ -67,9 +67,8 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Whether an access faults where it is out of bounds, in reserved address space, and that will do.
     fn may_fault(&self, op: &Op, access: &Access) -> bool {
-        let region = op.region() as u32;
-        let is_reserved = region < u64::BITS && self.reserved.regions >> region & 1 == 1;
-        is_reserved
+        let regions = self.reserved.regions.checked_shr(op.region() as u32);
+        regions.is_some_and(|regions| regions & 1 == 1)
             && self.is_narrow(op.a)
             && (u64::from(u32::MAX) << access.scale) + access.end <= self.reserved.bytes
             && self.program.exits[access.exit as usize].entry_count == 0

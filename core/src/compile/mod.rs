@@ -87,8 +87,8 @@ pub struct Options {
 /// regions are multiples of the system's pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reserved {
-    /// Which regions: bit `n` stands for region `n`. Those from 64 on cannot be.
-    pub regions: u64,
+    /// Which regions: bit `n` stands for region `n`.
+    pub regions: u32,
     /// How many bytes are reserved for each, from its base on.
     pub bytes: u64,
 }

@@ -18,10 +18,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "\
-patchjit-wasm-peers [--quick] [MODULE.wasm...]
+patchjit-wasm-peers [--quick] [--run MODULE.wasm FUNCTION ARGUMENT]... [MODULE.wasm...]
     compares engines for WebAssembly: what they take to make code of tests/wasm/kernels.wasm, of a module of a megabyte made of it, and
     of modules that are named; then how fast the kernels run.
     --quick: one round
+    --run: run this function of this module, too, which imports nothing; it takes an i32 and gives an i32 or an f64
     The environment variable CLANG names the compiler that makes native code for comparison; clang-19 if it is not set.
 Exit status: 0; 1 an engine failed or was wrong; 2 bad usage or input
 ";
@@ -64,34 +65,38 @@ const COPIES: u32 = 170;
 struct Subject {
     name: String,
     bytes: Vec<u8>,
+    /// A function that is run, and its argument. Those of the first module are the kernels.
+    run: Option<(String, i32)>,
+}
+
+/// What the command line asks for.
+struct Asked {
+    rounds: usize,
+    /// Modules, and what is run of them.
+    modules: Vec<(PathBuf, Option<(String, i32)>)>,
 }
 
 fn main() -> ExitCode {
-    let mut rounds = 9;
-    let mut paths = Vec::new();
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            "--quick" => rounds = 1,
-            "--help" | "-h" => {
-                print!("{USAGE}");
-                return ExitCode::SUCCESS;
-            }
-            option if option.starts_with('-') => {
-                eprint!("error: `{option}` is no option\n\n{USAGE}");
-                return ExitCode::from(2);
-            }
-            path => paths.push(PathBuf::from(path)),
+    let asked = match asked(std::env::args().skip(1)) {
+        Ok(Some(asked)) => asked,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
         }
-    }
+        Err(error) => {
+            eprint!("error: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wasm");
-    let subjects = match subjects(&directory, &paths) {
+    let subjects = match subjects(&directory, asked.modules) {
         Ok(subjects) => subjects,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::from(2);
         }
     };
-    match compare(&directory, &subjects, rounds) {
+    match compare(&directory, &subjects, asked.rounds) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -100,26 +105,56 @@ fn main() -> ExitCode {
     }
 }
 
-fn subjects(directory: &Path, paths: &[PathBuf]) -> Result<Vec<Subject>, String> {
+/// Reads the command line; `None` if it asks for help.
+fn asked(mut arguments: impl Iterator<Item = String>) -> Result<Option<Asked>, String> {
+    let mut asked = Asked {
+        rounds: 9,
+        modules: Vec::new(),
+    };
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" => asked.rounds = 1,
+            "--help" | "-h" => return Ok(None),
+            "--run" => {
+                let mut next = || arguments.next().ok_or("`--run` takes three arguments");
+                let (module, name, size) = (next()?, next()?, next()?);
+                let size = size
+                    .parse()
+                    .map_err(|error| format!("`{size}` is no argument: {error}"))?;
+                asked.modules.push((module.into(), Some((name, size))));
+            }
+            option if option.starts_with('-') => return Err(format!("`{option}` is no option")),
+            path => asked.modules.push((path.into(), None)),
+        }
+    }
+    Ok(Some(asked))
+}
+
+fn subjects(
+    directory: &Path,
+    modules: Vec<(PathBuf, Option<(String, i32)>)>,
+) -> Result<Vec<Subject>, String> {
     let read =
         |path: &Path| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     let kernels = read(&directory.join("kernels.wasm"))?;
     let large = many::copies(&kernels, COPIES)?;
-    let mut subjects = vec![
-        Subject {
-            name: "kernels".to_owned(),
-            bytes: kernels,
-        },
-        Subject {
-            name: format!("kernels x {COPIES}"),
-            bytes: large,
-        },
-    ];
-    for path in paths {
+    let mut subjects = Vec::new();
+    for (name, bytes) in [
+        ("kernels".to_owned(), kernels),
+        (format!("kernels x {COPIES}"), large),
+    ] {
+        subjects.push(Subject {
+            name,
+            bytes,
+            run: None,
+        });
+    }
+    for (path, run) in modules {
         let name = path.file_stem().unwrap_or_default();
         subjects.push(Subject {
             name: name.to_string_lossy().into_owned(),
-            bytes: read(path)?,
+            bytes: read(&path)?,
+            run,
         });
     }
     Ok(subjects)
@@ -136,10 +171,7 @@ fn compare(directory: &Path, subjects: &[Subject], rounds: usize) -> Result<(), 
     }
     report::compilation(&made);
     let kernels = subjects.first().ok_or("there is no module")?;
-    let mut running = Vec::new();
-    for host in &hosts {
-        running.push(host.make(&kernels.bytes)?.start()?);
-    }
+    let mut running = start(kernels, &hosts)?;
     let source = directory.join("c/kernels.c");
     let natives = ["-O0", "-O2"].map(|level| match Native::new(&source, level) {
         Ok(native) => Some(native),
@@ -151,10 +183,25 @@ fn compare(directory: &Path, subjects: &[Subject], rounds: usize) -> Result<(), 
     let mut runs = Vec::new();
     for kernel in &KERNELS {
         eprintln!("running {}", kernel.name);
-        runs.push((kernel.name, run(kernel, &mut running, &natives, rounds)?));
+        let times = run(kernel.name, kernel.size, &mut running, &natives, rounds)?;
+        runs.push((kernel.name, times));
+    }
+    for subject in subjects {
+        if let Some((name, size)) = &subject.run {
+            eprintln!("running {name}");
+            let mut running = start(subject, &hosts)?;
+            let times = run(name, *size, &mut running, &[None, None], rounds)?;
+            runs.push((name, times));
+        }
     }
     report::runs(&runs);
     Ok(())
+}
+
+/// An instance of a module on each engine.
+fn start(subject: &Subject, hosts: &[Host]) -> Result<Vec<Running>, String> {
+    let made = hosts.iter().map(|host| host.make(&subject.bytes)?.start());
+    made.collect()
 }
 
 /// What each engine takes to make code of a module.
@@ -188,9 +235,10 @@ fn make(subject: &Subject, hosts: &[Host], rounds: usize) -> Result<Vec<Figures>
     Ok(figures)
 }
 
-/// How long each engine runs a kernel, then native code.
+/// How long each engine runs a function, then native code.
 fn run(
-    kernel: &Kernel,
+    name: &str,
+    size: i32,
     running: &mut [Running],
     natives: &[Option<Native>; 2],
     rounds: usize,
@@ -200,14 +248,11 @@ fn run(
     for _ in 0..rounds {
         let mut agree = |who: &str, given: u64| match *answer.get_or_insert(given) {
             expected if expected == given => Ok(()),
-            expected => Err(format!(
-                "{}: {who} gives {given:#x}, not {expected:#x}",
-                kernel.name
-            )),
+            expected => Err(format!("{name}: {who} gives {given:#x}, not {expected:#x}")),
         };
         for (number, running) in running.iter_mut().enumerate() {
             let start = Instant::now();
-            let given = running.call(kernel.name, kernel.size);
+            let given = running.call(name, size);
             times[number].push(start.elapsed());
             let who = ENGINES[number].name();
             agree(who, given.map_err(|error| format!("{who}: {error}"))?)?;
@@ -215,7 +260,7 @@ fn run(
         for (number, native) in natives.iter().enumerate() {
             if let Some(native) = native {
                 let start = Instant::now();
-                let given = native.call(kernel.name, kernel.size)?;
+                let given = native.call(name, size)?;
                 times[running.len() + number].push(start.elapsed());
                 agree("native code", given)?;
             }
