@@ -37,11 +37,13 @@ e:
     v = i64.load @m[b] else trap 1
     w = i64.load @other[i] else trap 1
     x = i64.load @m[i * 8] else trap 1
-    y = i64.load @m[i + 8] else exit 2 [0: b]
+    y = i64.load @m[i + 8] else trap 2 [0: b]
+    z = i64.load @m[i + 16] else exit 2
     p = i64.add v, w
     q = i64.add p, x
     r = i64.add q, y
-    return r
+    s = i64.add r, z
+    return s
 }
 ";
 

@@ -13,7 +13,7 @@
 use super::allocate::{INTS, Register, only};
 use super::{BOUNDED, FunctionCompiler, Observer};
 use crate::error::Feature;
-use crate::ir::{NONE, Op};
+use crate::ir::{ExitKind, NONE, Op};
 use crate::ops::{Opcode, Shape};
 use crate::patch::{Fault, unsupported};
 use crate::stencil::{ABSENT, Form, FormKind, MAX_OPERANDS, Machine};
@@ -67,11 +67,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// Whether an access faults where it is out of bounds, in reserved address space, and that will do.
     fn may_fault(&self, op: &Op, access: &Access) -> bool {
+        let exit = &self.program.exits[access.exit as usize];
         let regions = self.reserved.regions.checked_shr(op.region() as u32);
         regions.is_some_and(|regions| regions & 1 == 1)
             && self.is_narrow(op.a)
             && (u64::from(u32::MAX) << access.scale) + access.end <= self.reserved.bytes
-            && self.program.exits[access.exit as usize].entry_count == 0
+            && exit.kind == ExitKind::Trap
+            && exit.entry_count == 0
     }
 
     /// Emits a bare access whose address operands are the anchor of a region and perhaps an index. `faults` is the exit that it leaves

@@ -82,7 +82,7 @@ pub struct Options {
 /// Regions that stand in address space reserved for them: what is accessed there beyond a region's size faults, and neither reads nor
 /// writes anything.
 ///
-/// An access that cannot get beyond the reserved bytes, and whose exit has no snapshot, is not compared with the region's size. Where it
+/// An access that cannot get beyond the reserved bytes, and whose exit is a trap without a snapshot, is not compared with the region's size. Where it
 /// faults, the embedder's handler must lead control on to [`FaultSite::to`], with all registers as they are. The sizes of such
 /// regions are multiples of the system's pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
