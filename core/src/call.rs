@@ -38,6 +38,8 @@ pub type EntryCode = unsafe extern "C" fn(context: *mut Context, values: *mut u6
 ///   cells: as many guest slots, host functions and regions as the programs declare, regions at least as large as declared, those that grow
 ///   at most as large as they may grow, and none made shorter or moved while code runs,
 ///   16-aligned and apart from each other and from the slots, all valid for reads and writes as the programs use them.
+/// * Regions that the code was told are reserved ([`crate::compile::Reserved`]) stand in so much address space, in which accesses beyond
+///   their size fault and change nothing, and a handler leads these faults on to where the code's [`crate::compile::FaultSite`]s say.
 /// * [`Context::cells`] has as many cells as [`Context::cell_count`] says and the program has functions, each empty or
 ///   the body of a function that this crate compiled for this machine, with the signature that the cell names.
 /// * [`Context::exit_counters`] is valid for every counter that exits of the code count in, where its exits are counted.

@@ -5,6 +5,7 @@ use patchjit::compile::{self, FaultSite, FunctionCode, Options, Reserved};
 use patchjit::stencil::StencilSet;
 use patchjit::verify;
 use patchjit_cli::disassemble;
+use std::fmt::Write as _;
 
 /// The first region is reserved. What is not compared is marked.
 const PROGRAM: &str = "\
@@ -47,8 +48,12 @@ e:
 }
 ";
 
-fn compiled(set: &'static StencilSet, reserved: Reserved) -> (Vec<u8>, Vec<FunctionCode>) {
-    let module = patchjit_text::parse(PROGRAM).unwrap_or_else(|error| panic!("{error}"));
+fn compiled(
+    source: &str,
+    set: &'static StencilSet,
+    reserved: Reserved,
+) -> (Vec<u8>, Vec<FunctionCode>) {
+    let module = patchjit_text::parse(source).unwrap_or_else(|error| panic!("{error}"));
     let program = module.program();
     let mut facts = vec![0; verify::workspace_words(&program)];
     let verified = verify::verify(program, &mut facts).expect("a valid program");
@@ -77,9 +82,9 @@ fn narrow_accesses_of_reserved_regions_may_fault_and_no_others() {
     let wanted = PROGRAM.matches("; not").count();
     for set in patchjit_stencils::ALL {
         let bytes = (1 << 33) + (1 << 16);
-        let (plain, without) = compiled(set, Reserved::default());
+        let (plain, without) = compiled(PROGRAM, set, Reserved::default());
         assert!(without.iter().all(|one| sites(&plain, one).is_empty()));
-        let (code, functions) = compiled(set, Reserved { regions: 1, bytes });
+        let (code, functions) = compiled(PROGRAM, set, Reserved { regions: 1, bytes });
         let found = sites(&code, &functions[0]);
         assert_eq!(found.len(), wanted, "{}", set.target);
         assert_eq!(sites(&code, &functions[1]), [], "{}", set.target);
@@ -110,14 +115,14 @@ fn accesses_that_get_beyond_what_is_reserved_are_compared() {
         ((1 << 33) + 14, 7),
         (u64::MAX, 7),
     ] {
-        let (code, functions) = compiled(set, Reserved { regions: 1, bytes });
+        let (code, functions) = compiled(PROGRAM, set, Reserved { regions: 1, bytes });
         assert_eq!(sites(&code, &functions[0]).len(), count, "{bytes}");
     }
     let nowhere = Reserved {
         regions: !1,
         bytes: u64::MAX,
     };
-    let (code, functions) = compiled(set, nowhere);
+    let (code, functions) = compiled(PROGRAM, set, nowhere);
     assert_eq!(sites(&code, &functions[0]).len(), 0);
     assert_eq!(sites(&code, &functions[1]).len(), 1);
 }
@@ -127,7 +132,7 @@ fn accesses_that_get_beyond_what_is_reserved_are_compared() {
 fn sites_begin_with_the_access_and_lead_to_its_exit() {
     let set = &patchjit_stencils::X86_64_SYSV;
     let bytes = (1 << 33) + (1 << 16);
-    let (code, functions) = compiled(set, Reserved { regions: 1, bytes });
+    let (code, functions) = compiled(PROGRAM, set, Reserved { regions: 1, bytes });
     let mut exits = std::collections::BTreeMap::new();
     for site in sites(&code, &functions[0]) {
         let access = &code[site.at as usize..functions[0].data as usize];
@@ -139,4 +144,43 @@ fn sites_begin_with_the_access_and_lead_to_its_exit() {
     let mut counts: Vec<i32> = exits.into_values().collect();
     counts.sort_unstable();
     assert_eq!(counts, [1, 2, 4]);
+}
+
+/// Where jumps wait and have to be led on in between, as on RISC-V after 4 KiB, sites still begin with their access.
+#[test]
+fn sites_begin_with_the_access_among_jumps_that_wait() {
+    let mut text = "region @m 65536 to 4294967296\nslots 1\nfunc @f(a: i32, x: i64) -> i64 {\ne:\n    i0 = i64.extend_i32_u a\n".to_owned();
+    for number in 0..3000 {
+        let _ = write!(
+            text,
+            "    c{number} = i64.ne x, i{number}\n    guard c{number} else exit {number} [0: x]\n    v{number} = i32.load @m[i{number} + {}] else trap {}\n    i{} = i64.extend_i32_u v{number}\n",
+            8 * (number % 64),
+            4000 + number % 3,
+            number + 1
+        );
+    }
+    text += "    return i3000\n}\n";
+    let bytes = (1 << 33) + (1 << 16);
+    for set in patchjit_stencils::ALL {
+        let (code, functions) = compiled(&text, set, Reserved { regions: 1, bytes });
+        let found = sites(&code, &functions[0]);
+        assert_eq!(found.len(), 3000, "{}", set.target);
+        let instructions = |at: u32| {
+            let bytes = &code[at as usize..functions[0].data as usize];
+            let bytes = &bytes[..bytes.len().min(16)];
+            disassemble::instructions(set, bytes, 0)
+        };
+        // The access is the first instruction, or the second one behind an address.
+        for site in found {
+            let first = instructions(site.at);
+            let is_access = |text: &str| text.contains('[') || text.contains('(');
+            let access = first.iter().position(|one| is_access(&one.text));
+            assert!(
+                access.is_some_and(|access| access < 2),
+                "{}: {first:?}",
+                set.target
+            );
+            assert!(!first[0].text.starts_with('j'), "{}: {first:?}", set.target);
+        }
+    }
 }

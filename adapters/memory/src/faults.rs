@@ -2,8 +2,12 @@
 //! code goes on: what [`patchjit::compile::Reserved`] asks of an embedder.
 //!
 //! Takes where code is and its [`FaultSite`]s; promises that a fault of one of them at an address in reserved memory continues at its
-//! exit. Every other fault goes to the handler that was there before. The process's handler of `SIGSEGV` is set when the first code is
-//! registered, and stays. For Linux on x86-64, where a store across two pages of which one faults writes nothing.
+//! exit. Every other fault goes to the handler that was there before. For Linux on x86-64, where a store across two pages of which one faults
+//! writes nothing.
+//!
+//! **What the process must keep.** The handler of `SIGSEGV` is set when the first code is registered, and stays. A handler that is set later
+//! must pass on to it what is not its own, and threads that run such code must not block the signal: the system ends a process whose
+//! fault nobody can take.
 //!
 //! The handler takes no lock and no memory. It reads lists whose records are never freed: a record that is being changed is not the one
 //! that it looks for, since neither code that runs nor memory that is accessed is given back meanwhile. Costs: a fault looks at each
@@ -19,9 +23,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, PoisonError};
 
 /// Whether faults can be led on here. If not, code must compare.
-pub fn are_handled() -> bool {
-    system::install().is_ok()
-}
+pub const AVAILABLE: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
 
 /// A range of addresses, and what is known of it.
 struct Record {
@@ -118,7 +120,7 @@ impl Record {
 /// Code whose faults are led on as long as this lives. Nobody may run the code afterwards.
 pub struct Handled {
     record: &'static Record,
-    sites: Box<[FaultSite]>,
+    sites: Vec<FaultSite>,
 }
 
 impl fmt::Debug for Handled {
@@ -134,14 +136,14 @@ impl Handled {
     ///
     /// # Errors
     ///
-    /// `System` with [`Step::Handle`] where faults cannot be handled ([`are_handled`]).
+    /// `System` with [`Step::Handle`] where faults cannot be handled ([`AVAILABLE`]).
     ///
     /// # Safety
     ///
-    /// The code is what the compiler wrote with these sites, and stays at these addresses as long as this lives.
-    pub unsafe fn new(code: Range<u64>, sites: Vec<FaultSite>) -> Result<Handled, Error> {
+    /// The code is what the compiler wrote with these sites, and stays at these addresses as long as this lives. The regions that it was
+    /// told are reserved are [`Growing::reserved`](crate::Growing::reserved), with at least as many bytes.
+    pub unsafe fn new(code: Range<u64>, mut sites: Vec<FaultSite>) -> Result<Handled, Error> {
         system::install()?;
-        let mut sites = sites.into_boxed_slice();
         sites.sort_unstable_by_key(|site| site.at);
         let record = CODE.add(code.start as usize..code.end as usize, &sites);
         Ok(Handled { record, sites })
@@ -200,35 +202,44 @@ fn landing(at: usize, address: usize) -> Option<usize> {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod system {
     use super::{Error, Step, landing};
+    /// Reasons of a `SIGSEGV` (`asm-generic/siginfo.h`): nothing is mapped there; the access is not permitted.
+    const SEGV_MAPERR: c_int = 1;
+    const SEGV_ACCERR: c_int = 2;
+
     use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
     use std::sync::OnceLock;
 
-    /// What was done about faults before; the system's code where there is no handler.
-    static BEFORE: OnceLock<Result<sigaction, i32>> = OnceLock::new();
+    /// What was done about faults before. There from before the handler is set.
+    static BEFORE: OnceLock<sigaction> = OnceLock::new();
+
+    /// Whether the handler is set; the system's code if that was refused.
+    static INSTALLED: OnceLock<Result<(), i32>> = OnceLock::new();
 
     /// Sets the handler, if it is not set yet.
     pub fn install() -> Result<(), Error> {
-        let before = BEFORE.get_or_init(|| {
+        let installed = INSTALLED.get_or_init(|| {
+            let refused = || std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
             // SAFETY: the records are plain numbers, for which zeros are values; the handler is one for `SA_SIGINFO`.
             unsafe {
-                let mut ours: sigaction = std::mem::zeroed();
                 let mut before: sigaction = std::mem::zeroed();
+                if sigaction(libc::SIGSEGV, std::ptr::null(), &mut before) != 0 {
+                    return Err(refused());
+                }
+                BEFORE.get_or_init(|| before);
+                let mut ours: sigaction = std::mem::zeroed();
                 ours.sa_sigaction = handle as *const () as usize;
                 // The stack that it faulted on may be all used: threads of Rust have another one for this.
                 ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-                match sigaction(libc::SIGSEGV, &ours, &mut before) {
-                    0 => Ok(before),
-                    _ => Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)),
+                match sigaction(libc::SIGSEGV, &ours, std::ptr::null_mut()) {
+                    0 => Ok(()),
+                    _ => Err(refused()),
                 }
             }
         });
-        match before {
-            Ok(_) => Ok(()),
-            Err(code) => Err(Error::System {
-                step: Step::Handle,
-                code: *code,
-            }),
-        }
+        installed.map_err(|code| Error::System {
+            step: Step::Handle,
+            code,
+        })
     }
 
     extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
@@ -237,9 +248,11 @@ mod system {
         unsafe {
             let registers = &mut (*context.cast::<ucontext_t>()).uc_mcontext.gregs;
             let at = registers[pointer] as usize;
+            // Signals that are sent have no address.
+            let faulted = matches!((*info).si_code, SEGV_MAPERR | SEGV_ACCERR);
             match landing(at, (*info).si_addr() as usize) {
-                Some(to) => registers[pointer] = to as i64,
-                None => pass_on(signal, info, context),
+                Some(to) if faulted => registers[pointer] = to as i64,
+                _ => pass_on(signal, info, context),
             }
         }
     }
@@ -250,11 +263,9 @@ mod system {
     ///
     /// These are a handler's arguments.
     unsafe fn pass_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-        // A fault while the handler is being set has nothing before it.
-        let before = BEFORE.get().and_then(|before| before.as_ref().ok());
         // SAFETY: what stands there is a handler of the kind that its flags say, or a word that says what to do.
         unsafe {
-            match before {
+            match BEFORE.get() {
                 Some(before) if before.sa_sigaction > libc::SIG_IGN => {
                     if before.sa_flags & libc::SA_SIGINFO != 0 {
                         let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
@@ -267,10 +278,13 @@ mod system {
                     }
                 }
                 _ => {
-                    // The instruction faults again, and ends the process.
+                    // The instruction faults again, and ends the process; what was sent is sent again, and waits until this returns.
                     let mut default: sigaction = std::mem::zeroed();
                     default.sa_sigaction = libc::SIG_DFL;
                     sigaction(signal, &default, std::ptr::null_mut());
+                    if (*info).si_code <= 0 {
+                        libc::raise(signal);
+                    }
                 }
             }
         }

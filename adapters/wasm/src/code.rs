@@ -46,8 +46,9 @@ self_cell!(
 /// How code keeps accesses within a memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bounds {
-    /// By faults where they can be handled ([`patchjit_memory::faults`]), which sets the process's handler of `SIGSEGV`; else by
-    /// comparisons.
+    /// By faults where they can be handled; else by comparisons. This sets the process's handler of `SIGSEGV`, asks of the process what
+    /// [`patchjit_memory::faults`] says, and takes 6 GiB of address space for each memory: 20,000 of them are what there is room for in 47
+    /// bits.
     #[default]
     Faults,
     /// By comparisons.
@@ -236,7 +237,7 @@ fn compile_options(module: &Module, options: CodeOptions) -> compile::Options {
 /// Whether faults are handled here, and this process gets the address space that it takes: asked once.
 fn can_reserve() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| Growing::reserved(0, 0, RESERVED).is_ok() && faults::are_handled())
+    *CAN.get_or_init(|| faults::AVAILABLE && Growing::reserved(0, 0, RESERVED).is_ok())
 }
 
 /// Which part of the room for the longest code is tried first, besides so many bytes.

@@ -3,15 +3,16 @@
 use crate::declared::MOST_PAGES;
 use crate::instance::Inner;
 use crate::types::Limits;
-use patchjit_memory::Growing;
+use patchjit_memory::{Growing, faults};
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 /// Bytes of a page.
 pub const PAGE: u64 = 1 << 16;
 
-/// How much address space every memory has where there is that much: what an address and an offset can say, and an access.
-pub(crate) const RESERVED: u64 = (1 << 33) + PAGE;
+/// How much address space every memory has where faults are handled and there is that much: an address of 32 bits and an offset of 31. What
+/// could get farther is compared.
+pub(crate) const RESERVED: u64 = (1 << 32) + (1 << 31);
 
 /// How many bytes the region of a memory has at least and at most.
 pub(crate) fn bytes(limits: &Limits) -> (u64, u64) {
@@ -61,9 +62,14 @@ impl Memory {
                 code: 0,
             });
         }
-        let bytes = Growing::reserved(least, most, RESERVED);
+        let bytes = match faults::AVAILABLE {
+            true => {
+                Growing::reserved(least, most, RESERVED).or_else(|_| Growing::new(least, most))?
+            }
+            false => Growing::new(least, most)?,
+        };
         Ok(Memory(Rc::new(Shared {
-            bytes: bytes.or_else(|_| Growing::new(least, most))?,
+            bytes,
             limits,
             users: Users::default(),
         })))

@@ -140,6 +140,8 @@ pub enum InstantiateError {
     Trap(Trap),
     /// There is no memory for what the module declares.
     Memory(patchjit_memory::Error),
+    /// The code keeps bounds by faults, and there was too little address space for that when the memory was made.
+    Unreserved,
 }
 
 impl fmt::Display for InstantiateError {
@@ -150,6 +152,9 @@ impl fmt::Display for InstantiateError {
             }
             InstantiateError::Trap(trap) => trap.fmt(f),
             InstantiateError::Memory(error) => error.fmt(f),
+            InstantiateError::Unreserved => f.write_str(
+                "the memory has too little address space for bounds that are kept by faults",
+            ),
         }
     }
 }
@@ -303,10 +308,7 @@ impl Store {
         if let Some(memory) = &parts.memory
             && memory.0.bytes.reserved_bytes() < code.reserved_bytes()
         {
-            return Err(InstantiateError::Memory(patchjit_memory::Error::System {
-                step: patchjit_memory::Step::Reserve,
-                code: 0,
-            }));
+            return Err(InstantiateError::Unreserved);
         }
         for &ty in &declared.tables[parts.tables.len()..] {
             parts.tables.push(Table::new(ty)?);

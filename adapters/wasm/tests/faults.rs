@@ -71,7 +71,7 @@ fn every_access_around_the_end_is_as_with_comparisons() {
     let text = module();
     for engine in [Engine::Jit, Engine::JitOptimized] {
         let codes = [Bounds::Faults, Bounds::Comparisons].map(|bounds| code(&text, engine, bounds));
-        if patchjit_memory::faults::are_handled() {
+        if patchjit_memory::faults::AVAILABLE {
             let [faults, comparisons] = codes.each_ref().map(|code| code.code_bytes());
             assert!(faults < comparisons, "{faults:?} {comparisons:?}");
         }

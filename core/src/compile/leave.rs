@@ -77,9 +77,13 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     /// Notes that the access that is written next may fault, and leaves through an exit without a snapshot then.
     pub(super) fn leave_from_fault(&mut self, exit: u32, value: u32) -> Result<(), Fault> {
         let record = self.push_exit(exit, value, RECORD_EXIT)?;
-        self.patcher.push_tail(self.patcher.offset())?;
+        self.patcher.push_tail(0)?;
+        let at = self.patcher.tail();
         self.patcher.push_tail(record)?;
-        self.patcher.push_tail(RECORD_FAULT | 2)
+        self.patcher.push_tail(RECORD_FAULT | 2)?;
+        // What jumps that wait need stands in front of the access, not between its place and it.
+        self.patcher.settle(1)?;
+        self.patcher.set_word(at, self.patcher.offset())
     }
 
     /// Remembers an exit, with the values where they are now; gives its record, an earlier one if that serves.
@@ -282,7 +286,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 }
                 self.patcher.emit_word(target.wrapping_sub(start))?;
             }
-            at += 4 * (2 + count);
+            at = self.next_record(at, header)?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::allocate::{FLOATS, INTS};
 use super::brief::{Brief, facts_of};
 use super::choose::can_choose;
 use super::lower::immediate_of;
+use super::memory::may_fault;
 use super::workspace::{
     BLOCK_LOOP, BLOCK_START, BLOCK_WORDS, END, IMMEDIATE, INFO, INFO_CONDITION, INFO_FLOAT,
     INFO_HINT_PARAMETER, INFO_HINT_SHIFT, INFO_HINTED, INFO_IMMEDIATE, INFO_REMATERIALIZED,
@@ -23,7 +24,7 @@ use super::workspace::{
     LOOP_DEPTH, LOOP_END, LOOP_END_POSITION, LOOP_HEAD, LOOP_PARENT, LOOP_START_POSITION,
     LOOP_WORDS, NEXT, NO_REGISTER, START, VALUE_WORDS, is_fused, size_anchor,
 };
-use super::{FunctionCompiler, Observer};
+use super::{FunctionCompiler, Observer, Reserved};
 use crate::ir::{Block, Edge, Exit, NONE, Op, Program};
 use crate::ops::{Opcode, Shape};
 use crate::stencil::StencilSet;
@@ -118,6 +119,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             value_count: 0,
             float_count: 0,
             growing: self.growing,
+            reserved: self.reserved,
             values: self.workspace.values,
             blocks: self.workspace.blocks,
             loops: self.workspace.loops,
@@ -286,6 +288,7 @@ struct Forward<'f> {
     float_count: u32,
     /// The regions that grow, a bit for each.
     growing: u32,
+    reserved: Reserved,
     /// The tables of the workspace.
     values: &'f mut Values,
     blocks: &'f [[u32; BLOCK_WORDS]],
@@ -362,7 +365,10 @@ impl Forward<'_> {
     /// How long the region of an access is, where a check asks for it.
     #[inline(always)]
     fn keep_size(&mut self, op: &Op) {
-        if self.growing >> (op.region() & 31) & 1 != 0 && !op.is_in_bounds() {
+        if self.growing >> (op.region() & 31) & 1 != 0
+            && !op.is_in_bounds()
+            && !may_fault(self.program, self.reserved, op)
+        {
             self.keep(size_anchor(self.program, self.op_count, op.region()));
         }
     }

@@ -4,17 +4,17 @@
 //! register, index scaled, offset as the displacement. A constant index in bounds needs no comparison; one out of
 //! bounds always leaves.
 //!
-//! Where a region is reserved ([`super::Reserved`]) and an index is so narrow that the access cannot get beyond, there is no comparison:
-//! the access faults.
+//! Where a region is reserved ([`super::Reserved`]), an index is so narrow that the access cannot get beyond, and the exit is a trap
+//! without a snapshot, there is no comparison: the access faults.
 //!
 //! In a region that grows, the access's end is compared with the size, which is kept in a register like the base, but not
 //! across calls. What could wrap is compared first with the last index that the greatest size has.
 
 use super::allocate::{INTS, Register, only};
-use super::{BOUNDED, FunctionCompiler, Observer};
+use super::{BOUNDED, FunctionCompiler, Observer, Reserved};
 use crate::error::Feature;
-use crate::ir::{ExitKind, NONE, Op};
-use crate::ops::{Opcode, Shape};
+use crate::ir::{ExitKind, NONE, Op, Program};
+use crate::ops::{Opcode, Shape, flags};
 use crate::patch::{Fault, unsupported};
 use crate::stencil::{ABSENT, Form, FormKind, MAX_OPERANDS, Machine};
 
@@ -35,7 +35,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
 
     /// A load or store in a region: one comparison, then the bare access.
     pub(super) fn lower_access(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
-        let access = self.access(op);
+        let access = Access::of(self.program, op);
         let anchor = self.region_anchor(op.region());
         let known = self.constant_bits(op.a);
         let within = |index| access.last_index.is_some_and(|last| index <= last);
@@ -47,7 +47,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let form = Form::op(op.code, FormKind::Immediate);
             self.access_form(value, form, &[anchor], op, 0, None)?;
         } else {
-            let may_fault = checked && self.may_fault(op, &access);
+            let may_fault = checked && may_fault(self.program, self.reserved, op);
             let faults = may_fault.then_some(access.exit);
             if checked && !may_fault {
                 self.check_bounds(value, op, &access)?;
@@ -63,17 +63,6 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         }
         self.release_late(access.exit);
         Ok(())
-    }
-
-    /// Whether an access faults where it is out of bounds, in reserved address space, and that will do.
-    fn may_fault(&self, op: &Op, access: &Access) -> bool {
-        let exit = &self.program.exits[access.exit as usize];
-        let regions = self.reserved.regions.checked_shr(op.region() as u32);
-        regions.is_some_and(|regions| regions & 1 == 1)
-            && self.is_narrow(op.a)
-            && (u64::from(u32::MAX) << access.scale) + access.end <= self.reserved.bytes
-            && exit.kind == ExitKind::Trap
-            && exit.entry_count == 0
     }
 
     /// Emits a bare access whose address operands are the anchor of a region and perhaps an index. `faults` is the exit that it leaves
@@ -167,22 +156,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
             let needed = (index << access.scale) + access.end;
             self.check_size(value, op, access.exit, None, needed)
         } else {
-            if !self.is_narrow(op.a) {
+            if !is_narrow(self.program, op.a) {
                 self.check_last(value, op.a - self.first_op, last, access.exit)?;
             }
             self.check_size(value, op, access.exit, Some(access.scale), access.end)
-        }
-    }
-
-    /// Whether an index is 32 bits, zero-extended: no sum of an access wraps then.
-    fn is_narrow(&self, index: u32) -> bool {
-        let op = &self.program.ops[index as usize];
-        match op.code {
-            Opcode::I64ExtendI32U | Opcode::I64Load8U | Opcode::I64Load16U | Opcode::I64Load32U => {
-                true
-            }
-            Opcode::I64And => self.constant_bits(op.b).is_some_and(|mask| mask >> 32 == 0),
-            _ => false,
         }
     }
 
@@ -274,26 +251,10 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
         false
     }
 
-    fn access(&self, op: &Op) -> Access {
-        let region = &self.program.regions[op.region()];
-        let at = op.c as usize;
-        let offset = u64::from(self.program.extra[at]);
-        let end = offset + u64::from(op.code.info().width);
-        let last = |size: u64| size.checked_sub(end).map(|room| room >> op.scale());
-        Access {
-            offset: offset as i64,
-            scale: op.scale(),
-            exit: self.program.extra[at + 1],
-            end,
-            last_index: last(region.size),
-            last_ever: last(region.most),
-        }
-    }
-
     /// An atomic access: bounds, alignment, then the op at an address in the scratch register.
     pub(super) fn lower_atomic(&mut self, value: u32, op: &Op) -> Result<(), Fault> {
         let info = op.code.info();
-        let access = self.access(op);
+        let access = Access::of(self.program, op);
         let anchor = self.region_anchor(op.region());
         let index = op.a - self.first_op;
         let anything = INTS & self.allocatable;
@@ -452,6 +413,34 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
     }
 }
 
+/// Whether an access faults where it is out of bounds, in reserved address space, and that will do.
+#[inline]
+pub(super) fn may_fault(program: &Program, reserved: Reserved, op: &Op) -> bool {
+    let regions = reserved.regions.checked_shr(op.region() as u32);
+    if regions.is_none_or(|regions| regions & 1 == 0) || op.code.info().has(flags::ATOMIC) {
+        return false;
+    }
+    let access = Access::of(program, op);
+    let exit = &program.exits[access.exit as usize];
+    is_narrow(program, op.a)
+        && (u64::from(u32::MAX) << access.scale) + access.end <= reserved.bytes
+        && exit.kind == ExitKind::Trap
+        && exit.entry_count == 0
+}
+
+/// Whether an index is 32 bits, zero-extended: no sum of an access wraps then.
+fn is_narrow(program: &Program, index: u32) -> bool {
+    let op = &program.ops[index as usize];
+    match op.code {
+        Opcode::I64ExtendI32U | Opcode::I64Load8U | Opcode::I64Load16U | Opcode::I64Load32U => true,
+        Opcode::I64And => {
+            let mask = &program.ops[op.b as usize];
+            mask.code == Opcode::I64Const && mask.constant() >> 32 == 0
+        }
+        _ => false,
+    }
+}
+
 /// A region access with its constants worked out.
 struct Access {
     offset: i64,
@@ -466,6 +455,22 @@ struct Access {
 }
 
 impl Access {
+    fn of(program: &Program, op: &Op) -> Access {
+        let region = &program.regions[op.region()];
+        let at = op.c as usize;
+        let offset = u64::from(program.extra[at]);
+        let end = offset + u64::from(op.code.info().width);
+        let last = |size: u64| size.checked_sub(end).map(|room| room >> op.scale());
+        Access {
+            offset: offset as i64,
+            scale: op.scale(),
+            exit: program.extra[at + 1],
+            end,
+            last_index: last(region.size),
+            last_ever: last(region.most),
+        }
+    }
+
     /// Where a constant index in bounds leads, from the region's start, if a displacement reaches it.
     fn displacement(&self, index: u64) -> Option<i64> {
         let at = (u128::from(index) << self.scale) + self.offset as u128;

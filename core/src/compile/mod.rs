@@ -80,7 +80,8 @@ pub struct Options {
 }
 
 /// Regions that stand in address space reserved for them: what is accessed there beyond a region's size faults, and neither reads nor
-/// writes anything.
+/// writes anything. (Where a store across two pages may write to the first one although the second one faults, as on AArch64, memory cannot be
+/// reserved in this sense.)
 ///
 /// An access that cannot get beyond the reserved bytes, and whose exit is a trap without a snapshot, is not compared with the region's size. Where it
 /// faults, the embedder's handler must lead control on to [`FaultSite::to`], with all registers as they are. The sizes of such

@@ -9,11 +9,12 @@
 
 use super::brief::Brief;
 use super::liveness::{Point, Values, operands};
+use super::memory::may_fault;
 use super::workspace::{
     INFO, INFO_IMMEDIATE, INFO_SWAPPED, INFO_TESTS_BITS, NEXT, NEXT_USE, START, is_fused,
     size_anchor,
 };
-use super::{FunctionCompiler, Observer};
+use super::{FunctionCompiler, Observer, Reserved};
 use crate::ir::{Op, Program};
 use crate::ops::{Shape, flags};
 
@@ -37,6 +38,7 @@ impl<O: Observer> FunctionCompiler<'_, '_, O> {
                 program: self.program,
                 first_op: self.first_op,
                 op_count: self.op_count,
+                reserved: self.reserved,
                 values: self.workspace.values,
             };
             let ops = &self.program.ops[record.first_op as usize..][..record.op_count as usize];
@@ -57,6 +59,7 @@ struct Backward<'b> {
     program: &'b Program<'b>,
     first_op: u32,
     op_count: u32,
+    reserved: Reserved,
     values: &'b mut Values,
 }
 
@@ -179,7 +182,10 @@ impl Backward<'_> {
 
     /// How long the region of an access is, if it grows.
     fn note_size(&mut self, op: &Op, point: &Point) {
-        if self.program.regions[op.region()].grows() && !op.is_in_bounds() {
+        if self.program.regions[op.region()].grows()
+            && !op.is_in_bounds()
+            && !may_fault(self.program, self.reserved, op)
+        {
             self.note_use(size_anchor(self.program, self.op_count, op.region()), point);
         }
     }

@@ -27,6 +27,14 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let before = IN_USE.fetch_add(size, Relaxed);
+        MOST.fetch_max((before + size).saturating_sub(layout.size()), Relaxed);
+        IN_USE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as this function's.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         IN_USE.fetch_sub(layout.size(), Relaxed);
         // SAFETY: as this function's.
