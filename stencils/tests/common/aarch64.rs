@@ -73,9 +73,13 @@ pub fn set_return(state: &mut super::State, to: *const u8) {
 pub fn lead(code: u64, at: usize, target: usize) -> u64 {
     let distance = u64::from((target as u32).wrapping_sub(at as u32));
     let is_adr = code & 0x9f00_0000 == 0x1000_0000;
+    let is_movz = code & 0xff80_0000 == 0x5280_0000;
     let field = super::SET.distances.field(code);
     let bits = if is_adr {
         (distance & 3) << 29 | distance >> 2 << 5
+    } else if is_movz {
+        // 16 bits in it, 16 in the `movk` behind it.
+        (distance & 0xffff) << 5 | distance >> 16 << 37
     } else {
         distance >> 2 << field.trailing_zeros()
     };
