@@ -202,12 +202,12 @@ fn landing(at: usize, address: usize) -> Option<usize> {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod system {
     use super::{Error, Step, landing};
+    use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
+    use std::sync::OnceLock;
+
     /// Reasons of a `SIGSEGV` (`asm-generic/siginfo.h`): nothing is mapped there; the access is not permitted.
     const SEGV_MAPERR: c_int = 1;
     const SEGV_ACCERR: c_int = 2;
-
-    use libc::{c_int, c_void, sigaction, siginfo_t, ucontext_t};
-    use std::sync::OnceLock;
 
     /// What was done about faults before. There from before the handler is set.
     static BEFORE: OnceLock<sigaction> = OnceLock::new();

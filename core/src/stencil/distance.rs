@@ -29,14 +29,13 @@ enum Field {
     Short,
     /// AArch64: `adr`.
     Address,
-    /// AArch64: `movz`, and `movk` right behind it.
-    Pieces,
     /// RISC-V: `jal`.
     Jump,
     /// RISC-V: `beq` and the like.
     Branch,
-    /// RISC-V: `auipc`, and `jalr` or `addi` right behind it.
-    Pair,
+    /// Two instructions, one right behind the other, which hold an immediate of this kind. AArch64: `movz` and `movk`; RISC-V:
+    /// `auipc`, and `jalr` or `addi`.
+    Halves(Immediate),
 }
 
 impl Field {
@@ -46,10 +45,10 @@ impl Field {
             (Distances::Fields, 0x14..=0x17 | 0x94..=0x97, _) => Field::Long,
             (Distances::Fields, 0x54 | 0x34 | 0x35 | 0xb4 | 0xb5, _) => Field::Short,
             (Distances::Fields, 0x10 | 0x30 | 0x50 | 0x70, _) => Field::Address,
-            (Distances::Fields, 0x52, _) => Field::Pieces,
+            (Distances::Fields, 0x52, _) => Field::Halves(Immediate::PiecesBits32),
             (Distances::Scattered, _, 0x6f) => Field::Jump,
             (Distances::Scattered, _, 0x63) => Field::Branch,
-            (Distances::Scattered, _, 0x17) => Field::Pair,
+            (Distances::Scattered, _, 0x17) => Field::Halves(Immediate::SumBits32),
             _ => return None,
         })
     }
@@ -62,16 +61,7 @@ impl Field {
             Field::Address => (21, 0),
             Field::Jump => (20, 1),
             Field::Branch => (12, 1),
-            Field::Pieces | Field::Pair => (32, 0),
-        }
-    }
-
-    /// The kind of the immediate in its bits, if it is in two instructions.
-    const fn halves(self) -> Option<Immediate> {
-        match self {
-            Field::Pieces => Some(Immediate::PiecesBits32),
-            Field::Pair => Some(Immediate::SumBits32),
-            _ => None,
+            Field::Halves(_) => (32, 0),
         }
     }
 
@@ -81,20 +71,13 @@ impl Field {
         let reach = 1 << (bits - 1 + unit);
         match self {
             // The lower half counts from -2048.
-            Field::Pair => reach - (1 << 11),
+            Field::Halves(Immediate::SumBits32) => reach - (1 << 11),
             _ => reach,
         }
     }
 
     /// The code with other bits in the field.
     const fn set(self, code: u64, bits: u32) -> u64 {
-        if let Some(kind) = self.halves() {
-            let value = match kind.encode(bits as i64) {
-                Some(value) => value as u64,
-                None => 0,
-            };
-            return code & !(kind.field() as u64) | value;
-        }
         let word = code as u32;
         let word = match self {
             Field::Long => word & !0x03ff_ffff | bits & 0x03ff_ffff,
@@ -112,7 +95,13 @@ impl Field {
                     | low << 8
                     | (bits >> 10 & 1) << 7
             }
-            Field::Pieces | Field::Pair => word,
+            Field::Halves(kind) => {
+                let laid = match kind.encode(bits as i64) {
+                    Some(laid) => laid as u64,
+                    None => 0,
+                };
+                return code & !(kind.field() as u64) | laid;
+            }
         };
         code & !0xffff_ffff | word as u64
     }
@@ -131,8 +120,7 @@ impl Field {
                 let (low, high) = (word >> 8 & 0xf, word >> 25 & 0x3f);
                 word >> 31 << 11 | (word >> 7 & 1) << 10 | high << 4 | low
             }
-            Field::Pieces => Immediate::PiecesBits32.decode(code as u128) as u32,
-            Field::Pair => Immediate::SumBits32.decode(code as u128) as u32,
+            Field::Halves(kind) => kind.decode(code as u128) as u32,
         }
     }
 
@@ -302,10 +290,8 @@ impl Distances {
     pub const fn field(self, code: u64) -> u64 {
         match (self, Field::of(self, code)) {
             (Distances::Bytes32, _) => 0xffff_ffff,
-            (_, Some(field)) => match field.halves() {
-                Some(kind) => kind.field() as u64,
-                None => field.set(0, u32::MAX),
-            },
+            (_, Some(Field::Halves(kind))) => kind.field() as u64,
+            (_, Some(field)) => field.set(0, u32::MAX),
             (_, None) => 0,
         }
     }
@@ -338,8 +324,8 @@ impl Distances {
             Some(Field::Long) => code >> 31 & 1,
             Some(Field::Jump) => code >> 7 & 31,
             // `jalr x0` is what is behind it.
-            Some(Field::Pair) => code >> 32 & 0xfff ^ 0x67,
-            Some(Field::Address | Field::Pieces) | None => 1,
+            Some(Field::Halves(Immediate::SumBits32)) => code >> 32 & 0xfff ^ 0x67,
+            Some(Field::Address | Field::Halves(_)) | None => 1,
         };
         links == 0
     }
