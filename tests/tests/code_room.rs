@@ -5,6 +5,7 @@ use patchjit::compile::{self, FunctionCode, Options};
 use patchjit::link::{Carried, ExitSite, ExitStorage, LoopHead};
 use patchjit::stencil::StencilSet;
 use patchjit::verify;
+use patchjit_cli::engine::Compilation;
 use std::fmt::Write as _;
 
 /// Compiles a program into exactly the room that it is said to need, for each target; gives how much of it was filled, and it.
@@ -19,18 +20,18 @@ fn filled_for(source: &str, set: &'static StencilSet) -> (usize, usize) {
     let program = module.program();
     let mut facts = vec![0; verify::workspace_words(&program)];
     let verified = verify::verify(program, &mut facts).expect("a valid program");
-    let mut words = vec![0; compile::workspace_words(&verified)];
-    let mut code = vec![0; compile::code_bytes(&verified)];
-    let mut functions = vec![FunctionCode::default(); program.functions.len()];
-    let buffer = CodeBuffer {
-        write: &mut code,
-        execute_at: 0,
-    };
     let options = Options {
         fuel: true,
         ..Options::default()
     };
-    let compiled = compile::compile(&verified, set, &options, &mut words, buffer, &mut functions)
+    let mut compilation = Compilation::new(verified, set, options);
+    let mut code = vec![0; compilation.code_bytes()];
+    let buffer = CodeBuffer {
+        write: &mut code,
+        execute_at: 0,
+    };
+    let (compiled, _) = compilation
+        .compile(buffer)
         .unwrap_or_else(|error| panic!("{}: {error}\n{source:.2000}", set.target));
     assert!(compiled.code_length as usize <= code.len());
     (compiled.code_length as usize, code.len())

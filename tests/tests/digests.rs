@@ -4,10 +4,11 @@
 //! touches.
 
 use patchjit::code::CodeBuffer;
-use patchjit::compile::{self, FunctionCode, Options};
+use patchjit::compile::Options;
 use patchjit::optimize;
 use patchjit::stencil::StencilSet;
 use patchjit::verify;
+use patchjit_cli::engine::Compilation;
 use patchjit_tests::programs;
 use patchjit_text::Module;
 use sha2::{Digest, Sha256};
@@ -17,20 +18,18 @@ fn code(module: &Module, set: &'static StencilSet) -> Vec<u8> {
     let program = module.program();
     let mut facts = vec![0; verify::workspace_words(&program)];
     let verified = verify::verify(program, &mut facts).expect("a valid program");
-    let mut words = vec![0; compile::workspace_words(&verified)];
-    let mut code = vec![0; compile::code_bytes(&verified)];
-    let mut functions = vec![FunctionCode::default(); program.functions.len()];
-    let buffer = CodeBuffer {
-        write: &mut code,
-        execute_at: 0,
-    };
     let options = Options {
         fuel: true,
         ..Options::default()
     };
-    let compiled = compile::compile(&verified, set, &options, &mut words, buffer, &mut functions);
-    let length = compiled.expect("code for every target").code_length;
-    code.truncate(length as usize);
+    let mut compilation = Compilation::new(verified, set, options);
+    let mut code = vec![0; compilation.code_bytes()];
+    let buffer = CodeBuffer {
+        write: &mut code,
+        execute_at: 0,
+    };
+    let (compiled, _) = compilation.compile(buffer).expect("code for every target");
+    code.truncate(compiled.code_length as usize);
     code
 }
 

@@ -5,12 +5,13 @@
 //! before it is committed.
 
 use patchjit::code::CodeBuffer;
-use patchjit::compile::{self, FunctionCode, Options};
+use patchjit::compile::Options;
 use patchjit::error::Error;
 use patchjit::ir::NONE;
 use patchjit::optimize::{self, Pass, Passes};
 use patchjit::stencil::StencilSet;
 use patchjit_cli::disassemble;
+use patchjit_cli::engine::Compilation;
 use patchjit_stencils::{AARCH64_AAPCS, RISCV64_LP64D, X86_64_SYSV};
 use patchjit_tests::programs;
 use std::fs;
@@ -135,18 +136,16 @@ fn compile(source: &str, set: &'static StencilSet) -> String {
         Ok(verified) => verified,
         Err(error) => return format!("error: {error}\n"),
     };
-    let mut words = vec![0; compile::workspace_words(&verified)];
-    let mut code = vec![0; compile::code_bytes(&verified)];
-    let mut functions = vec![FunctionCode::default(); program.functions.len()];
+    let mut compilation = Compilation::new(verified, set, Options::default());
+    let mut code = vec![0; compilation.code_bytes()];
     let buffer = CodeBuffer {
         write: &mut code,
         execute_at: 0,
     };
-    let options = Options::default();
-    match compile::compile(&verified, set, &options, &mut words, buffer, &mut functions) {
-        Ok(_) => {}
-        Err(error) => return format!("error: {error}\n"),
+    if let Err(error) = compilation.compile(buffer) {
+        return format!("error: {error}\n");
     }
+    let functions = compilation.functions();
     let mut found = String::new();
     for (function, name) in functions.iter().zip(&module.names.functions) {
         let body = &code[function.body as usize..function.data as usize];

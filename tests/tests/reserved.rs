@@ -1,10 +1,11 @@
 //! Accesses in reserved address space: which are compared all the same, and what the table says of those that are not, for every target.
 
 use patchjit::code::CodeBuffer;
-use patchjit::compile::{self, FaultSite, FunctionCode, Options, Reserved};
+use patchjit::compile::{FaultSite, FunctionCode, Options, Reserved};
 use patchjit::stencil::StencilSet;
 use patchjit::verify;
 use patchjit_cli::disassemble;
+use patchjit_cli::engine::Compilation;
 use std::fmt::Write as _;
 
 /// The first region is reserved. What is not compared is marked.
@@ -57,20 +58,19 @@ fn compiled(
     let program = module.program();
     let mut facts = vec![0; verify::workspace_words(&program)];
     let verified = verify::verify(program, &mut facts).expect("a valid program");
-    let mut words = vec![0; compile::workspace_words(&verified)];
-    let mut code = vec![0; compile::code_bytes(&verified)];
-    let mut functions = vec![FunctionCode::default(); program.functions.len()];
     let options = Options {
         reserved,
         ..Options::default()
     };
+    let mut compilation = Compilation::new(verified, set, options);
+    let mut code = vec![0; compilation.code_bytes()];
     let buffer = CodeBuffer {
         write: &mut code,
         execute_at: 0,
     };
-    let done = compile::compile(&verified, set, &options, &mut words, buffer, &mut functions);
-    code.truncate(done.expect("it compiles").code_length as usize);
-    (code, functions)
+    let (compiled, _) = compilation.compile(buffer).expect("it compiles");
+    code.truncate(compiled.code_length as usize);
+    (code, compilation.functions().to_vec())
 }
 
 fn sites(code: &[u8], function: &FunctionCode) -> Vec<FaultSite> {
