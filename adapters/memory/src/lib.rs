@@ -41,7 +41,8 @@
 //! **Processes.** With two views the pages are shared: after a `fork` the child sees what the parent writes
 //! and the other way round. A child that goes on to compile needs an arena of its own.
 //!
-//! **Memory of programs.** [`Growing`] is memory for a region that grows; [`faults`] leads accesses on that fault beyond its end.
+//! **Memory of programs.** [`Growing`] is memory for a region that grows; [`faults`] leads accesses on that fault beyond its end. What a program
+//! consists of can stand in [`records::Records`].
 //!
 //! **Costs.** A reservation is logarithmic in the number of free ranges; storage grows in steps of 64 KiB, each
 //! with two system calls; with one view, each [`Writing`] and release has two more.
@@ -50,6 +51,7 @@ mod cache;
 pub mod faults;
 mod growing;
 mod pages;
+pub mod records;
 mod space;
 
 pub use growing::Growing;

@@ -12,12 +12,12 @@
 //!
 //! Allocates as much as a translation may need.
 
-use crate::room::{Room, grow};
 use patchjit::ir::Program;
 use patchjit_ebpf::elf::{Elf, Places};
 use patchjit_ebpf::{
     Block, Error, FRAME_BYTES, Field, Kind, Machine, Mark, Region as Memory, address_of,
 };
+use patchjit_memory::records::{Records, grow};
 use patchjit_text::{Contents, Form, Module};
 
 /// Storage for translations, kept from one to the next.
@@ -25,7 +25,7 @@ use patchjit_text::{Contents, Form, Module};
 pub struct Translator {
     marks: Vec<Mark>,
     leaders: Vec<Block>,
-    room: Room,
+    records: Records,
 }
 
 impl Translator {
@@ -38,9 +38,10 @@ impl Translator {
         grow(&mut self.marks, bytes.len() / 8, Mark::default());
         let checked = patchjit_ebpf::check(bytes, machine, &mut self.marks)?;
         grow(&mut self.leaders, checked.block_count(), Block::default());
-        self.room.make(&patchjit_ebpf::counts(&checked, machine));
+        self.records
+            .make_with_positions(&patchjit_ebpf::counts(&checked, machine));
         let (marks, leaders) = (&mut self.marks, &mut self.leaders);
-        patchjit_ebpf::translate(&checked, machine, marks, leaders, self.room.storage())
+        patchjit_ebpf::translate(&checked, machine, marks, leaders, self.records.storage())
     }
 }
 

@@ -15,7 +15,6 @@ pub mod object_file;
 pub mod optimizer;
 pub mod outcome;
 pub mod page;
-mod room;
 pub mod stack;
 pub mod stages;
 pub mod value;

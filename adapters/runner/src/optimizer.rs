@@ -1,16 +1,16 @@
 //! The optimizer with storage of its own.
 
-use crate::room::{Room, grow};
 use patchjit::error::Error;
 use patchjit::ir::Program;
 use patchjit::optimize::{self, Options, Report};
 use patchjit::verify::{self, Verified};
+use patchjit_memory::records::{Records, grow};
 use std::time::{Duration, Instant};
 
 /// Storage for one optimized program, which may be used again for the next.
 #[derive(Debug, Default)]
 pub struct Optimizer {
-    room: Room,
+    records: Records,
     words: Vec<u32>,
     facts: Vec<u32>,
     report: Report,
@@ -59,7 +59,7 @@ impl Optimizer {
     ) -> Result<Verified<'a>, Error> {
         let start = Instant::now();
         let optimized =
-            optimize::optimize(verified, options, &mut self.words, self.room.storage())?;
+            optimize::optimize(verified, options, &mut self.words, self.records.storage())?;
         self.report = *optimized.report();
         let needed = verify::workspace_words(optimized.program());
         grow(&mut self.facts, needed, 0);
@@ -70,7 +70,8 @@ impl Optimizer {
 
     /// Sees to it that there is room for a program, optimized.
     pub fn make_room(&mut self, verified: &Verified<'_>) {
-        self.room.make(&optimize::storage(verified));
+        self.records
+            .make_with_positions(&optimize::storage(verified));
         grow(&mut self.words, optimize::words(verified), 0);
     }
 }

@@ -2,17 +2,16 @@
 
 use crate::links::CodeTable;
 use crate::record;
-use patchjit::build::{Builder, Counts, EMPTY_EXIT, EMPTY_OP, Storage};
+use patchjit::build::{Builder, Counts};
 use patchjit::compile::{self, FunctionCode};
 use patchjit::error::Error;
-use patchjit::ir::{Block, Exit, Function, HostFunction, Op, Region, Signature, Tag};
 use patchjit::link::{Carried, CodeId, ExitSite, ExitStorage, Exits, LoopHead, Origin};
 use patchjit::optimize::{self, Passes};
 use patchjit::stencil::StencilSet;
 use patchjit::tier::record::{Emit, Forced, Trace};
-use patchjit::types::Type;
 use patchjit::verify::{self, Verified};
 use patchjit_memory::Arena;
+use patchjit_memory::records::{Records, grow};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -121,44 +120,6 @@ pub struct Request {
     pub passes: Passes,
 }
 
-/// Records of a program, in storage that is used again and again.
-#[derive(Debug, Default)]
-struct Records {
-    functions: Vec<Function>,
-    blocks: Vec<Block>,
-    ops: Vec<Op>,
-    extra: Vec<u32>,
-    exits: Vec<Exit>,
-    signatures: Vec<Signature>,
-    types: Vec<Type>,
-    regions: Vec<Region>,
-    hosts: Vec<HostFunction>,
-    tags: Vec<Tag>,
-}
-
-impl Records {
-    /// At least this much storage.
-    fn storage(&mut self, counts: &Counts) -> Storage<'_> {
-        Storage {
-            functions: grown(&mut self.functions, counts.functions, Function::default()),
-            blocks: grown(&mut self.blocks, counts.blocks, Block::default()),
-            ops: grown(&mut self.ops, counts.ops, EMPTY_OP),
-            extra: grown(&mut self.extra, counts.extra, 0),
-            exits: grown(&mut self.exits, counts.exits, EMPTY_EXIT),
-            signatures: grown(
-                &mut self.signatures,
-                counts.signatures,
-                Signature::default(),
-            ),
-            types: grown(&mut self.types, counts.types, Type::I32),
-            regions: grown(&mut self.regions, counts.regions, Region::default()),
-            hosts: grown(&mut self.hosts, counts.hosts, HostFunction::default()),
-            tags: grown(&mut self.tags, counts.tags, Tag::default()),
-            positions: &mut [],
-        }
-    }
-}
-
 /// What compiling takes; kept, so that it is not asked for each time.
 #[derive(Debug, Default)]
 pub struct Compiler {
@@ -182,28 +143,21 @@ impl ExitRecords {
     /// Enough for a program.
     fn storage(&mut self, verified: &Verified<'_>) -> ExitStorage<'_> {
         let room = compile::exit_room(verified);
+        grow(&mut self.sites, room.sites, ExitSite::EMPTY);
+        grow(&mut self.values, room.values, Carried::EMPTY);
+        grow(&mut self.heads, room.heads, LoopHead::EMPTY);
         ExitStorage {
-            sites: grown(&mut self.sites, room.sites, ExitSite::EMPTY),
-            values: grown(&mut self.values, room.values, Carried::EMPTY),
-            heads: grown(&mut self.heads, room.heads, LoopHead::EMPTY),
+            sites: &mut self.sites,
+            values: &mut self.values,
+            heads: &mut self.heads,
             first_counter: None,
         }
     }
 }
 
-/// Records that are kept, at least as many as are asked for.
-fn grown<T: Clone>(records: &mut Vec<T>, count: usize, empty: T) -> &mut [T] {
-    if records.len() < count {
-        records.resize(count, empty);
-    }
-    records
-}
-
 /// The first words of what is kept, as many as are asked for.
 fn words(kept: &mut Vec<u32>, count: usize) -> &mut [u32] {
-    if kept.len() < count {
-        kept.resize(count, 0);
-    }
+    grow(kept, count, 0);
     &mut kept[..count]
 }
 
@@ -249,7 +203,8 @@ impl Compiler {
             hosts: 0,
             tags: 5,
         };
-        let mut builder = Builder::new(self.recorded.storage(&counts));
+        self.recorded.make(&counts);
+        let mut builder = Builder::new(self.recorded.storage());
         builder.set_slot_count(slots as u32);
         record::declare(&mut builder)?;
         let emit = Emit {
@@ -275,11 +230,12 @@ impl Compiler {
         let start = Instant::now();
         let options = optimize::Options { passes, fuel: None };
         let needed = optimize::words(&verified);
+        self.optimized.make(&optimize::storage(&verified));
         let optimized = optimize::optimize(
             &verified,
             &options,
             words(&mut self.words, needed),
-            self.optimized.storage(&optimize::storage(&verified)),
+            self.optimized.storage(),
         )?;
         times.optimize = start.elapsed();
         let start = Instant::now();

@@ -3,7 +3,6 @@
 use crate::error::Error;
 use crate::memory::RESERVED;
 use crate::module::Module;
-use crate::records::Records;
 use patchjit::code::CodeBuffer;
 use patchjit::compile::{self, FunctionCode, Reserved};
 use patchjit::error::{Error as CoreError, Storage};
@@ -12,6 +11,7 @@ use patchjit::ir::Program;
 use patchjit::optimize;
 use patchjit::verify::{self, Verified};
 use patchjit_memory::faults::{self, Handled};
+use patchjit_memory::records::Records;
 use patchjit_memory::{Arena, Block, Growing};
 use self_cell::{MutBorrow, self_cell};
 use std::rc::Rc;
@@ -211,9 +211,9 @@ fn with_optimized<R>(
     look: impl FnOnce(&Verified<'_>) -> Result<R, Error>,
 ) -> Result<R, Error> {
     let mut words = vec![0; optimize::words(verified)];
-    let storage = records.storage(&optimize::storage(verified));
+    records.make(&optimize::storage(verified));
     let options = optimize::Options::default();
-    let optimized = optimize::optimize(verified, &options, &mut words, storage)?;
+    let optimized = optimize::optimize(verified, &options, &mut words, records.storage())?;
     let mut facts = vec![0; verify::workspace_words(optimized.program())];
     look(&optimized.verify(&mut facts)?)
 }

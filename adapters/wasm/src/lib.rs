@@ -40,7 +40,6 @@ mod hosts;
 mod instance;
 mod memory;
 mod module;
-mod records;
 mod scan;
 pub mod script;
 mod store;

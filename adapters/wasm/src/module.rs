@@ -4,13 +4,13 @@ use crate::abi::Abi;
 use crate::declared::{Declared, Kind};
 use crate::error::Error;
 use crate::hosts::Host;
-use crate::records::Records;
 use crate::scan::{self, Plan};
 use crate::translate::Translator;
 use crate::types::{FuncType, GlobalType, Limits, TableType};
 use patchjit::build::{Builder, Counts};
 use patchjit::error::{Error as CoreError, Storage as Which};
 use patchjit::ir::{MAX_REGIONS, Program};
+use patchjit_memory::records::Records;
 use wasmparser::{
     FuncToValidate, FuncValidatorAllocations, FunctionBody, Parser, ValidPayload, Validator,
     ValidatorResources, WasmFeatures,
@@ -139,8 +139,7 @@ impl Module {
                 result => break result?,
             }
         };
-        let slot_count = first_global + declared.globals.len() as u32;
-        records.keep(&counts, slot_count);
+        records.keep(&counts);
         let abis = declared.types.iter().map(Abi::of).collect();
         Ok(Module {
             declared,
@@ -153,7 +152,8 @@ impl Module {
 
     /// The program. It is valid and contained.
     pub fn program(&self) -> Program<'_> {
-        self.records.program()
+        let slot_count = self.first_global + self.declared.globals.len() as u32;
+        self.records.program(slot_count)
     }
 
     /// The names of what it exports.
@@ -245,7 +245,8 @@ fn build(
     counts: &Counts,
     options: Options,
 ) -> Result<(Counts, Vec<Host>, u32), Error> {
-    let builder = Builder::new(records.storage(counts));
+    records.make(counts);
+    let builder = Builder::new(records.storage());
     let mut translator = Translator::new(declared, builder, options)?;
     for function in 0..declared.imported_functions {
         translator.import(function)?;

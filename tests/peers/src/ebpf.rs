@@ -17,6 +17,7 @@ use patchjit_cli::optimizer::Optimizer;
 use patchjit_ebpf::elf::{Elf, Linked, Places};
 use patchjit_ebpf::{FRAME_BYTES, Kind, Machine, Region, address_of};
 use patchjit_memory::Arena;
+use patchjit_memory::records::grow;
 use patchjit_tests::programs;
 use solana_sbpf::ebpf as sbpf;
 use solana_sbpf::elf::Executable;
@@ -175,10 +176,10 @@ impl Kept {
         let shown = |error: Error| error.to_string();
         let program = self.translator.translate(code, machine);
         let program = program.map_err(|error| error.to_string())?;
-        room(&mut self.words, verify::workspace_words(&program));
+        grow(&mut self.words, verify::workspace_words(&program), 0);
         let mut verified = verify::verify(program, &mut self.words).map_err(shown)?;
         if how == Ours::Interpreted {
-            room(&mut self.workspace, interp::workspace_words(&verified));
+            grow(&mut self.workspace, interp::workspace_words(&verified), 0);
             interp::decode(&verified, &mut self.workspace).map_err(shown)?;
             return Ok(());
         }
@@ -186,7 +187,7 @@ impl Kept {
             let options = optimize::Options::default();
             verified = self.optimizer.run(&verified, &options).map_err(shown)?;
         }
-        room(&mut self.workspace, compile::workspace_words(&verified));
+        grow(&mut self.workspace, compile::workspace_words(&verified), 0);
         let functions = verified.program().functions.len();
         self.functions.resize(functions, FunctionCode::default());
         let in_memory = |error: patchjit_memory::Error| error.to_string();
@@ -205,12 +206,6 @@ impl Kept {
         let length = compiled.map_err(shown)?.code_length as usize;
         writing.publish(length).map_err(in_memory)?;
         self.arena.release(block).map_err(in_memory)
-    }
-}
-
-fn room(words: &mut Vec<u32>, count: usize) {
-    if words.len() < count {
-        words.resize(count, 0);
     }
 }
 
